@@ -1,0 +1,240 @@
+//! The rules that the phases themselves apply: text, names, shapes, data files, verdicts.
+//!
+//! Lints have a file each under `lints/`; what stands here cannot be switched off because the phase that
+//! reports it has no product without it.
+
+use super::rules;
+
+rules! {
+    /// The file cannot be read as a spec.
+    ///
+    /// It is missing, empty, larger than 8 MiB, or not UTF-8. Nothing else can be said about it, and the run
+    /// ends with exit code 2 if the file itself could not be opened.
+    UNREADABLE = "S001" "unreadable-file" Error;
+
+    /// The text does not follow the grammar of the model language.
+    ///
+    /// The message names what was expected at the exact column. A faulty statement is skipped as a whole, with
+    /// any block it opens, so that the statements behind it are still checked.
+    SYNTAX = "S002" "syntax" Error;
+
+    /// A key, argument or section that the language does not have.
+    ///
+    /// The schema is closed: a misspelt option is never silently ignored. Declarative frameworks that accept
+    /// unknown keys let `normalizaton: zscore` train without any normalisation.
+    UNKNOWN_KEY = "S003" "unknown-key" Error;
+
+    /// A value has the wrong type, or is not one of the words that are allowed here.
+    ///
+    /// The message shows what was given, what it evaluated to, and what the place accepts.
+    WRONG_TYPE = "S004" "wrong-type" Error;
+
+    /// A required section, key or argument is missing.
+    ///
+    /// A spec begins with `spec 1` and has a `model` and a `net`. An argument without a default must be given.
+    MISSING = "S005" "missing-part" Error;
+
+    /// The same argument, key or section is given twice.
+    ///
+    /// Both places are underlined. Neither wins: a reader could not tell which one does.
+    GIVEN_TWICE = "S006" "given-twice" Error;
+
+    /// A value lies outside the range that makes sense for it.
+    ///
+    /// For instance a dropout probability of 1.5, a kernel of 0, a stride of 0, or a parameter outside the range
+    /// that it declares with `in lo..hi`.
+    OUT_OF_RANGE = "S007" "out-of-range" Error;
+
+    /// The spec exceeds a limit of the compiler.
+    ///
+    /// Brackets nest at most 64 deep, an expression has at most 1,000 operators, a model at most 100,000 nodes, a
+    /// tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
+    /// machine; no model that anyone trains comes near them.
+    TOO_LARGE = "S008" "limit-exceeded" Error;
+
+    /// An expression cannot be computed.
+    ///
+    /// Division by zero, an integer overflow, or an operator applied to values it is not defined for.
+    BAD_EXPRESSION = "S009" "bad-expression" Error;
+
+    /// A suppression comment is not well formed.
+    ///
+    /// Write `# wellposed: allow(CODE) reason: why this is right here`, or `# wellposed: expect(CODE)` in a spec
+    /// that is meant to be wrong. The reason is required: it is what the reviewer reads.
+    MALFORMED_SUPPRESSION = "S010" "malformed-suppression" Error;
+
+    /// An `allow` comment that suppresses nothing.
+    ///
+    /// The fault was mended or the comment stands at the wrong line. Left in place, it would hide the next fault
+    /// of its kind.
+    UNUSED_ALLOW = "S011" "unused-allow" Warning;
+
+    /// The text is not valid YAML 1.2.
+    ///
+    /// The position is where the reader gave up, which is at or behind the mistake: look at the line above, too.
+    MALFORMED_YAML = "Y001" "malformed-yaml" Error;
+
+    /// A mapping has the same key twice.
+    ///
+    /// YAML forbids it; readers differ in which one wins. Both keys are underlined.
+    DUPLICATE_KEY = "Y002" "duplicate-key" Error;
+
+    /// A plain scalar that YAML 1.1 and YAML 1.2 readers read differently.
+    ///
+    /// `no`, `on`, `yes` and `off` are booleans for YAML 1.1 readers and words for YAML 1.2; `012` is ten or twelve.
+    /// Other programs will read this file, so quote the word or write the number plainly.
+    AMBIGUOUS_SCALAR = "Y003" "ambiguous-scalar" Error;
+
+    /// A merge key (`<<`) or a custom tag (`!name`).
+    ///
+    /// Both make the meaning of a file depend on the reader. Write the values out, or use a `block`.
+    MERGE_OR_TAG = "Y004" "merge-key-or-tag" Error;
+
+    /// A number in exponent form without a fraction, such as `1e-3`.
+    ///
+    /// YAML 1.2 reads a number; PyYAML and other YAML 1.1 readers read the text "1e-3". Write `1.0e-3` if other
+    /// programs read this file.
+    EXPONENT_WITHOUT_POINT = "Y005" "exponent-without-point" Info;
+
+    /// A name that nothing declares.
+    ///
+    /// Names are looked up in the block first, then in the enclosing bodies. Parameters, loop variables, nodes,
+    /// inputs and targets have one name space each; the message says which one was searched.
+    UNKNOWN_NAME = "N001" "unknown-name" Error;
+
+    /// Two things of one kind have the same name in one scope.
+    DUPLICATE_NAME = "N002" "duplicate-name" Error;
+
+    /// A node needs a name.
+    ///
+    /// Only activations, pools, norms, dropout and other nodes without weights may go unnamed; they are called
+    /// `<anchor>.<op>` after the nearest named node before them. A second equal one behind the same anchor, and any
+    /// other node with weights, must be named, because a counter in its place would rename every later node when
+    /// a line is inserted.
+    NEEDS_NAME = "N003" "unnamed-node" Error;
+
+    /// An operator, initialiser, loss, optimiser, transform or block that does not exist.
+    UNKNOWN_CALLEE = "N004" "unknown-operator" Error;
+
+    /// Blocks that call each other in a circle.
+    ///
+    /// The language is total: every spec expands to a finite graph. Use `repeat` or `for` for bounded repetition.
+    RECURSIVE_BLOCK = "N005" "recursive-block" Error;
+
+    /// A name that the language itself uses.
+    ///
+    /// A parameter called `same` or `train` would change the meaning of every argument that uses that word.
+    RESERVED_NAME = "N006" "reserved-name" Error;
+
+    /// The inputs of an operator do not fit it, or each other.
+    ///
+    /// ## What it checks
+    ///
+    /// Rank, channel count, element count and broadcast-free equality of the shapes that meet at one node. Both
+    /// shapes are printed, with the statement that each of them came from.
+    ///
+    /// ## Why it matters
+    ///
+    /// A framework reports such a mismatch when the first batch arrives, with dimensions and without the layer.
+    SHAPE_MISMATCH = "H001" "shape-mismatch" Error from "A01";
+
+    /// A window is larger than the map it slides over, or a dimension becomes zero.
+    WINDOW_TOO_LARGE = "H002" "window-larger-than-map" Error from "A02";
+
+    /// A number does not divide another that it must divide.
+    ///
+    /// Groups must divide the channels of a convolution, heads the width of attention.
+    NOT_DIVISIBLE = "H003" "not-divisible" Error from "A01";
+
+    /// A fact that the spec states about itself does not hold.
+    ///
+    /// `expect { params 11_689_512 }` pins the number of trainable parameters, `state` that of running statistics,
+    /// and `output` the shape of the net's output. The message shows both numbers and the largest contributors.
+    UNMET_FACT = "X001" "unmet-fact" Error;
+
+    /// A finding that the spec announces with `# wellposed: expect(CODE)` did not occur.
+    ///
+    /// Specs that are meant to be wrong carry the finding that they stand for. When the rule no longer sees the
+    /// fault, either the spec or the rule has changed.
+    UNMET_EXPECTATION = "X002" "unmet-expectation" Error;
+
+    /// A data file cannot be read, or is not a CSV file with a header line.
+    UNREADABLE_DATA = "D101" "unreadable-data" Error;
+
+    /// A row has more or fewer fields than the header.
+    RAGGED_ROW = "D102" "ragged-row" Error;
+
+    /// The file ends in the middle of a row.
+    ///
+    /// The last row has fewer fields than the header, or an open quotation mark, and no line ending: an upload or
+    /// export was cut short. Rows may be missing without any other sign, so the file is refused as a whole.
+    TRUNCATED_FILE = "D103" "truncated-file" Error;
+
+    /// A column that the spec names is not in the file.
+    MISSING_COLUMN = "D104" "missing-column" Error;
+
+    /// A numeric column holds something that is not a number.
+    NOT_A_NUMBER = "D105" "text-in-numeric-column" Error;
+
+    /// A numeric column holds an empty field, `NaN` or an infinity.
+    ///
+    /// One NaN makes every weight NaN after the first step. Declare `impute(median, fit=train)` if missing values
+    /// are expected; infinities are never imputed.
+    MISSING_VALUE = "D106" "missing-value" Error;
+
+    /// A class label outside the declared classes.
+    LABEL_OUT_OF_RANGE = "D107" "label-out-of-range" Error;
+
+    /// A category that the training split does not have.
+    ///
+    /// The vocabulary is fitted on the training split; a row of another split with a new category has no encoding.
+    UNKNOWN_CATEGORY = "D108" "unknown-category" Error;
+
+    /// A split without rows.
+    EMPTY_SPLIT = "D109" "empty-split" Error;
+
+    /// The stored statistics are not those of the data.
+    ///
+    /// `wellposed stats fit` writes `<spec>.stats.json`, which is committed; `validate` computes the statistics again
+    /// and compares. A difference means that the data changed, that the spec changed, or that the file was edited.
+    STALE_STATISTICS = "D110" "stale-statistics" Error from "P26";
+
+    /// There is no statistics file beside the spec.
+    ///
+    /// `wellposed stats fit SPEC` writes it. Until then the statistics are computed from the data in every run, and
+    /// nothing pins them for serving.
+    NO_STATISTICS = "D111" "statistics-not-stored" Info;
+
+    /// A gradient differs from the numerical derivative of the loss.
+    ///
+    /// ## What it checks
+    ///
+    /// For every parameter component that the budget allows, the reverse-mode gradient g against the two-sided
+    /// difference d = (L(w + h) - L(w - h)) / 2h, with every discrete decision (the sign of a ReLU, the place of a
+    /// maximum, the dropout mask) frozen at the unperturbed point, so that kinks cannot raise an alarm. The verdict
+    /// is per tensor, with the relative error |g - d| / (|g| + |d|) in the 2-norm.
+    ///
+    /// ## What to do
+    ///
+    /// The worst component is named with both values. A gradient of an operator of this program that fails is a bug
+    /// of this program; a derivative written in the spec is the author's.
+    GRADIENT_MISMATCH = "K001" "wrong-gradient" Error from "G01";
+
+    /// A gradient check found a value that is not finite.
+    ///
+    /// The loss or a gradient overflowed or became NaN at a random initialisation, so no derivative exists to compare
+    /// with. The signal rules usually say why.
+    GRADIENT_NOT_FINITE = "K002" "non-finite-gradient" Error;
+
+    /// A property that holds for every well-posed model fails for some random initialisation.
+    ///
+    /// The report shows the smallest case that was found, the quantity against its bound, and the command that
+    /// replays it.
+    PROPERTY_FAILED = "P001" "property-violated" Error;
+
+    /// The compiled graph differs from the reviewed snapshot.
+    ///
+    /// The difference is shown line by line. `wellposed snapshot --accept SPEC` accepts it after review; in CI
+    /// snapshots are never written.
+    SNAPSHOT_CHANGED = "R001" "changed-snapshot" Error;
+}

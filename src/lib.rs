@@ -1,0 +1,10 @@
+//! wellposed
+pub mod args;
+pub mod diag;
+pub mod inits;
+pub mod manual;
+pub mod moments;
+pub mod scalar;
+pub mod source;
+pub mod tensor;
+pub mod text;
