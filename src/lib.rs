@@ -4,6 +4,7 @@ pub mod diag;
 pub mod inits;
 pub mod manual;
 pub mod moments;
+pub mod ops;
 pub mod scalar;
 pub mod source;
 pub mod tensor;

@@ -25,7 +25,7 @@ mod zeros;
 use crate::args::{Call, Kind, Param, Reader, Value, mistyped};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::manual::registry;
-use crate::source::{Span, Spanned};
+use crate::source::Spanned;
 use crate::tensor::Draws;
 use rand_chacha::ChaCha8Rng;
 use std::fmt;
@@ -99,8 +99,12 @@ registry! {
 }
 
 impl Init {
-    /// Reads an initialiser from an argument value: a word, or a word with arguments.
-    pub fn from_value(value: &Spanned<Value>, scope: &[String], out: &mut Diagnostics) -> Option<Self> {
+    /// Reads an initialiser from an argument value, a word or a word with arguments, and keeps its place.
+    pub fn from_value(
+        value: &Spanned<Value>,
+        scope: &[String],
+        out: &mut Diagnostics,
+    ) -> Option<Spanned<Self>> {
         let call = match &value.value {
             Value::Call(call) => call.clone(),
             Value::Symbol(name) | Value::Str(name) => {
@@ -123,7 +127,8 @@ impl Init {
             return None;
         };
         let call = Self::with_names(call);
-        Self::read(entry.name, &mut Reader::new(&call, None, entry.signature, scope, out))
+        let init = Self::read(entry.name, &mut Reader::new(&call, None, entry.signature, scope, out))?;
+        Some(Spanned::new(init, value.span))
     }
 
     /// Names positional arguments whose meaning depends on their number.
@@ -191,13 +196,4 @@ impl fmt::Display for Init {
         f.write_str(self.name())?;
         if arguments.is_empty() { Ok(()) } else { write!(f, "({})", arguments.join(", ")) }
     }
-}
-
-/// An initialiser and where the spec asks for it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InitAt {
-    /// The initialiser.
-    pub init: Init,
-    /// The argument that names it; `None` for a default of the language.
-    pub span: Option<Span>,
 }

@@ -1,0 +1,89 @@
+//! What elementwise functions have in common.
+//!
+//! Contract: an [`Activation`] states its value on each smooth piece, its slope by hand, and where the pieces meet. Shape,
+//! kernels, tape and moments follow. The value is generic and yields the tangent; the slope is the reverse rule; neither is
+//! derived from the other.
+
+use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use crate::args::{Param, Reader};
+use crate::moments::{self, Moments};
+use crate::scalar::Scalar;
+
+/// An elementwise function.
+pub trait Activation: Sized {
+    /// The parameters in positional order.
+    const SIGNATURE: &'static [Param] = &[];
+
+    /// Reads the arguments.
+    fn read(args: &mut Reader<'_>) -> Option<Self>;
+
+    /// The arguments in canonical form.
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Where one piece ends and the next begins; empty for a smooth function.
+    const KINKS: &'static [f64] = &[];
+
+    /// The piece that holds `x`; the only discrete decision. At a kink it fixes the subgradient.
+    fn piece(&self, _x: f64) -> u32 {
+        0
+    }
+
+    /// f(x) on a piece.
+    fn value<S: Scalar>(&self, x: S, piece: u32) -> S;
+
+    /// f'(x) on a piece, given y = f(x).
+    fn slope<S: Scalar>(&self, x: S, y: S, piece: u32) -> S;
+}
+
+impl<A: Activation> Op for A {
+    const SIGNATURE: &'static [Param] = <A as Activation>::SIGNATURE;
+    const CATEGORY: Category = Category::Activation;
+
+    fn read(args: &mut Reader<'_>) -> Option<Self> {
+        <A as Activation>::read(args)
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        Activation::attributes(self)
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
+        Ok(Inferred::shape(inputs[0].clone()))
+    }
+
+    fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
+        let Forward { inputs, mut output, mut tape, .. } = io;
+        let x = inputs[0];
+        if A::KINKS.is_empty() {
+            S::map(x, &mut output, |x| self.value(x, 0));
+        } else if tape.is_live() {
+            S::map(x, &mut output, |x| self.value(x, self.piece(x.primal())));
+        } else {
+            for i in 0..x.len() {
+                let x = x.at(i);
+                let piece = tape.choose(i, || self.piece(x.primal()));
+                output.set(i, self.value(x, piece));
+            }
+        }
+    }
+
+    fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
+        let Backward { inputs, output, cotangent, inputs_grad, .. } = io;
+        if let Some(grad) = &mut inputs_grad[0] {
+            S::zip(inputs[0], output, grad, |x, y| self.slope(x, y, self.piece(x.primal())));
+            for i in 0..grad.len() {
+                grad.set(i, grad.at(i) * cotangent.at(i));
+            }
+        }
+    }
+
+    fn transfer(&self, io: Transfer<'_>) -> Moments {
+        moments::through(&io.inputs[0], &|x| self.value(x, self.piece(x)), A::KINKS)
+    }
+
+    fn kinks(&self) -> Vec<f64> {
+        A::KINKS.to_vec()
+    }
+}

@@ -1,0 +1,119 @@
+//! Affine map of the last axis: `y = x W^T + b`.
+//!
+//! `weight` is `[out, in]` as in PyTorch; every axis but the last is carried along. fan_in is `in`, fan_out is `out`.
+//! At initialisation E y^2 = in Var(w) E x^2 + Var(b), so the variance of the weights must suit the activation that
+//! consumes the result: 2/in before a ReLU, 1/in or 2/(in + out) before tanh.
+//!
+//! ## Shapes
+//!
+//! | call | inputs | output |
+//! | --- | --- | --- |
+//! | `linear(3, init=he_normal)` | `[B,4]` | `[B,3]` |
+//! | `linear(2, bias=false, init=lecun_normal)` | `[B,3,5]` | `[B,3,2]` |
+//! | `linear(1, init=xavier_uniform, bias_init=normal(0.1))` | `[B,7]` | `[B,1]` |
+//! | `linear(3, init=zeros)` | `[B]` | error |
+
+use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Shape, Transfer};
+use crate::args::{Kind, Param, Reader, absent, optional, required};
+use crate::inits::Init;
+use crate::moments::Moments;
+use crate::scalar::Scalar;
+use crate::source::Spanned;
+use crate::tensor::Product;
+
+/// The operator `linear`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    out: usize,
+    bias: bool,
+    init: Option<Spanned<Init>>,
+    bias_init: Spanned<Init>,
+}
+
+impl Op for Linear {
+    const SIGNATURE: &'static [Param] = &[
+        required("out", Kind::Size, "the number of outputs"),
+        optional("bias", Kind::Flag, "true", "whether a bias is added"),
+        absent("init", Kind::Init, "how the weights are drawn; a lint proposes the scheme that fits"),
+        optional("bias_init", Kind::Init, "zeros", "how the biases are drawn"),
+    ];
+    const CATEGORY: Category = Category::Layer;
+
+    fn read(args: &mut Reader<'_>) -> Option<Self> {
+        let (out, bias) = (args.size("out"), args.flag("bias"));
+        let init = args.span_of("init").map(|_| args.with("init", Init::from_value));
+        let bias_init = args.with("bias_init", Init::from_value);
+        Some(Self {
+            out: out?,
+            bias: bias?,
+            init: match init {
+                Some(read) => Some(read?),
+                None => None,
+            },
+            bias_init: bias_init?,
+        })
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        let Self { out, bias, init: _, bias_init: _ } = self;
+        vec![("out", out.to_string()), ("bias", bias.to_string())]
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
+        let Some((&fan_in, outer)) = inputs[0].sample().split_last() else {
+            return Err(Misfit::shape(format!("`linear` needs a feature axis and gets {}", inputs[0])));
+        };
+        let mut sample = outer.to_vec();
+        sample.push(self.out);
+        let spec = |name, dims, role, init| ParamSpec { name, dims, fan_in, fan_out: self.out, role, init };
+        let mut params = vec![spec("weight", vec![self.out, fan_in], Role::Kernel, self.init.clone())];
+        if self.bias {
+            params.push(spec("bias", vec![self.out], Role::Bias, Some(self.bias_init.clone())));
+        }
+        let rows: usize = outer.iter().product();
+        Ok(Inferred {
+            output: Shape::new(sample),
+            params,
+            flops: 2 * rows * fan_in * self.out,
+            ..Inferred::default()
+        })
+    }
+
+    fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
+        let Forward { inputs, params, mut output, .. } = io;
+        let n = self.out;
+        let k = params[0].len() / n;
+        let m = inputs[0].len() / k;
+        if let Some(bias) = params.get(1) {
+            for row in 0..m {
+                output.part(row * n..(row + 1) * n).copy(*bias);
+            }
+        }
+        let product = Product::new(m, k, n).b_transposed();
+        let product = if self.bias { product.accumulating() } else { product };
+        S::gemm(product, inputs[0], params[0], &mut output);
+    }
+
+    fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
+        let Backward { inputs, params, cotangent, inputs_grad, params_grad, .. } = io;
+        let n = self.out;
+        let k = params[0].len() / n;
+        let m = inputs[0].len() / k;
+        if let Some(grad) = &mut inputs_grad[0] {
+            S::gemm(Product::new(m, n, k), cotangent, params[0], grad);
+        }
+        if let Some(grad) = &mut params_grad[0] {
+            S::gemm(Product::new(n, m, k).a_transposed(), cotangent, inputs[0], grad);
+        }
+        if let Some(Some(grad)) = params_grad.get_mut(1) {
+            grad.fill(S::constant(0.0));
+            for row in 0..m {
+                grad.accumulate(cotangent.part(row * n..(row + 1) * n));
+            }
+        }
+    }
+
+    fn transfer(&self, io: Transfer<'_>) -> Moments {
+        super::affine_moments(&io, 1.0)
+    }
+}

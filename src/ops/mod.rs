@@ -1,0 +1,468 @@
+//! Operators.
+//!
+//! Contract: one operator a file, and everything about it in that file: its manual page (the `//!` header, with a table
+//! of shapes that the tests run), its signature, its shape rule, its forward kernel generic over [`Scalar`], its
+//! hand-written reverse rule, and what it does to the [`Moments`] of its input. To add one: the file and its two lines
+//! here. Gradient, tangent, shape, determinism, printing and documentation are tested for every member of [`OpKind::ALL`].
+//!
+//! Invariants: every value has the batch as axis 0 and kernels treat samples alike, except where
+//! [`mixes_batch`](Op::mixes_batch) says otherwise; a loss gives one number for each sample; kernels overwrite their
+//! outputs, allocate nothing, and take discrete decisions and random draws only through the tape and the draws they are
+//! handed.
+
+mod activation;
+mod cross_entropy;
+mod linear;
+mod relu;
+
+pub use activation::Activation;
+
+use crate::args::{Param, Reader};
+use crate::diag::{Rule, rules};
+use crate::inits::{Init, Target};
+use crate::manual::registry;
+use crate::moments::Moments;
+use crate::scalar::Scalar;
+use crate::source::Spanned;
+use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut};
+
+registry! {
+    /// An operator with its arguments.
+    pub enum OpKind: Op by op;
+    linear::Linear,
+    relu::Relu,
+    cross_entropy::CrossEntropy,
+}
+
+/// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// A linear map with weights.
+    Layer,
+    /// An elementwise function.
+    Activation,
+    /// A normalisation.
+    Norm,
+    /// A reduction over windows.
+    Pool,
+    /// Random in training, the identity in use.
+    Noise,
+    /// Moves elements without changing them.
+    Layout,
+    /// Joins several values.
+    Combine,
+    /// One number for each sample, to be minimised.
+    Loss,
+}
+
+/// How many values an operator takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// One value, by default the one above.
+    One,
+    /// Two or more named values.
+    Many,
+    /// A prediction and a target.
+    Loss,
+}
+
+/// How an operator differs between training and use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeEffect {
+    /// Not at all.
+    Same,
+    /// It acts in training and is the identity in use.
+    TrainOnly,
+    /// It computes something else in each.
+    Differs,
+}
+
+/// What a parameter is for; decides whether `l2 on weights` reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The kernel of a linear layer, a convolution or an embedding.
+    Kernel,
+    /// An additive constant of such a layer.
+    Bias,
+    /// The factor of a norm.
+    Scale,
+    /// The offset of a norm.
+    Shift,
+}
+
+/// A trainable tensor that an operator asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamSpec {
+    /// PyTorch's suffix: `weight`, `bias`.
+    pub name: &'static str,
+    /// PyTorch's layout.
+    pub dims: Vec<usize>,
+    /// How many inputs one output element sums over.
+    pub fan_in: usize,
+    /// How many outputs one input element feeds.
+    pub fan_out: usize,
+    /// What it is for.
+    pub role: Role,
+    /// How it is drawn; `None` if the spec does not say, which a lint reports.
+    pub init: Option<Spanned<Init>>,
+}
+
+impl ParamSpec {
+    /// The tensor as an initialiser sees it.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target { dims: &self.dims, fan_in: self.fan_in, fan_out: self.fan_out }
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Mean and variance of one element; a tensor without an initialiser counts as drawn with variance 1/fan_in, so that
+    /// one missing word does not raise alarms downstream.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+    pub fn statistics(&self) -> (f64, f64) {
+        match &self.init {
+            Some(init) => (init.value.mean(), init.value.variance(self.target())),
+            None => (0.0, 1.0 / self.fan_in.max(1) as f64),
+        }
+    }
+}
+
+/// A tensor that is computed from batches but not trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateSpec {
+    /// PyTorch's suffix: `running_mean`.
+    pub name: &'static str,
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// The value before training.
+    pub initial: f64,
+}
+
+/// A number of scalars that may grow with the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// For the whole batch together.
+    pub fixed: usize,
+    /// For each sample.
+    pub per_sample: usize,
+}
+
+impl Room {
+    /// The number of scalars for a batch.
+    #[must_use]
+    pub fn of(self, batch: usize) -> usize {
+        self.fixed + self.per_sample * batch
+    }
+}
+
+/// What a shape rule concludes.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Inferred {
+    /// The shape of the result.
+    pub output: Shape,
+    /// The trainable tensors, in the order in which kernels receive them.
+    pub params: Vec<ParamSpec>,
+    /// The tensors that batches update.
+    pub state: Vec<StateSpec>,
+    /// What the forward kernel leaves for the reverse rule.
+    pub saved: Room,
+    /// What either kernel needs while it runs.
+    pub scratch: Room,
+    /// Multiplications and additions for one sample; 0 means one for each element of the result.
+    pub flops: usize,
+}
+
+impl Inferred {
+    /// An operator without parameters.
+    #[must_use]
+    pub fn shape(output: Shape) -> Self {
+        Self { output, ..Self::default() }
+    }
+}
+
+/// Why inputs do not fit an operator.
+#[derive(Clone, Debug)]
+pub struct Misfit {
+    /// The rule that is broken.
+    pub rule: &'static Rule,
+    /// The cause, with the numbers.
+    pub message: String,
+    /// The argument that is at fault, if one is.
+    pub argument: Option<&'static str>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Misfit {
+    /// Inputs that do not fit.
+    pub fn shape(message: impl Into<String>) -> Self {
+        Self { rule: &rules::SHAPE_MISMATCH, message: message.into(), argument: None, help: None }
+    }
+
+    /// An argument that does not fit the input.
+    pub fn argument(rule: &'static Rule, argument: &'static str, message: impl Into<String>) -> Self {
+        Self { rule, message: message.into(), argument: Some(argument), help: None }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What a forward kernel gets.
+#[derive(Debug)]
+pub struct Forward<'a, S: Scalar> {
+    /// The number of samples.
+    pub batch: usize,
+    /// Training or use.
+    pub mode: Mode,
+    /// The shapes of the inputs.
+    pub shapes: &'a [&'a Shape],
+    /// The shape of the result.
+    pub shape: &'a Shape,
+    /// The inputs.
+    pub inputs: &'a [View<'a, S>],
+    /// The trainable tensors.
+    pub params: &'a [View<'a, S>],
+    /// The tensors that batches update; kernels only read them.
+    pub state: &'a [&'a [f64]],
+    /// The result, to be overwritten.
+    pub output: ViewMut<'a, S>,
+    /// What the reverse rule will need.
+    pub saved: ViewMut<'a, S>,
+    /// Free room.
+    pub scratch: ViewMut<'a, S>,
+    /// Where decisions go.
+    pub tape: Tape<'a>,
+    /// Where random numbers come from.
+    pub draws: Draws,
+}
+
+/// What a reverse rule gets: the derivative of the loss by the result, to be turned into derivatives by inputs and
+/// parameters, which are overwritten. A derivative that nobody needs is `None`.
+#[derive(Debug)]
+pub struct Backward<'a, S: Scalar> {
+    /// The number of samples.
+    pub batch: usize,
+    /// Training or use.
+    pub mode: Mode,
+    /// The shapes of the inputs.
+    pub shapes: &'a [&'a Shape],
+    /// The shape of the result.
+    pub shape: &'a Shape,
+    /// The inputs of the forward run.
+    pub inputs: &'a [View<'a, S>],
+    /// The trainable tensors.
+    pub params: &'a [View<'a, S>],
+    /// The tensors that batches update.
+    pub state: &'a [&'a [f64]],
+    /// The result of the forward run.
+    pub output: View<'a, S>,
+    /// What the forward kernel left.
+    pub saved: View<'a, S>,
+    /// Free room.
+    pub scratch: ViewMut<'a, S>,
+    /// Where random numbers come from: the same as in the forward run.
+    pub draws: Draws,
+    /// dL/d output.
+    pub cotangent: View<'a, S>,
+    /// dL/d inputs.
+    pub inputs_grad: &'a mut [Option<ViewMut<'a, S>>],
+    /// dL/d parameters.
+    pub params_grad: &'a mut [Option<ViewMut<'a, S>>],
+}
+
+/// What a moment rule gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer<'a> {
+    /// Training or use.
+    pub mode: Mode,
+    /// The shapes of the inputs.
+    pub shapes: &'a [&'a Shape],
+    /// The shape of the result.
+    pub shape: &'a Shape,
+    /// The moments of the inputs.
+    pub inputs: &'a [Moments],
+    /// The trainable tensors.
+    pub params: &'a [ParamSpec],
+}
+
+/// What an operator must say of itself.
+pub trait Op: Sized {
+    /// The parameters in positional order.
+    const SIGNATURE: &'static [Param];
+    /// What kind of thing it is.
+    const CATEGORY: Category;
+    /// How many values it takes.
+    const ARITY: Arity = Arity::One;
+
+    /// Reads the arguments.
+    fn read(args: &mut Reader<'_>) -> Option<Self>;
+
+    /// Every argument but the initialisers in canonical form, by the names of the signature; the printer leaves out
+    /// those that equal the default.
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The shape rule.
+    ///
+    /// # Errors
+    /// The reason why the inputs do not fit.
+    fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit>;
+
+    /// Computes the result.
+    fn forward<S: Scalar>(&self, io: Forward<'_, S>);
+
+    /// Turns the derivative by the result into those by inputs and parameters.
+    fn backward<S: Scalar>(&self, io: Backward<'_, S>);
+
+    /// The moments of the result at initialisation.
+    fn transfer(&self, io: Transfer<'_>) -> Moments;
+
+    /// How it differs between training and use.
+    fn effect(&self) -> ModeEffect {
+        ModeEffect::Same
+    }
+
+    /// Whether one sample's result depends on other samples.
+    fn mixes_batch(&self, _mode: Mode) -> bool {
+        false
+    }
+
+    /// Where a piecewise function changes its piece: the inputs that tests aim at.
+    fn kinks(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Updates the state after a training step, from what the forward kernel saved.
+    fn update_state(&self, _batch: usize, _shape: &Shape, _saved: View<'_, f64>, _state: &mut [Tensor]) {}
+}
+
+impl OpKind {
+    /// What kind of thing it is.
+    #[must_use]
+    pub fn category(&self) -> Category {
+        fn of<T: Op>(_: &T) -> Category {
+            T::CATEGORY
+        }
+        op!(self, o => of(o))
+    }
+
+    /// How many values it takes.
+    #[must_use]
+    pub fn arity(&self) -> Arity {
+        fn of<T: Op>(_: &T) -> Arity {
+            T::ARITY
+        }
+        op!(self, o => of(o))
+    }
+
+    /// Every argument but the initialisers that differs from its default, in canonical form.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        let signature = Self::find(self.name()).map_or(&[][..], |callable| callable.signature);
+        let default = |name: &str| {
+            signature.iter().find(|param| param.name == name).and_then(|param| match param.default {
+                crate::args::Default::Is(text) => Some(text),
+                _ => None,
+            })
+        };
+        let mut all = op!(self, o => Op::attributes(o));
+        all.retain(|(name, value)| default(name) != Some(value));
+        all
+    }
+
+    /// The shape rule.
+    ///
+    /// # Errors
+    /// The reason why the inputs do not fit.
+    pub fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
+        op!(self, o => o.infer(inputs))
+    }
+
+    /// Runs the forward kernel.
+    pub fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
+        op!(self, o => o.forward(io));
+    }
+
+    /// Runs the reverse rule.
+    pub fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
+        op!(self, o => o.backward(io));
+    }
+
+    /// The moments of the result at initialisation.
+    #[must_use]
+    pub fn transfer(&self, io: Transfer<'_>) -> Moments {
+        op!(self, o => o.transfer(io))
+    }
+
+    /// How it differs between training and use.
+    #[must_use]
+    pub fn effect(&self) -> ModeEffect {
+        op!(self, o => o.effect())
+    }
+
+    /// Whether one sample's result depends on other samples.
+    #[must_use]
+    pub fn mixes_batch(&self, mode: Mode) -> bool {
+        op!(self, o => o.mixes_batch(mode))
+    }
+
+    /// Where a piecewise function changes its piece.
+    #[must_use]
+    pub fn kinks(&self) -> Vec<f64> {
+        op!(self, o => o.kinks())
+    }
+
+    /// Updates the state after a training step.
+    pub fn update_state(&self, batch: usize, shape: &Shape, saved: View<'_, f64>, state: &mut [Tensor]) {
+        op!(self, o => o.update_state(batch, shape, saved, state));
+    }
+}
+
+/// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
+/// weights adds. `reach` is the share of the taps that lie inside the map.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
+    let weight = &io.params[0];
+    let fan_in = weight.fan_in as f64;
+    let (mean, variance) = weight.statistics();
+    let (shift, noise) = io.params.get(1).map_or((0.0, 0.0), ParamSpec::statistics);
+    let units = weight.dims[0];
+    let x = &io.inputs[0];
+    let spread = x.linear(fan_in * variance, reach, noise, units);
+    if mean == 0.0 && shift == 0.0 {
+        return spread;
+    }
+    // Weights with a mean add up the inputs coherently: E (sum mu x)^2 = mu^2 (fan_in (s - m^2) + fan_in^2 m^2).
+    let (square, centre) = (x.square(), x.mean());
+    let cross = square * (1.0 - x.contrast);
+    let coherent = |second: f64| {
+        mean * mean * (fan_in * (second - centre * centre).max(0.0) + (fan_in * centre).powi(2))
+    };
+    let average = fan_in * mean * centre + shift;
+    let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
+    let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
+    Moments { units: spread.units, ..spread.add(common) }
+}
+
+/// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are small whole numbers")]
+fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
+    target.at(at).primal() as usize
+}
+
+/// 1/n.
+#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+fn reciprocal(n: usize) -> f64 {
+    1.0 / n as f64
+}
