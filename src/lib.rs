@@ -1,6 +1,7 @@
 //! wellposed
 pub mod args;
 pub mod diag;
+pub mod front;
 pub mod inits;
 pub mod manual;
 pub mod moments;

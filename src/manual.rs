@@ -12,6 +12,8 @@ use crate::args::Param;
 pub struct Callable {
     /// The name in both notations.
     pub name: &'static str,
+    /// What kind of thing it is, in a word: `loss`, `activation`, `initialiser`.
+    pub group: &'static str,
     /// The parameters in positional order.
     pub signature: &'static [Param],
     /// The manual page in Markdown; its first line is a summary.
@@ -94,6 +96,7 @@ macro_rules! registry {
             /// Every member: name, signature and manual page.
             pub const ALL: &'static [&'static $crate::manual::Callable] = &[$(&$crate::manual::Callable {
                 name: stringify!($module),
+                group: <$module::$Member as $Trait>::GROUP,
                 signature: <$module::$Member as $Trait>::SIGNATURE,
                 page: $crate::manual::page!(concat!(stringify!($module), ".rs")),
             }),+];

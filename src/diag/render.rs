@@ -163,7 +163,8 @@ fn snippet(
     theme.characters.advice = String::new();
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(look.width.max(LONGEST_LINE + 20))
-        .with_context_lines(0)
+        .with_context_lines(1)
+        .with_primary_span_start()
         .with_links(false);
     let mut drawn = String::new();
     if handler.render_report(&mut drawn, &report).is_err() {
@@ -275,9 +276,27 @@ impl SourceCode for Excerpt {
         &'a self,
         span: &SourceSpan,
         before: usize,
-        after: usize,
+        _: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.text.as_str().read_span(span, before, after)?;
+        let text = self.text.as_str();
+        if before == 0 {
+            // The header asks for the place itself.
+            return self.contents(text.read_span(span, 0, 0)?);
+        }
+        // An excerpt is whole lines with their line end, so that places in adjacent lines share one.
+        let start = text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[span.offset() + span.len()..].find('\n').map_or(text.len(), |at| span.offset() + span.len() + at + 1);
+        let whole = SourceSpan::from(start..end);
+        self.contents(text.read_span(&whole, 0, 0)?)
+    }
+}
+
+impl Excerpt {
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of the trait method that returns it")]
+    fn contents<'a>(
+        &self,
+        inner: Box<dyn SpanContents<'a> + 'a>,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             inner.data(),

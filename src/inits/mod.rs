@@ -51,6 +51,8 @@ impl Target<'_> {
 
 /// What an initialiser must say of itself.
 pub trait Initializer: Sized {
+    /// The manual lists it here.
+    const GROUP: &'static str = "initialiser";
     /// The parameters in positional order.
     const SIGNATURE: &'static [Param];
 

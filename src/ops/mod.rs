@@ -55,6 +55,23 @@ pub enum Category {
     Loss,
 }
 
+impl Category {
+    /// The category in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Activation => "activation",
+            Self::Norm => "norm",
+            Self::Pool => "pool",
+            Self::Noise => "noise",
+            Self::Layout => "layout",
+            Self::Combine => "combine",
+            Self::Loss => "loss",
+        }
+    }
+}
+
 /// How many values an operator takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
@@ -303,6 +320,8 @@ pub trait Op: Sized {
     const CATEGORY: Category;
     /// How many values it takes.
     const ARITY: Arity = Arity::One;
+    /// The manual lists it here.
+    const GROUP: &'static str = Self::CATEGORY.name();
 
     /// Reads the arguments.
     fn read(args: &mut Reader<'_>) -> Option<Self>;

@@ -1,0 +1,2 @@
+use wellposed::*;
+fn main(){ for f in std::env::args().skip(1) { let t=std::fs::read_to_string(&f).unwrap(); let mut s=source::Sources::default(); let id=s.add(f.clone(),t); let n=front::notation_of(&f).unwrap(); let t0=std::time::Instant::now(); let (spec,d)=front::parse(&s,id,n); let e=t0.elapsed(); if std::env::var("AST").is_ok(){println!("{spec:#?}");} print!("{}",diag::render::full(&d,&s,diag::render::Look::PLAIN)); println!("{f} {e:?} {}", d.iter().count()); } }

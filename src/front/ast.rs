@@ -1,0 +1,425 @@
+//! The syntax tree that both notations build.
+//!
+//! Contract: every part carries its span; equality ignores spans, so that two notations of one spec give equal trees.
+//! Arguments of calls are named wherever the callee has a signature (see [`super::names`]); comments are kept with their
+//! places, for suppressions and for printing.
+
+use crate::diag::suppress::{Comment, Notation};
+use crate::source::{FileId, Span, Spanned};
+
+/// A whole spec.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The file it was read from.
+    pub file: FileId,
+    /// The notation of that file.
+    pub notation: Notation,
+    /// `spec 1`.
+    pub version: Option<Spanned<i64>>,
+    /// `model name(...)`.
+    pub model: Option<Model>,
+    /// `input name: type`.
+    pub inputs: Vec<Declared>,
+    /// `target name: type`.
+    pub targets: Vec<Declared>,
+    /// `data { ... }`.
+    pub data: Option<Data>,
+    /// `default op(...)`.
+    pub defaults: Vec<CallExpr>,
+    /// `block name(...) { ... }`.
+    pub blocks: Vec<Block>,
+    /// `net { ... }`.
+    pub net: Option<Body>,
+    /// `train { ... }`.
+    pub train: Option<Train>,
+    /// `expect { ... }`.
+    pub expect: Vec<Setting>,
+    /// Every comment, in order.
+    pub comments: Vec<Comment>,
+}
+
+impl Spec {
+    /// An empty spec of a file.
+    #[must_use]
+    pub fn new(file: FileId, notation: Notation) -> Self {
+        Self {
+            file,
+            notation,
+            version: None,
+            model: None,
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            data: None,
+            defaults: Vec::new(),
+            blocks: Vec::new(),
+            net: None,
+            train: None,
+            expect: Vec::new(),
+            comments: Vec::new(),
+        }
+    }
+}
+
+impl PartialEq for Spec {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { file: _, notation: _, version, model, inputs, targets, data, defaults, blocks, net, train, expect, .. } =
+            self;
+        *version == other.version
+            && *model == other.model
+            && *inputs == other.inputs
+            && *targets == other.targets
+            && *data == other.data
+            && *defaults == other.defaults
+            && *blocks == other.blocks
+            && *net == other.net
+            && *train == other.train
+            && *expect == other.expect
+    }
+}
+
+/// The model's name and parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its parameters.
+    pub params: Vec<ParamDecl>,
+}
+
+/// A parameter of a model or block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamDecl {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its default; blocks may leave it out.
+    pub default: Option<Spanned<Expr>>,
+    /// `in lo..hi`, inclusive.
+    pub range: Option<(Spanned<Expr>, Spanned<Expr>)>,
+}
+
+/// A declared input or target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type.
+    pub kind: Spanned<TypeExpr>,
+    /// The transforms it passes through.
+    pub chain: Vec<CallExpr>,
+}
+
+/// `f64[B, 3]`, `class(10)`, `int[B, 16]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeExpr {
+    /// The word.
+    pub name: Spanned<String>,
+    /// The arguments in parentheses.
+    pub args: Vec<ArgExpr>,
+    /// The axes in brackets.
+    pub dims: Option<Vec<Spanned<Expr>>>,
+}
+
+/// The data section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Data {
+    /// `train csv("...")`.
+    pub splits: Vec<SplitDecl>,
+    /// `split by hash(key) train 80 val 10 test 10`.
+    pub rule: Option<SplitRule>,
+    /// `x numeric("pixel_*") |> standardize(fit=train)`.
+    pub columns: Vec<Column>,
+    /// `on test { x |> ... }`.
+    pub overrides: Vec<Override>,
+    /// The keyword.
+    pub head: Head,
+}
+
+/// A place that equality ignores.
+#[derive(Clone, Copy, Debug)]
+pub struct Head(pub Span);
+
+impl PartialEq for Head {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// A split and the file that holds its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitDecl {
+    /// `train`, `val`, `test` or `all`.
+    pub name: Spanned<String>,
+    /// `csv("path")`.
+    pub source: CallExpr,
+}
+
+/// How the rows of one file are divided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitRule {
+    /// `hash(key)` or `column(name)`.
+    pub by: CallExpr,
+    /// `train 80 val 10 test 10`.
+    pub shares: Vec<Setting>,
+}
+
+/// A group of columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// `numeric(...)`, `category(...)`, `class(...)` or `target(...)`.
+    pub source: CallExpr,
+    /// `as [1, 8, 8]`.
+    pub shape: Option<Spanned<Expr>>,
+    /// The transforms.
+    pub chain: Vec<CallExpr>,
+}
+
+/// A chain that replaces another on one split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// The split.
+    pub split: Spanned<String>,
+    /// The group of columns.
+    pub group: Spanned<String>,
+    /// The transforms.
+    pub chain: Vec<CallExpr>,
+}
+
+/// A block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its parameters.
+    pub params: Vec<ParamDecl>,
+    /// Its statements.
+    pub body: Body,
+}
+
+/// Statements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body {
+    /// In order.
+    pub statements: Vec<Statement>,
+    /// Where the body begins.
+    pub head: Head,
+}
+
+/// One statement of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// `fc1:`.
+    pub label: Option<Spanned<String>>,
+    /// What it does.
+    pub action: Action,
+    /// `<- a, b`; empty if the previous value flows in.
+    pub from: Vec<Spanned<String>>,
+    /// The whole statement up to any body.
+    pub head: Head,
+}
+
+/// What a statement does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// An op or a block.
+    Invoke(CallExpr),
+    /// `repeat n as i { ... }`.
+    Repeat {
+        /// How often.
+        count: Spanned<Expr>,
+        /// The name of the index.
+        index: Option<Spanned<String>>,
+        /// What.
+        body: Body,
+    },
+    /// `for i in list { ... }`.
+    For {
+        /// The name of the variable.
+        variable: Spanned<String>,
+        /// Its values.
+        over: Spanned<Expr>,
+        /// What.
+        body: Body,
+    },
+    /// `residual { ... } shortcut when c { ... }`.
+    Residual {
+        /// The branch that is added.
+        body: Body,
+        /// What the input passes through before the sum.
+        shortcut: Option<Shortcut>,
+    },
+}
+
+/// The path beside a residual branch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shortcut {
+    /// When it is taken; always, if there is no condition.
+    pub when: Option<Spanned<Expr>>,
+    /// What it does.
+    pub body: Body,
+}
+
+/// The training set-up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Train {
+    /// `loss cross_entropy(out, y)`.
+    pub loss: Option<CallExpr>,
+    /// `l2 1e-4 on weights`.
+    pub penalties: Vec<Penalty>,
+    /// `adam(lr=1e-3)`.
+    pub optimizer: Option<CallExpr>,
+    /// `batch 64`, `epochs 20`, `seed 7`.
+    pub settings: Vec<Setting>,
+    /// The keyword.
+    pub head: Head,
+}
+
+/// A term that is added to the loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Penalty {
+    /// `l1` or `l2`.
+    pub kind: Spanned<String>,
+    /// Its factor.
+    pub factor: Spanned<Expr>,
+    /// `weights` or `all`.
+    pub on: Option<Spanned<String>>,
+}
+
+/// A name and a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The name.
+    pub name: Spanned<String>,
+    /// The value.
+    pub value: Spanned<Expr>,
+}
+
+/// A name with arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallExpr {
+    /// What is called.
+    pub name: Spanned<String>,
+    /// With what.
+    pub args: Vec<ArgExpr>,
+    /// The whole call.
+    pub head: Head,
+}
+
+impl CallExpr {
+    /// The place of the whole call.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.head.0
+    }
+}
+
+/// An argument.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArgExpr {
+    /// Its name, unless it is positional.
+    pub name: Option<Spanned<String>>,
+    /// Its value.
+    pub value: Spanned<Expr>,
+}
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// `64`.
+    Int(i64),
+    /// `1e-4`.
+    Float(f64),
+    /// `true`.
+    Bool(bool),
+    /// `"text"`.
+    Str(String),
+    /// A variable or a word.
+    Name(String),
+    /// `in`, the input of the enclosing body.
+    Input,
+    /// `[a, b]`.
+    List(Vec<Spanned<Expr>>),
+    /// `f(a, k=b)`.
+    Call(CallExpr),
+    /// `in.ch`.
+    Field(Box<Spanned<Expr>>, Spanned<String>),
+    /// `in.shape[1]`.
+    Index(Box<Spanned<Expr>>, Box<Spanned<Expr>>),
+    /// `-x`, `not x`.
+    Unary(Unary, Box<Spanned<Expr>>),
+    /// `a + b`.
+    Binary(Spanned<Binary>, Box<Spanned<Expr>>, Box<Spanned<Expr>>),
+    /// `a if c else b`: condition, then, else.
+    Cond(Box<Spanned<Expr>>, Box<Spanned<Expr>>, Box<Spanned<Expr>>),
+    /// What was written has been reported already; nothing more is said about it.
+    Error,
+}
+
+/// Operators of one operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unary {
+    /// `-`.
+    Neg,
+    /// `not`.
+    Not,
+}
+
+/// Operators of two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// `or`.
+    Or,
+    /// `and`.
+    And,
+    /// `==`.
+    Eq,
+    /// `!=`.
+    Ne,
+    /// `<`.
+    Lt,
+    /// `<=`.
+    Le,
+    /// `>`.
+    Gt,
+    /// `>=`.
+    Ge,
+    /// `+`.
+    Add,
+    /// `-`.
+    Sub,
+    /// `*`.
+    Mul,
+    /// `/`: a real quotient.
+    Div,
+    /// `//`: rounded down.
+    FloorDiv,
+    /// `%`: with the sign of the divisor.
+    Rem,
+    /// `**`.
+    Pow,
+}
+
+impl Binary {
+    /// The operator as written, and how tightly it binds.
+    #[must_use]
+    pub const fn symbol(self) -> (&'static str, u8) {
+        match self {
+            Self::Or => ("or", 1),
+            Self::And => ("and", 2),
+            Self::Eq => ("==", 4),
+            Self::Ne => ("!=", 4),
+            Self::Lt => ("<", 4),
+            Self::Le => ("<=", 4),
+            Self::Gt => (">", 4),
+            Self::Ge => (">=", 4),
+            Self::Add => ("+", 5),
+            Self::Sub => ("-", 5),
+            Self::Mul => ("*", 6),
+            Self::Div => ("/", 6),
+            Self::FloorDiv => ("//", 6),
+            Self::Rem => ("%", 6),
+            Self::Pow => ("**", 8),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Gives positional arguments their names.
+//!
+//! The tree knows the signatures of ops and blocks, so that `linear(64)` and `linear: {out: 64}` are one thing. Arguments
+//! beyond a signature stay unnamed and are reported where the call is read.
+
+use super::ast::{Action, ArgExpr, Body, CallExpr, Spec};
+use crate::diag::Diagnostics;
+use crate::ops::{Category, OpKind};
+use crate::source::Spanned;
+use std::collections::BTreeMap;
+
+/// The names under which a loss takes its prediction and its target.
+pub const LOSS_INPUTS: [&str; 2] = ["output", "target"];
+
+/// The arguments of a class column.
+pub const CLASS_ARGS: [&str; 2] = ["column", "classes"];
+
+/// The arguments of a category column.
+pub const CATEGORY_ARGS: [&str; 2] = ["column", "vocabulary"];
+
+/// Names every positional argument whose callee is known.
+pub fn resolve(spec: &mut Spec, _: &mut Diagnostics) {
+    let blocks: BTreeMap<String, Vec<String>> = spec
+        .blocks
+        .iter()
+        .map(|block| (block.name.value.clone(), block.params.iter().map(|p| p.name.value.clone()).collect()))
+        .collect();
+    for call in &mut spec.defaults {
+        invocation(call, &blocks);
+    }
+    let bodies = spec.blocks.iter_mut().map(|block| &mut block.body).chain(&mut spec.net);
+    bodies.for_each(|body| in_body(body, &blocks));
+    if let Some(loss) = spec.train.as_mut().and_then(|train| train.loss.as_mut()) {
+        let signature = OpKind::find(&loss.name.value).map_or(&[][..], |op| op.signature);
+        let names: Vec<&str> = LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
+        assign(&mut loss.args, &names);
+    }
+    for column in spec.data.iter_mut().flat_map(|data| &mut data.columns) {
+        match column.source.name.value.as_str() {
+            "class" => assign(&mut column.source.args, &CLASS_ARGS),
+            "category" => assign(&mut column.source.args, &CATEGORY_ARGS),
+            _ => {}
+        }
+    }
+}
+
+fn in_body(body: &mut Body, blocks: &BTreeMap<String, Vec<String>>) {
+    for statement in &mut body.statements {
+        match &mut statement.action {
+            Action::Invoke(call) => invocation(call, blocks),
+            Action::Repeat { body, .. } | Action::For { body, .. } => in_body(body, blocks),
+            Action::Residual { body, shortcut } => {
+                in_body(body, blocks);
+                if let Some(shortcut) = shortcut {
+                    in_body(&mut shortcut.body, blocks);
+                }
+            }
+        }
+    }
+}
+
+fn invocation(call: &mut CallExpr, blocks: &BTreeMap<String, Vec<String>>) {
+    if let Some(params) = blocks.get(&call.name.value) {
+        let names: Vec<&str> = params.iter().map(String::as_str).collect();
+        assign(&mut call.args, &names);
+    } else if let Some(op) = OpKind::find(&call.name.value) {
+        let names: Vec<&str> = op.signature.iter().map(|param| param.name).collect();
+        assign(&mut call.args, &names);
+    }
+}
+
+fn assign(args: &mut [ArgExpr], names: &[&str]) {
+    for (arg, name) in args.iter_mut().zip(names) {
+        if arg.name.is_none() {
+            arg.name = Some(Spanned::new((*name).to_owned(), arg.value.span));
+        }
+    }
+}
+
+/// The names of all losses.
+pub fn losses() -> impl Iterator<Item = &'static str> {
+    OpKind::ALL.iter().filter(|op| op.group == Category::Loss.name()).map(|op| op.name)
+}
