@@ -236,6 +236,12 @@ impl<'a> Reader<'a> {
         self.slot(name).1.map(|value| value.span)
     }
 
+    /// The place of an argument that was given, if the signature has it at all.
+    #[must_use]
+    pub fn span_of_if_known(&self, name: &str) -> Option<Span> {
+        self.signature.iter().any(|param| param.name == name).then(|| self.span_of(name)).flatten()
+    }
+
     /// The places of all arguments that were given.
     #[must_use]
     pub fn spans(&self) -> Vec<(&'static str, Span)> {

@@ -1,5 +1,6 @@
 //! wellposed
 pub mod args;
+pub mod data;
 pub mod diag;
 pub mod front;
 pub mod inits;

@@ -1,0 +1,348 @@
+//! Rows of a split as tensors.
+//!
+//! A [`Reading`] walks the rows of one group on one split; a [`Pipeline`] is a chain with its statistics. Both are used for
+//! fitting, loading and serving, so that there is one way in which a row becomes numbers.
+
+use super::statistics::Fitted;
+use super::table::Table;
+use super::{Content, Group, Plan, Rows, Split, Statistics, Step, Transform};
+use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
+use crate::source::Loader;
+use crate::tensor::{Draws, Shape, Tensor, stream};
+use rand_distr::{Distribution, StandardNormal};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A chain of transforms with their statistics.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    content: Content,
+    vocabulary: Vec<String>,
+    shape: Shape,
+    steps: Vec<(Transform, Option<Fitted>)>,
+    fills_missing: bool,
+}
+
+impl Pipeline {
+    /// The raw columns of a group.
+    #[must_use]
+    pub fn start(group: &Group, vocabulary: Option<Vec<String>>) -> Self {
+        let shape = group.reshape.clone().unwrap_or_else(|| Shape::new([group.columns.len()]));
+        let content = group.content.clone();
+        Self { content, vocabulary: vocabulary.unwrap_or_default(), shape, steps: Vec::new(), fills_missing: false }
+    }
+
+    /// Appends a step.
+    pub fn push(&mut self, step: &Step, fitted: Option<Fitted>) {
+        self.fills_missing |= self.steps.is_empty() && step.transform.fills_missing();
+        let fitted = match &step.transform {
+            Transform::OneHot(_) => Some(Fitted::Category { vocabulary: self.vocabulary.clone() }),
+            _ => fitted,
+        };
+        self.steps.push((step.transform.clone(), fitted));
+    }
+
+    /// The chain of a group on a split with stored statistics.
+    ///
+    /// # Errors
+    /// The name of the statistics that are missing.
+    pub fn stored(group: &Group, split: Split, statistics: &Statistics) -> Result<Self, String> {
+        let chain = group.chain_on(split);
+        let mut fitted = statistics.of(group, split).map_or(&[][..], |g| &g.steps).iter().cloned();
+        let vocabulary = match &group.content {
+            Content::Category(None) => match fitted.next() {
+                Some(Fitted::Category { vocabulary }) => Some(vocabulary),
+                _ => return Err(format!("there is no vocabulary for `{}`", group.name.value)),
+            },
+            Content::Category(given) => given.clone(),
+            _ => None,
+        };
+        let mut pipeline = Self::start(group, vocabulary);
+        for step in chain {
+            let statistics = if step.transform.fit().is_some() {
+                match fitted.next() {
+                    Some(found) => Some(found),
+                    None => return Err(format!("there are no statistics for `{}` of `{}`", step.transform, group.name.value)),
+                }
+            } else {
+                None
+            };
+            pipeline.push(step, statistics);
+        }
+        Ok(pipeline)
+    }
+
+    /// How many numbers a row has behind the chain so far.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let one_hot = self.steps.iter().any(|(transform, _)| matches!(transform, Transform::OneHot(_)));
+        let raw = self.shape.elements();
+        if one_hot { raw * self.vocabulary.len() } else { raw }
+    }
+
+    /// Transforms one raw row in place.
+    pub fn apply(&self, row: &mut Vec<f64>) {
+        for (transform, fitted) in &self.steps {
+            transform.apply(&self.shape, fitted.as_ref(), row);
+        }
+    }
+
+    /// Undoes the chain on one row; `false` if a step cannot be undone.
+    #[must_use]
+    pub fn invert(&self, row: &mut [f64]) -> bool {
+        self.steps.iter().rev().all(|(transform, fitted)| transform.invert(&self.shape, fitted.as_ref(), row))
+    }
+
+    /// The standard deviation of the noise that training rows get.
+    fn noise(&self) -> f64 {
+        let squares = self.steps.iter().map(|(transform, _)| match transform {
+            Transform::Noise(noise) => noise.std().powi(2),
+            _ => 0.0,
+        });
+        squares.sum::<f64>().sqrt()
+    }
+}
+
+/// A walk over the rows of one group on one split.
+pub struct Reading<'a> {
+    plan: &'a Plan,
+    group: &'a Group,
+    split: Split,
+    loader: &'a dyn Loader,
+}
+
+type Checked<T> = Result<T, Box<Diagnostic>>;
+
+impl<'a> Reading<'a> {
+    /// A walk that begins at the first row.
+    pub fn new(plan: &'a Plan, group: &'a Group, split: Split, loader: &'a dyn Loader) -> Self {
+        Self { plan, group, split, loader }
+    }
+
+    /// Calls `see` for each row of the split until it returns `false`.
+    fn walk(&self, mut see: impl FnMut(&Table<'_>, &[usize]) -> Checked<bool>) -> Checked<()> {
+        let mut rows = 0u64;
+        for file in self.plan.files(self.split) {
+            let mut table = Table::open(self.loader, file)?;
+            let mut columns = Vec::new();
+            for name in &self.group.columns {
+                columns.push(table.header.find(name).ok_or_else(|| missing_column(file.span, &file.shown, name, &table.header.names))?);
+            }
+            let rule = match &self.plan.rows {
+                Rows::One(_, rule) if self.split != Split::All => {
+                    let name = &rule.column().value;
+                    let at = table.header.find(name);
+                    Some((rule, at.ok_or_else(|| missing_column(rule.column().span, &file.shown, name, &table.header.names))?))
+                }
+                _ => None,
+            };
+            while table.advance()? {
+                if let Some((rule, at)) = rule {
+                    let text = String::from_utf8_lossy(table.field(at));
+                    match rule.split_of(&text) {
+                        Some(split) if split == self.split => {}
+                        Some(_) => continue,
+                        None => {
+                            let message = format!("`{text}` names no split");
+                            let fault = table.fault(&rules::UNKNOWN_CATEGORY, at, message);
+                            return Err(Box::new(fault.help("the splits are train, val and test")));
+                        }
+                    }
+                }
+                rows += 1;
+                if !see(&table, &columns)? {
+                    return Ok(());
+                }
+            }
+        }
+        if rows == 0 {
+            let message = format!("the split `{}` has no rows", self.split);
+            return Err(Box::new(Diagnostic::new(&rules::EMPTY_SPLIT, self.group.source, message)));
+        }
+        Ok(())
+    }
+
+    /// The raw text of the group's fields.
+    pub fn fields(&self, mut see: impl FnMut(&[&[u8]])) -> Checked<()> {
+        self.walk(|table, columns| {
+            let fields: Vec<&[u8]> = columns.iter().map(|&column| table.field(column)).collect();
+            see(&fields);
+            Ok(true)
+        })
+    }
+
+    /// The distinct words of the group's fields.
+    pub fn words(&self, words: &mut BTreeSet<String>) -> Checked<()> {
+        self.fields(|fields| {
+            for field in fields {
+                let word = String::from_utf8_lossy(field);
+                if !words.contains(word.as_ref()) {
+                    words.insert(word.into_owned());
+                }
+            }
+        })
+    }
+
+    /// The rows behind a pipeline.
+    pub fn rows(&self, pipeline: &Pipeline, mut see: impl FnMut(&[f64])) -> Checked<()> {
+        let mut row = Vec::new();
+        self.walk(|table, columns| {
+            self.row(table, columns, pipeline, &mut row)?;
+            see(&row);
+            Ok(true)
+        })
+    }
+
+    /// The first `most` rows behind a pipeline, one after the other, and how many there are.
+    pub fn first(&self, pipeline: &Pipeline, most: usize) -> Checked<(Vec<f64>, usize)> {
+        let (mut data, mut rows, mut row) = (Vec::new(), 0, Vec::new());
+        self.walk(|table, columns| {
+            self.row(table, columns, pipeline, &mut row)?;
+            data.extend_from_slice(&row);
+            rows += 1;
+            Ok(rows < most)
+        })?;
+        Ok((data, rows))
+    }
+
+    fn row(&self, table: &Table<'_>, columns: &[usize], pipeline: &Pipeline, row: &mut Vec<f64>) -> Checked<()> {
+        row.clear();
+        for &column in columns {
+            row.push(self.value(table, column, pipeline)?);
+        }
+        pipeline.apply(row);
+        if let Some(i) = row.iter().position(|x| !x.is_finite()) {
+            let column = columns.get(i).or(columns.first()).copied().unwrap_or(0);
+            let text = String::from_utf8_lossy(table.field(column)).into_owned();
+            let message = format!("the transforms of `{}` turn `{text}` into {}", self.group.name.value, row[i]);
+            return Err(Box::new(table.fault(&rules::MISSING_VALUE, column, message)));
+        }
+        Ok(())
+    }
+
+    /// One field as a number: itself, its place in the vocabulary, or its class.
+    fn value(&self, table: &Table<'_>, column: usize, pipeline: &Pipeline) -> Checked<f64> {
+        let bytes = table.field(column);
+        let text = || String::from_utf8_lossy(bytes).into_owned();
+        let number = || std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<f64>().ok());
+        match &pipeline.content {
+            Content::Numeric | Content::Target => match number() {
+                Some(x) if x.is_finite() => Ok(x),
+                Some(x) if x.is_infinite() => {
+                    Err(Box::new(table.fault(&rules::MISSING_VALUE, column, format!("`{}` is infinite", text()))))
+                }
+                None if !bytes.is_empty() && !bytes.eq_ignore_ascii_case(b"na") => Err(Box::new(table.fault(
+                    &rules::NOT_A_NUMBER,
+                    column,
+                    format!("`{}` is not a number", text()),
+                ))),
+                _ if pipeline.fills_missing => Ok(f64::NAN),
+                _ => {
+                    let what = if bytes.is_empty() { "an empty field".to_owned() } else { format!("`{}`", text()) };
+                    let fault = table.fault(&rules::MISSING_VALUE, column, format!("{what} in a numeric column"));
+                    Err(Box::new(fault.help(format!(
+                        "declare `{} ... |> impute(median, fit=train)` if values may be missing",
+                        self.group.name.value
+                    ))))
+                }
+            },
+            Content::Category(_) => {
+                let found = pipeline.vocabulary.iter().position(|word| word.as_bytes() == bytes);
+                found.map(index).ok_or_else(|| {
+                    let message = format!("`{}` is not in the vocabulary of {} words", text(), pipeline.vocabulary.len());
+                    let near = did_you_mean(&text(), pipeline.vocabulary.iter().map(String::as_str)).map(str::to_owned);
+                    let fault = table.fault(&rules::UNKNOWN_CATEGORY, column, message);
+                    Box::new(fault.maybe_help(near.map(|near| format!("did you mean `{near}`?"))))
+                })
+            }
+            Content::Class(classes, None) => {
+                #[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]
+                let inside = |x: &f64| x.fract() == 0.0 && *x >= 0.0 && *x < *classes as f64;
+                match number() {
+                    Some(x) if inside(&x) => Ok(x),
+                    _ => {
+                        let message = format!("the label `{}` is not one of 0..{}", text(), classes.saturating_sub(1));
+                        Err(Box::new(table.fault(&rules::LABEL_OUT_OF_RANGE, column, message)))
+                    }
+                }
+            }
+            Content::Class(_, Some(labels)) => {
+                let found = labels.iter().position(|label| label.as_bytes() == bytes);
+                found.map(index).ok_or_else(|| {
+                    let message = format!("the label `{}` is not one of {}", text(), labels.join(", "));
+                    Box::new(table.fault(&rules::LABEL_OUT_OF_RANGE, column, message))
+                })
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "vocabularies are far below 2^53")]
+fn index(i: usize) -> f64 {
+    i as f64
+}
+
+/// The finding for a column that a file does not have.
+#[must_use]
+pub fn missing_column(span: crate::source::Span, file: &str, name: &str, columns: &[String]) -> Diagnostic {
+    let near = did_you_mean(name, columns.iter().map(String::as_str));
+    let shown: Vec<&str> = columns.iter().take(8).map(String::as_str).collect();
+    let more = if columns.len() > 8 { ", ..." } else { "" };
+    let known = format!("its {} columns are {}{more}", columns.len(), shown.join(", "));
+    Diagnostic::new(&rules::MISSING_COLUMN, span, format!("`{file}` has no column `{name}`"))
+        .help(near.map_or(known, |near| format!("did you mean `{near}`?")))
+}
+
+/// Rows of a split as tensors, by the name of the group.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// How many rows there are.
+    pub rows: usize,
+    /// `[rows, ...]` for each group.
+    pub groups: BTreeMap<String, Tensor>,
+}
+
+/// Loads the first `most` rows of a split behind the stored chains. Training rows get their noise from `seed`.
+///
+/// # Errors
+/// The first fault of each group.
+pub fn load(
+    plan: &Plan,
+    split: Split,
+    statistics: &Statistics,
+    most: usize,
+    seed: u64,
+    loader: &dyn Loader,
+) -> Result<Loaded, Diagnostics> {
+    let mut loaded = Loaded::default();
+    let mut out = Diagnostics::default();
+    for group in &plan.groups {
+        let name = &group.name.value;
+        let pipeline = match Pipeline::stored(group, split, statistics) {
+            Ok(pipeline) => pipeline,
+            Err(message) => {
+                out.push(Diagnostic::new(&rules::STALE_STATISTICS, group.source, message));
+                continue;
+            }
+        };
+        match Reading::new(plan, group, split, loader).first(&pipeline, most) {
+            Ok((mut data, rows)) => {
+                let std = pipeline.noise();
+                if split == Split::Train && std > 0.0 {
+                    let mut generator = Draws { seed, stream: stream(&format!("noise/{name}")) }.generator();
+                    data.iter_mut().for_each(|x| {
+                        let z: f64 = StandardNormal.sample(&mut generator);
+                        *x += std * z;
+                    });
+                }
+                let shape = match &group.content {
+                    Content::Class(..) => Shape::new([]),
+                    _ => group.reshape.clone().unwrap_or_else(|| Shape::new([data.len() / rows.max(1)])),
+                };
+                loaded.rows = rows;
+                loaded.groups.insert(name.clone(), Tensor::new(shape.with_batch(rows), data));
+            }
+            Err(diagnostic) => out.push(*diagnostic),
+        }
+    }
+    if out.is_empty() { Ok(loaded) } else { Err(out) }
+}

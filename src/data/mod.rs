@@ -1,0 +1,177 @@
+//! Data with provenance: splits, columns, transforms, and the statistics that were fitted on them.
+//!
+//! Contract: a [`Plan`] says which rows belong to which split, which columns form which group, and which transforms every
+//! split passes through; a transform is declared once and applies to all splits unless the spec overrides it, visibly.
+//! Statistics come from the rows of one named split, are streamed in constant memory, and are used unchanged everywhere
+//! else. Reading fails with file, line and column, never with a wrong number.
+
+mod load;
+mod split;
+mod statistics;
+mod table;
+pub mod transforms;
+
+pub use load::{Loaded, Pipeline, load};
+pub use split::{Rule, Split, SplitSet};
+pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
+pub use table::{Header, header};
+pub use transforms::Transform;
+
+use crate::source::{Span, Spanned};
+use crate::tensor::Shape;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A CSV file of a spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How messages call it: the path as written, behind the spec's folder.
+    pub shown: String,
+    /// The argument that names it.
+    pub span: Span,
+}
+
+/// Where the rows of the splits are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// A file for each split.
+    Files(Vec<(Split, File)>),
+    /// One file, whose rows a rule divides.
+    One(File, Rule),
+}
+
+/// What the columns of a group are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Numbers.
+    Numeric,
+    /// Words, encoded by their place in a vocabulary; `None` until it is fitted on the training split.
+    Category(Option<Vec<String>>),
+    /// Class labels: whole numbers below the count, or the given words in order.
+    Class(usize, Option<Vec<String>>),
+    /// Numeric targets.
+    Target,
+}
+
+impl Content {
+    /// Whether the group is something to predict.
+    #[must_use]
+    pub fn is_target(&self) -> bool {
+        matches!(self, Self::Class(..) | Self::Target)
+    }
+}
+
+/// Columns that travel together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The name of the group.
+    pub name: Spanned<String>,
+    /// What its columns are.
+    pub content: Content,
+    /// The columns, in the order of the declaration (globs in the order of the file).
+    pub columns: Vec<String>,
+    /// Where the columns are named.
+    pub source: Span,
+    /// The shape that `as` gives a row.
+    pub reshape: Option<Shape>,
+    /// The transforms.
+    pub chain: Vec<Step>,
+    /// Splits that have a chain of their own, and where that is written.
+    pub overrides: BTreeMap<Split, (Span, Vec<Step>)>,
+}
+
+impl Group {
+    /// The chain that a split passes through.
+    #[must_use]
+    pub fn chain_on(&self, split: Split) -> &[Step] {
+        self.overrides.get(&split).map_or(&self.chain, |(_, chain)| chain)
+    }
+
+    /// The shape of one sample behind the chain; `None` while a vocabulary is unknown.
+    #[must_use]
+    pub fn shape(&self) -> Option<Shape> {
+        let width = match &self.content {
+            Content::Numeric | Content::Target => self.columns.len(),
+            Content::Category(_) if !self.one_hot() => self.columns.len(),
+            Content::Category(vocabulary) => vocabulary.as_ref()?.len() * self.columns.len(),
+            Content::Class(..) => return Some(Shape::new([])),
+        };
+        match &self.reshape {
+            Some(shape) if shape.elements() == width => Some(shape.clone()),
+            Some(_) => None,
+            None => Some(Shape::new([width])),
+        }
+    }
+
+    /// Whether categories become indicator columns.
+    #[must_use]
+    pub fn one_hot(&self) -> bool {
+        self.chain.iter().any(|step| matches!(step.transform, Transform::OneHot(_)))
+    }
+}
+
+/// One transform of a chain and where it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it does.
+    pub transform: Transform,
+    /// The whole call.
+    pub span: Span,
+    /// The split that `fit=` names, where it was written.
+    pub fit: Option<Spanned<Split>>,
+}
+
+/// The data section of a spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where the rows are.
+    pub rows: Rows,
+    /// The groups in the order of declaration.
+    pub groups: Vec<Group>,
+    /// The section's keyword.
+    pub span: Span,
+}
+
+impl Plan {
+    /// The splits that have rows, in order.
+    #[must_use]
+    pub fn splits(&self) -> Vec<Split> {
+        match &self.rows {
+            Rows::Files(files) => {
+                let mut splits: Vec<Split> = files.iter().map(|(split, _)| *split).collect();
+                splits.sort_unstable();
+                splits.dedup();
+                splits
+            }
+            Rows::One(_, rule) => rule.splits(),
+        }
+    }
+
+    /// The files that hold rows of a split; `all` is every file.
+    #[must_use]
+    pub fn files(&self, split: Split) -> Vec<&File> {
+        match &self.rows {
+            Rows::One(file, _) => vec![file],
+            Rows::Files(files) => {
+                files.iter().filter(|(of, _)| split == Split::All || *of == split).map(|(_, file)| file).collect()
+            }
+        }
+    }
+
+    /// The first file, whose header stands for all.
+    #[must_use]
+    pub fn first_file(&self) -> Option<&File> {
+        match &self.rows {
+            Rows::One(file, _) => Some(file),
+            Rows::Files(files) => files.first().map(|(_, file)| file),
+        }
+    }
+
+    /// The group of a name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name.value == name)
+    }
+}

@@ -1,0 +1,252 @@
+//! Fitted statistics: how they are computed, stored and compared.
+//!
+//! Contract: a statistics file says for each group on which split it was fitted, on how many rows, of which columns, and a
+//! hash of those columns' text, so that a difference can be told apart: other data, other columns, or edited numbers. Fitting is
+//! deterministic; the stored numbers are the shortest decimals that read back to the same bits.
+
+use super::load::{Pipeline, Reading};
+use super::{Content, Group, Plan, Split, Step};
+use crate::diag::{Diagnostic, Diagnostics, rules};
+use crate::source::Loader;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// The statistics of one transform.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fitted {
+    /// Of `standardize`, a number for each column.
+    Standardize {
+        /// The mean.
+        mean: Vec<f64>,
+        /// The biased variance.
+        var: Vec<f64>,
+        /// The root of the variance, 1 for a constant column.
+        scale: Vec<f64>,
+    },
+    /// Of `minmax`.
+    Minmax {
+        /// The least value.
+        min: Vec<f64>,
+        /// The greatest value.
+        max: Vec<f64>,
+    },
+    /// Of `impute`.
+    Impute {
+        /// What stands for a missing value.
+        value: Vec<f64>,
+    },
+    /// Of a category without a given vocabulary.
+    Category {
+        /// The sorted words.
+        vocabulary: Vec<String>,
+    },
+}
+
+/// The statistics of one group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupStatistics {
+    /// The split whose rows were used.
+    pub fit: String,
+    /// How many rows that was.
+    pub rows: u64,
+    /// The columns.
+    pub columns: Vec<String>,
+    /// SHA-256 of the columns' text in those rows.
+    pub sha256: String,
+    /// The statistics of the fitted transforms, in the order of the chain.
+    pub steps: Vec<Fitted>,
+}
+
+/// All statistics of a spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    /// The version of this schema, 1.
+    pub format: u32,
+    /// By the name of the group; a split's own chain is `group on split`.
+    pub groups: BTreeMap<String, GroupStatistics>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { format: 1, groups: BTreeMap::new() }
+    }
+}
+
+impl Statistics {
+    /// Reads a statistics file.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parsed: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if parsed.format == 1 { Ok(parsed) } else { Err(format!("format {} is not 1", parsed.format)) }
+    }
+
+    /// The text of a statistics file.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// The entry for the chain that a split passes through.
+    #[must_use]
+    pub fn of(&self, group: &Group, split: Split) -> Option<&GroupStatistics> {
+        self.groups.get(&key(group, group.overrides.contains_key(&split).then_some(split)))
+    }
+}
+
+/// The name of a chain's entry.
+fn key(group: &Group, own: Option<Split>) -> String {
+    match own {
+        Some(split) => format!("{} on {split}", group.name.value),
+        None => group.name.value.clone(),
+    }
+}
+
+/// Fits every chain of a plan. Groups whose data is faulty are reported and left out.
+pub fn fit(plan: &Plan, loader: &dyn Loader) -> (Statistics, Diagnostics) {
+    let mut statistics = Statistics::default();
+    let mut out = Diagnostics::default();
+    for group in &plan.groups {
+        let chains = std::iter::once((None, &group.chain));
+        let own = group.overrides.iter().map(|(split, (_, chain))| (Some(*split), chain));
+        for (split, chain) in chains.chain(own) {
+            match fit_chain(plan, group, chain, loader) {
+                Ok(Some(fitted)) => {
+                    statistics.groups.insert(key(group, split), fitted);
+                }
+                Ok(None) => {}
+                Err(diagnostic) => out.push(*diagnostic),
+            }
+        }
+    }
+    (statistics, out)
+}
+
+/// Fits one chain, step by step; `None` if nothing in it is fitted.
+fn fit_chain(
+    plan: &Plan,
+    group: &Group,
+    chain: &[Step],
+    loader: &dyn Loader,
+) -> Result<Option<GroupStatistics>, Box<Diagnostic>> {
+    let mut steps = Vec::new();
+    let vocabulary = match &group.content {
+        Content::Category(None) => {
+            let mut words = BTreeSet::new();
+            Reading::new(plan, group, Split::Train, loader).words(&mut words)?;
+            let vocabulary: Vec<String> = words.into_iter().collect();
+            steps.push(Fitted::Category { vocabulary: vocabulary.clone() });
+            Some(vocabulary)
+        }
+        Content::Category(given) => given.clone(),
+        _ => None,
+    };
+    let mut split = (!steps.is_empty()).then_some(Split::Train);
+    let mut pipeline = Pipeline::start(group, vocabulary);
+    for step in chain {
+        let mut fitted = None;
+        if let Some(mut fitter) = step.transform.fitter(pipeline.width()) {
+            let from = step.transform.fit().unwrap_or(Split::Train);
+            loop {
+                Reading::new(plan, group, from, loader).rows(&pipeline, |row| fitter.see(row))?;
+                if !fitter.end_pass() {
+                    break;
+                }
+            }
+            fitted = Some(fitter.conclude());
+            steps.extend(fitted.clone());
+            // Where steps differ, the one that saw most names the group.
+            split = Some(match split {
+                Some(before) if before != from => Split::All,
+                _ => from,
+            });
+        }
+        pipeline.push(step, fitted);
+    }
+    let Some(split) = split else { return Ok(None) };
+    let (rows, sha256) = fingerprint(plan, group, split, loader)?;
+    Ok(Some(GroupStatistics { fit: split.to_string(), rows, columns: group.columns.clone(), sha256, steps }))
+}
+
+/// The number of rows and the hash of a group's text on a split.
+fn fingerprint(plan: &Plan, group: &Group, split: Split, loader: &dyn Loader) -> Result<(u64, String), Box<Diagnostic>> {
+    let mut rows = 0;
+    let mut hash = Sha256::new();
+    Reading::new(plan, group, split, loader).fields(|fields| {
+        rows += 1;
+        for field in fields {
+            hash.update(field);
+            hash.update([0x1f]);
+        }
+        hash.update([0x1e]);
+    })?;
+    let mut hex = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    Ok((rows, hex))
+}
+
+/// Compares stored statistics with those of the data and says for each group what differs.
+#[must_use]
+pub fn compare(plan: &Plan, stored: &Statistics, file: &str, found: &Statistics) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    let span_of = |name: &str| plan.groups.iter().find(|g| name.split(' ').next() == Some(&g.name.value)).map(|g| g.source);
+    let mut stale = |name: &str, message: String| {
+        let span = span_of(name).unwrap_or(plan.span);
+        out.push(
+            Diagnostic::new(&rules::STALE_STATISTICS, span, message)
+                .note("file", file)
+                .help("look why it changed, then write the file again with `wellposed stats fit`"),
+        );
+    };
+    for (name, new) in &found.groups {
+        let Some(old) = stored.groups.get(name) else {
+            stale(name, format!("the stored statistics have no group `{name}`"));
+            continue;
+        };
+        if old.columns != new.columns {
+            stale(name, format!("`{name}` was fitted on other columns: {} then, {} now", old.columns.len(), new.columns.len()));
+        } else if old.fit != new.fit {
+            stale(name, format!("`{name}` was fitted on `{}`, and the spec says `{}`", old.fit, new.fit));
+        } else if old.sha256 != new.sha256 || old.rows != new.rows {
+            stale(name, format!("the data of `{name}` changed: {} rows then, {} now, and another hash", old.rows, new.rows));
+        } else if old.steps != new.steps {
+            let what = first_difference(old, new);
+            stale(name, format!("the stored statistics of `{name}` are not those of its data{what}"));
+        }
+    }
+    for name in stored.groups.keys().filter(|name| !found.groups.contains_key(*name)) {
+        stale(name, format!("the stored statistics have a group `{name}` that the spec does not fit"));
+    }
+    out
+}
+
+/// The first number that differs, in words.
+fn first_difference(old: &GroupStatistics, new: &GroupStatistics) -> String {
+    let lists = |fitted: &Fitted| -> Vec<(&'static str, Vec<f64>)> {
+        match fitted.clone() {
+            Fitted::Standardize { mean, var, scale } => vec![("mean", mean), ("var", var), ("scale", scale)],
+            Fitted::Minmax { min, max } => vec![("min", min), ("max", max)],
+            Fitted::Impute { value } => vec![("value", value)],
+            Fitted::Category { .. } => Vec::new(),
+        }
+    };
+    for (old_step, new_step) in old.steps.iter().zip(&new.steps) {
+        for ((what, before), (_, now)) in lists(old_step).into_iter().zip(lists(new_step)) {
+            for (i, (a, b)) in before.iter().zip(&now).enumerate().filter(|(_, (a, b))| a != b) {
+                let column = new.columns.get(i).map_or("?", String::as_str);
+                return format!(": {what} of `{column}` is {a} in the file and {b} in the data");
+            }
+        }
+    }
+    String::new()
+}

@@ -1,0 +1,37 @@
+//! An indicator for each word of a category's vocabulary.
+//!
+//! The vocabulary is the given list, or the sorted words of the training split. A word that it does not hold is reported with
+//! its row: it has no encoding that the model has seen.
+
+use super::{Fitted, Param, Reader, Shape, Transformer};
+
+/// The transform `one_hot`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneHot;
+
+impl Transformer for OneHot {
+    const SIGNATURE: &'static [Param] = &[];
+
+    fn read(_: &mut Reader<'_>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {
+        let Some(Fitted::Category { vocabulary }) = fitted else {
+            unreachable!("internal: one_hot without its vocabulary")
+        };
+        let codes = std::mem::take(row);
+        for code in codes {
+            // Codes are places in the vocabulary; the reader has checked them.
+            row.extend((0u32..).take(vocabulary.len()).map(|i| if f64::from(i) == code { 1.0 } else { 0.0 }));
+        }
+    }
+
+    fn normalises(&self) -> bool {
+        true
+    }
+}
