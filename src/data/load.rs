@@ -5,7 +5,7 @@
 
 use super::statistics::Fitted;
 use super::table::Table;
-use super::{Content, Group, Plan, Rows, Split, Statistics, Step, Transform};
+use super::{Content, Group, Plan, Rows, Split, Statistics, Step, Transform, Vocabulary};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::source::Loader;
 use crate::tensor::{Draws, Shape, Tensor, stream};
@@ -49,11 +49,11 @@ impl Pipeline {
         let chain = group.chain_on(split);
         let mut fitted = statistics.of(group, split).map_or(&[][..], |g| &g.steps).iter().cloned();
         let vocabulary = match &group.content {
-            Content::Category(None) => match fitted.next() {
+            Content::Category(Vocabulary::Fitted(_)) => match fitted.next() {
                 Some(Fitted::Category { vocabulary }) => Some(vocabulary),
                 _ => return Err(format!("there is no vocabulary for `{}`", group.name.value)),
             },
-            Content::Category(given) => given.clone(),
+            Content::Category(Vocabulary::Given(words)) => Some(words.clone()),
             _ => None,
         };
         let mut pipeline = Self::start(group, vocabulary);

@@ -11,7 +11,7 @@ mod statistics;
 mod table;
 pub mod transforms;
 
-pub use load::{Loaded, Pipeline, load};
+pub use load::{Loaded, Pipeline, Reading, load, missing_column};
 pub use split::{Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
@@ -20,7 +20,8 @@ pub use transforms::Transform;
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// A CSV file of a spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,12 +48,41 @@ pub enum Rows {
 pub enum Content {
     /// Numbers.
     Numeric,
-    /// Words, encoded by their place in a vocabulary; `None` until it is fitted on the training split.
-    Category(Option<Vec<String>>),
+    /// Words, encoded by their place in a vocabulary.
+    Category(Vocabulary),
     /// Class labels: whole numbers below the count, or the given words in order.
     Class(usize, Option<Vec<String>>),
     /// Numeric targets.
     Target,
+}
+
+/// The words of a category.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Vocabulary {
+    /// Listed in the spec.
+    Given(Vec<String>),
+    /// The words of the training split; how many those are, once that is known.
+    Fitted(Option<usize>),
+}
+
+impl Vocabulary {
+    /// The number of words.
+    #[must_use]
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Self::Given(words) => Some(words.len()),
+            Self::Fitted(n) => *n,
+        }
+    }
+
+    /// The words, if the spec lists them.
+    #[must_use]
+    pub fn given(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Given(words) => Some(words.clone()),
+            Self::Fitted(_) => None,
+        }
+    }
 }
 
 impl Content {
@@ -95,7 +125,7 @@ impl Group {
         let width = match &self.content {
             Content::Numeric | Content::Target => self.columns.len(),
             Content::Category(_) if !self.one_hot() => self.columns.len(),
-            Content::Category(vocabulary) => vocabulary.as_ref()?.len() * self.columns.len(),
+            Content::Category(vocabulary) => vocabulary.len()? * self.columns.len(),
             Content::Class(..) => return Some(Shape::new([])),
         };
         match &self.reshape {
@@ -174,4 +204,12 @@ impl Plan {
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name.value == name)
     }
+}
+
+/// The statistics file of a spec: beside it, named after the whole file name.
+#[must_use]
+pub fn statistics_path(spec: &Path) -> PathBuf {
+    let mut name: OsString = spec.file_name().unwrap_or_default().to_owned();
+    name.push(".stats.json");
+    spec.with_file_name(name)
 }

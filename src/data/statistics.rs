@@ -5,7 +5,7 @@
 //! deterministic; the stored numbers are the shortest decimals that read back to the same bits.
 
 use super::load::{Pipeline, Reading};
-use super::{Content, Group, Plan, Split, Step};
+use super::{Content, Group, Plan, Split, Step, Vocabulary};
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::Loader;
 use serde::{Deserialize, Serialize};
@@ -139,14 +139,14 @@ fn fit_chain(
 ) -> Result<Option<GroupStatistics>, Box<Diagnostic>> {
     let mut steps = Vec::new();
     let vocabulary = match &group.content {
-        Content::Category(None) => {
+        Content::Category(Vocabulary::Fitted(_)) => {
             let mut words = BTreeSet::new();
             Reading::new(plan, group, Split::Train, loader).words(&mut words)?;
             let vocabulary: Vec<String> = words.into_iter().collect();
             steps.push(Fitted::Category { vocabulary: vocabulary.clone() });
             Some(vocabulary)
         }
-        Content::Category(given) => given.clone(),
+        Content::Category(Vocabulary::Given(words)) => Some(words.clone()),
         _ => None,
     };
     let mut split = (!steps.is_empty()).then_some(Split::Train);

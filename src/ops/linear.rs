@@ -19,7 +19,7 @@ use crate::inits::Init;
 use crate::moments::Moments;
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::Product;
+use crate::tensor::{Product, product};
 
 /// The operator `linear`.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,13 +70,8 @@ impl Op for Linear {
         if self.bias {
             params.push(spec("bias", vec![self.out], Role::Bias, Some(self.bias_init.clone())));
         }
-        let rows: usize = outer.iter().product();
-        Ok(Inferred {
-            output: Shape::new(sample),
-            params,
-            flops: 2 * rows * fan_in * self.out,
-            ..Inferred::default()
-        })
+        let flops = product(&[2, product(outer), fan_in, self.out]);
+        Ok(Inferred { output: Shape::new(sample), params, flops, ..Inferred::default() })
     }
 
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {

@@ -11,6 +11,7 @@
 //! handed.
 
 mod activation;
+mod add;
 mod cross_entropy;
 mod linear;
 mod relu;
@@ -24,13 +25,14 @@ use crate::manual::registry;
 use crate::moments::Moments;
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut};
+use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
 
 registry! {
     /// An operator with its arguments.
     pub enum OpKind: Op by op;
     linear::Linear,
     relu::Relu,
+    add::Add,
     cross_entropy::CrossEntropy,
 }
 
@@ -134,7 +136,7 @@ impl ParamSpec {
     /// The number of elements.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.dims.iter().product()
+        product(&self.dims)
     }
 
     /// Mean and variance of one element; a tensor without an initialiser counts as drawn with variance 1/fan_in, so that
@@ -484,4 +486,17 @@ fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
 #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
 fn reciprocal(n: usize) -> f64 {
     1.0 / n as f64
+}
+
+/// The shape rule of operators whose inputs are combined element by element.
+fn same_shapes(name: &str, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
+    let first = inputs[0];
+    for other in &inputs[1..] {
+        if *other != first {
+            let message = format!("`{name}` combines {first} with {other}");
+            let help = "the shapes must be equal: change a layer, or pass one input through a projection";
+            return Err(Misfit::shape(message).help(help));
+        }
+    }
+    Ok(Inferred::shape(first.clone()))
 }

@@ -9,7 +9,7 @@ mod tape;
 mod view;
 
 pub use gemm::Product;
-pub use shape::Shape;
+pub use shape::{Shape, product};
 pub use tape::{Draws, Tape, stream};
 pub use view::{View, ViewMut};
 

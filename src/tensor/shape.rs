@@ -25,10 +25,10 @@ impl Shape {
         self.0.len() + 1
     }
 
-    /// The number of elements of one sample.
+    /// The number of elements of one sample; `usize::MAX` if it has no room there.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.0.iter().product()
+        product(&self.0)
     }
 
     /// The number of channels or features: axis 1.
@@ -57,6 +57,15 @@ impl Shape {
     pub fn with_batch(&self, batch: usize) -> Vec<usize> {
         std::iter::once(batch).chain(self.0.iter().copied()).collect()
     }
+}
+
+/// The product of lengths; `usize::MAX` if it has no room there. Specs may ask for absurd sizes before a limit refuses them.
+#[must_use]
+pub fn product(lengths: &[usize]) -> usize {
+    if lengths.contains(&0) {
+        return 0;
+    }
+    lengths.iter().fold(1, |total, &n| total.saturating_mul(n))
 }
 
 impl fmt::Display for Shape {

@@ -1,0 +1,639 @@
+//! Statements: naming, wiring, blocks, loops and residuals.
+//!
+//! Names: a named node keeps its name; an unnamed one is `<anchor>.<op>`, the anchor being the nearest named node before it in
+//! its scope (before any, the input). Loops and named blocks open a scope of their own. No counters anywhere, so an insertion
+//! renames nothing else.
+
+use super::eval::{self, Env};
+use super::{Lowering, MAX_NODES};
+use crate::args::{Call, Reader, Value};
+use crate::diag::{Diagnostic, did_you_mean, rules};
+use crate::front::ast::{Action, Body, CallExpr, Shortcut, Statement};
+use crate::graph::builder::Draft;
+use crate::graph::{NodeRole, Path, Source};
+use crate::ops::{Arity, Category, OpKind};
+use crate::source::{Span, Spanned};
+
+/// What flows from one statement into the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// A value.
+    Value(Source),
+    /// Several inputs, none of which was named.
+    Ambiguous,
+    /// Something that could not be read; it was reported.
+    Poison,
+}
+
+/// Where names are looked up and made.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// The path of what encloses the statements.
+    prefix: Path,
+    /// What unnamed nodes are called after.
+    anchor: String,
+    /// Prefixes in which references are looked up, innermost last.
+    visible: Vec<Path>,
+    /// Values older than this belong to the caller of the block.
+    since: usize,
+    /// The variables of the block and its loops.
+    variables: Vec<(String, Value)>,
+    /// What `in` names.
+    input: Flow,
+}
+
+impl<'a> Lowering<'a> {
+    pub(super) fn net(&mut self, net: &'a Body) {
+        if net.statements.is_empty() && self.out.is_empty() {
+            self.out.push(Diagnostic::new(&rules::MISSING, net.head.0, "the net has no statements"));
+        }
+        let inputs: Vec<Source> =
+            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(handle, _)| Source::Feed(handle)).collect();
+        let flow = match inputs.as_slice() {
+            [] => Flow::Poison,
+            [only] => Flow::Value(*only),
+            _ => Flow::Ambiguous,
+        };
+        let mut scope = Scope {
+            prefix: Path::default(),
+            anchor: inputs.first().map_or("in".to_owned(), |source| self.graph.name_of(*source)),
+            visible: vec![Path::default()],
+            since: 0,
+            variables: self.globals.clone(),
+            input: flow,
+        };
+        match self.statements(net, flow, &mut scope) {
+            Flow::Value(value) => self.graph.output = Some(value),
+            Flow::Ambiguous | Flow::Poison => self.graph.partial = true,
+        }
+    }
+
+    fn statements(&mut self, body: &'a Body, flow: Flow, scope: &mut Scope) -> Flow {
+        let mut flow = flow;
+        for statement in &body.statements {
+            if !self.step(statement.head.0) {
+                return Flow::Poison;
+            }
+            flow = self.statement(statement, flow, scope);
+        }
+        flow
+    }
+
+    fn statement(&mut self, statement: &'a Statement, flow: Flow, scope: &mut Scope) -> Flow {
+        if let Some(label) = &statement.label {
+            self.check_label(label);
+        }
+        let inputs: Vec<Flow> = if statement.from.is_empty() {
+            vec![flow]
+        } else {
+            statement.from.iter().map(|name| self.reference(name, scope)).collect()
+        };
+        match &statement.action {
+            Action::Invoke(call) => match self.blocks.get(&call.name.value).copied() {
+                Some(block) => {
+                    let flow = self.single(&inputs, statement, "a block");
+                    self.call_block(statement, call, block, flow, scope)
+                }
+                None => self.op(statement, call, inputs, scope),
+            },
+            Action::Repeat { count, index, body } => {
+                let flow = self.single(&inputs, statement, "a loop");
+                let env = self.env_of(scope);
+                let Some(count) = eval::eval(count, &env, &mut self.out) else { return Flow::Poison };
+                let Value::Int(n) = count.value else {
+                    self.out.push(crate::args::mistyped("the count", crate::args::Kind::Count, &count, &env.scope()));
+                    return Flow::Poison;
+                };
+                let values = Value::Range(0, n);
+                self.iterate(statement, index.as_ref(), &Spanned::new(values, count.span), body, flow, scope)
+            }
+            Action::For { variable, over, body } => {
+                let flow = self.single(&inputs, statement, "a loop");
+                let env = self.env_of(scope);
+                let Some(over) = eval::eval(over, &env, &mut self.out) else { return Flow::Poison };
+                self.iterate(statement, Some(variable), &over, body, flow, scope)
+            }
+            Action::Residual { body, shortcut } => {
+                let flow = self.single(&inputs, statement, "a residual");
+                self.residual(statement, body, shortcut.as_ref(), flow, scope)
+            }
+        }
+    }
+
+    /// The one input of a compound statement.
+    fn single(&mut self, inputs: &[Flow], statement: &Statement, what: &str) -> Flow {
+        match inputs {
+            [Flow::Ambiguous] => {
+                self.ambiguous(statement.head.0);
+                Flow::Poison
+            }
+            [only] => *only,
+            _ => {
+                let span = statement.from[1].span;
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, span, format!("{what} takes one input")));
+                Flow::Poison
+            }
+        }
+    }
+
+    fn ambiguous(&mut self, span: Span) {
+        let names: Vec<&str> =
+            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.as_str()).collect();
+        let message = format!("the net has {} inputs; which one flows in here is not said", names.len());
+        self.out.push(
+            Diagnostic::new(&rules::UNKNOWN_NAME, span, message)
+                .help(format!("name it: `<- {}`, or begin with `concat`, which joins all of them", names[0])),
+        );
+    }
+
+    fn check_label(&mut self, label: &Spanned<String>) {
+        if ["in", "add", "shortcut"].contains(&label.value.as_str()) {
+            let message = format!("`{}` is a name that the language gives", label.value);
+            self.out.push(Diagnostic::new(&rules::RESERVED_NAME, label.span, message).help("choose another name"));
+        }
+    }
+
+    fn env_of(&self, scope: &Scope) -> Env {
+        let input = match scope.input {
+            Flow::Value(source) => self.graph.shape(source).cloned(),
+            Flow::Ambiguous | Flow::Poison => None,
+        };
+        Env { variables: scope.variables.clone(), input, has_input: scope.input != Flow::Ambiguous }
+    }
+
+    /// Gives a value a name under which later statements find it.
+    fn name(&mut self, path: &Path, value: Source) {
+        self.order += 1;
+        self.names.insert(path.to_string(), (value, self.order));
+    }
+
+    /// Resolves a name of `<-`, from the innermost scope outwards, then among the inputs.
+    fn reference(&mut self, name: &Spanned<String>, scope: &Scope) -> Flow {
+        if name.value == "in" {
+            return scope.input;
+        }
+        for prefix in scope.visible.iter().rev() {
+            let full = if prefix.0.is_empty() { name.value.clone() } else { format!("{prefix}.{}", name.value) };
+            if let Some((source, made)) = self.names.get(&full) {
+                if *made > scope.since {
+                    return Flow::Value(*source);
+                }
+            }
+        }
+        if let Some(feed) = self.graph.feed(&name.value) {
+            if self.graph.feeds[feed].target {
+                let message = format!("`{}` is a target: the net must not see it", name.value);
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message));
+                return Flow::Poison;
+            }
+            return Flow::Value(Source::Feed(feed));
+        }
+        // After an unreadable statement the name may well be one that it would have made.
+        if !self.graph.partial {
+            let feeds = self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.clone());
+            let known: Vec<String> = self.names.keys().cloned().chain(feeds).collect();
+            let near = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
+            let message = format!("there is no value `{}` before this statement", name.value);
+            self.out.push(
+                Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message)
+                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+            );
+        }
+        self.graph.partial = true;
+        Flow::Poison
+    }
+
+    // ---- ops ------------------------------------------------------------------------------------------------------------
+
+    fn op(&mut self, statement: &'a Statement, call: &'a CallExpr, inputs: Vec<Flow>, scope: &mut Scope) -> Flow {
+        let Some(entry) = OpKind::find(&call.name.value).filter(|op| op.group != Category::Loss.name()) else {
+            if OpKind::find(&call.name.value).is_some() {
+                let message = format!("`{}` is a loss and belongs into the `train` section", call.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message)
+                        .help(format!("write: loss {}(output, target)", call.name.value)),
+                );
+            } else {
+                self.unknown_op(&call.name);
+            }
+            return self.poisoned(statement, scope);
+        };
+        let env = self.env_of(scope);
+        let read = eval::invocation(call, &env, &mut self.out).and_then(|call| {
+            let default = self.defaults.get(&call.name.value).cloned();
+            let names = env.scope();
+            let mut reader = Reader::new(&call, default.as_ref(), entry.signature, &names, &mut self.out);
+            let arguments = reader.spans();
+            OpKind::read(entry.name, &mut reader).map(|op| (op, arguments))
+        });
+        let Some((op, arguments)) = read else { return self.poisoned(statement, scope) };
+        let Some(inputs) = self.inputs(&op, statement, call, inputs) else { return self.poisoned(statement, scope) };
+        let Some(path) = self.node_path(&op, statement, call, &inputs, scope) else {
+            return self.poisoned(statement, scope);
+        };
+        let span = statement.head.0;
+        let draft = Draft {
+            path: path.clone(),
+            op,
+            inputs,
+            span,
+            arguments,
+            trail: self.trail.clone(),
+            role: NodeRole::Plain,
+        };
+        let node = Source::Node(self.graph.add(draft, &mut self.out));
+        self.name(&path, node);
+        Flow::Value(node)
+    }
+
+    /// Remembers that a statement gave nothing; what refers to it is silently unknown.
+    fn poisoned(&mut self, statement: &Statement, scope: &mut Scope) -> Flow {
+        self.graph.partial = true;
+        if let Some(label) = &statement.label {
+            scope.anchor.clone_from(&label.value);
+        }
+        Flow::Poison
+    }
+
+    /// The inputs of an op, as many as it takes; `None` after reporting, or if one is unknown.
+    fn inputs(&mut self, op: &OpKind, statement: &Statement, call: &CallExpr, inputs: Vec<Flow>) -> Option<Vec<Source>> {
+        let feeds: Vec<Flow> =
+            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(h, _)| Flow::Value(Source::Feed(h))).collect();
+        let inputs = match (inputs.as_slice(), op) {
+            ([Flow::Ambiguous], _) if op.name() == "concat" => feeds,
+            ([Flow::Ambiguous], _) => {
+                self.ambiguous(statement.head.0);
+                return None;
+            }
+            _ => inputs,
+        };
+        let fits = match op.arity() {
+            Arity::One => inputs.len() == 1,
+            Arity::Many => inputs.len() >= 2,
+            Arity::Loss => false,
+        };
+        if !fits {
+            let (name, n) = (op.name(), inputs.len());
+            let wanted = if op.arity() == Arity::One { "one input" } else { "two or more inputs" };
+            let place = statement.from.get(1).map_or(call.span(), |name| name.span);
+            let message = format!("`{name}` takes {wanted} and gets {n}");
+            self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, place, message).help(format!("name them: {name} <- a, b")));
+            return None;
+        }
+        inputs
+            .into_iter()
+            .map(|flow| match flow {
+                Flow::Value(source) => Some(source),
+                Flow::Ambiguous | Flow::Poison => None,
+            })
+            .collect()
+    }
+
+    /// The path of a node, and the anchor that it leaves.
+    fn node_path(
+        &mut self,
+        op: &OpKind,
+        statement: &Statement,
+        call: &CallExpr,
+        inputs: &[Source],
+        scope: &mut Scope,
+    ) -> Option<Path> {
+        if let Some(label) = &statement.label {
+            let path = scope.prefix.join(&label.value, None);
+            self.free(&path, label.span)?;
+            scope.anchor.clone_from(&label.value);
+            return Some(path);
+        }
+        let shapes: Option<Vec<_>> = inputs.iter().map(|source| self.graph.shape(*source)).collect();
+        let weighty = shapes.and_then(|shapes| op.infer(&shapes).ok()).is_some_and(|inferred| !inferred.params.is_empty());
+        let may_be_unnamed = matches!(op.category(), Category::Activation | Category::Norm);
+        if (weighty && !may_be_unnamed) || op.category() == Category::Layer {
+            let message = format!("`{}` has weights and needs a name", op.name());
+            self.out.push(
+                Diagnostic::new(&rules::NEEDS_NAME, call.span(), message)
+                    .help(format!("write name: {}(...); the name is part of the checkpoint", op.name()))
+                    .trail(&self.trail),
+            );
+            return None;
+        }
+        let path = scope.prefix.join(&scope.anchor, None).join(op.name(), None);
+        if self.names.contains_key(&path.to_string()) {
+            let first = self.graph.nodes.iter().find(|(_, node)| node.path == path).map(|(_, node)| node.span);
+            let message = format!("a second unnamed `{}` behind `{}`", op.name(), scope.anchor);
+            let mut diagnostic = Diagnostic::new(&rules::NEEDS_NAME, call.span(), message)
+                .help(format!("name it: id: {}", op.name()))
+                .trail(&self.trail);
+            if let Some(first) = first.filter(|first| *first != call.span()) {
+                diagnostic = diagnostic.label(first, "the first one");
+            }
+            self.out.push(diagnostic);
+            return None;
+        }
+        Some(path)
+    }
+
+    /// Reports a name that is taken.
+    fn free(&mut self, path: &Path, span: Span) -> Option<()> {
+        if !self.names.contains_key(&path.to_string()) {
+            return Some(());
+        }
+        let first = self.graph.nodes.iter().find(|(_, node)| node.path == *path).map(|(_, node)| node.span);
+        let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, span, format!("two nodes are called `{path}`")).trail(&self.trail);
+        self.out.push(match first {
+            Some(first) => diagnostic.label(first, "first named here"),
+            None => diagnostic,
+        });
+        None
+    }
+
+    // ---- compounds ------------------------------------------------------------------------------------------------------
+
+    /// The scope inside a named compound.
+    fn inner(scope: &Scope, name: &str, index: Option<usize>, input: Flow) -> Scope {
+        let prefix = scope.prefix.join(name, index);
+        let mut visible = scope.visible.clone();
+        visible.push(prefix.clone());
+        Scope { prefix, anchor: "in".to_owned(), visible, input, ..scope.clone() }
+    }
+
+    fn call_block(
+        &mut self,
+        statement: &'a Statement,
+        call: &'a CallExpr,
+        block: &'a crate::front::ast::Block,
+        flow: Flow,
+        scope: &mut Scope,
+    ) -> Flow {
+        if self.calls.contains(&block.name.value.as_str()) {
+            let chain: Vec<&str> = self.calls.iter().copied().chain([block.name.value.as_str()]).collect();
+            let message = format!("block `{}` calls itself: {}", block.name.value, chain.join(" > "));
+            self.out.push(
+                Diagnostic::new(&rules::RECURSIVE_BLOCK, call.span(), message)
+                    .label(block.name.span, "defined here")
+                    .help("use `repeat n { ... }` for bounded repetition"),
+            );
+            return self.poisoned(statement, scope);
+        }
+        let env = self.env_of(scope);
+        let Some(call_value) = eval::invocation(call, &env, &mut self.out) else {
+            return self.poisoned(statement, scope);
+        };
+        let Some(variables) = self.bind(&call_value, block, &env) else { return self.poisoned(statement, scope) };
+        let mut inner = match &statement.label {
+            Some(label) => {
+                if self.free(&scope.prefix.join(&label.value, None), label.span).is_none() {
+                    return self.poisoned(statement, scope);
+                }
+                Self::inner(scope, &label.value, None, flow)
+            }
+            None => Scope { input: flow, ..scope.clone() },
+        };
+        inner.visible = vec![inner.prefix.clone()];
+        inner.since = self.order;
+        inner.variables = self.globals.iter().cloned().chain(variables).collect();
+        self.calls.push(&block.name.value);
+        let values: Vec<String> = call_value
+            .args
+            .iter()
+            .map(|arg| match &arg.name {
+                Some(name) => format!("{}={}", name.value, arg.value.value),
+                None => arg.value.value.to_string(),
+            })
+            .collect();
+        self.trail.push(format!("{}({})", block.name.value, values.join(", ")));
+        let result = self.statements(&block.body, flow, &mut inner);
+        self.trail.pop();
+        self.calls.pop();
+        match &statement.label {
+            Some(label) => {
+                scope.anchor.clone_from(&label.value);
+                if let Flow::Value(value) = result {
+                    let path = scope.prefix.join(&label.value, None);
+                    self.name(&path, value);
+                }
+            }
+            None => scope.anchor = inner.anchor,
+        }
+        result
+    }
+
+    /// The variables of a block: its arguments, and the defaults of what is not given, which may use earlier ones.
+    fn bind(&mut self, call: &Call, block: &crate::front::ast::Block, env: &Env) -> Option<Vec<(String, Value)>> {
+        let names: Vec<&str> = block.params.iter().map(|param| param.name.value.as_str()).collect();
+        let mut given: Vec<Option<Spanned<Value>>> = vec![None; names.len()];
+        let mut fine = true;
+        for (position, arg) in call.args.iter().enumerate() {
+            let at = match &arg.name {
+                Some(name) => names.iter().position(|known| *known == name.value),
+                None => Some(position).filter(|&position| position < names.len()),
+            };
+            let place = arg.name.as_ref().map_or(arg.value.span, |name| name.span);
+            let Some(at) = at else {
+                fine = false;
+                let what = arg.name.as_ref().map_or("a further argument".to_owned(), |name| format!("`{}`", name.value));
+                let near = arg.name.as_ref().and_then(|name| did_you_mean(&name.value, names.iter().copied()));
+                let message = format!("block `{}` does not take {what}", call.name.value);
+                let known = if names.is_empty() { "no parameters".to_owned() } else { names.join(", ") };
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_KEY, place, message)
+                        .label(block.name.span, format!("its parameters: {known}"))
+                        .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                );
+                continue;
+            };
+            if let Some(first) = &given[at] {
+                fine = false;
+                let message = format!("`{}` of block `{}` is given twice", names[at], call.name.value);
+                self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, place, message).label(first.span, "first given here"));
+                continue;
+            }
+            if let Value::Symbol(name) = &arg.value.value {
+                if !super::words().contains(name.as_str()) {
+                    fine = false;
+                    self.out.push(crate::args::unknown_variable(name, arg.value.span, &env.scope()));
+                    continue;
+                }
+            }
+            given[at] = Some(arg.value.clone());
+        }
+        let mut variables: Vec<(String, Value)> = Vec::new();
+        for (param, given) in block.params.iter().zip(given) {
+            let value = match (given, &param.default) {
+                (Some(value), _) => Some(value.value),
+                (None, Some(default)) => {
+                    let mut env = self.env();
+                    env.variables.extend(variables.iter().cloned());
+                    eval::eval(default, &env, &mut self.out).map(|value| value.value)
+                }
+                (None, None) => {
+                    if fine {
+                        let message = format!("block `{}` needs `{}`", call.name.value, param.name.value);
+                        let diagnostic = Diagnostic::new(&rules::MISSING, call.span, message);
+                        self.out.push(diagnostic.label(param.name.span, "declared here without a default"));
+                    }
+                    None
+                }
+            };
+            fine &= value.is_some();
+            variables.extend(value.map(|value| (param.name.value.clone(), value)));
+        }
+        fine.then_some(variables)
+    }
+
+    /// Runs a loop's body for each value.
+    fn iterate(
+        &mut self,
+        statement: &'a Statement,
+        variable: Option<&'a Spanned<String>>,
+        values: &Spanned<Value>,
+        body: &'a Body,
+        flow: Flow,
+        scope: &mut Scope,
+    ) -> Flow {
+        let Some(label) = &statement.label else {
+            self.out.push(
+                Diagnostic::new(&rules::NEEDS_NAME, statement.head.0, "a loop needs a name")
+                    .help("write name: repeat n { ... }; its nodes are called name[0].id, name[1].id, ..."),
+            );
+            return self.poisoned(statement, scope);
+        };
+        let path = scope.prefix.join(&label.value, None);
+        if self.free(&path, label.span).is_none() {
+            return self.poisoned(statement, scope);
+        }
+        if let Some(variable) = variable {
+            self.check_name(variable, "loop variable");
+        }
+        let length = match &values.value {
+            Value::Range(from, to) => usize::try_from(to.saturating_sub(*from)).unwrap_or(0),
+            Value::List(items) => items.len(),
+            other => {
+                let message = format!("`{other}` is no list to go through");
+                self.out.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, values.span, message).help("write range(n) or a list [a, b, c]"),
+                );
+                return self.poisoned(statement, scope);
+            }
+        };
+        if let Value::Range(from, to) = values.value {
+            if to < from {
+                let message = format!("a loop from {from} to {to}");
+                self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, values.span, message));
+                return self.poisoned(statement, scope);
+            }
+        }
+        if length > MAX_NODES {
+            let message = format!("{length} repetitions; a model has at most {MAX_NODES} nodes");
+            self.out.push(Diagnostic::new(&rules::TOO_LARGE, values.span, message));
+            return self.poisoned(statement, scope);
+        }
+        let mut flow = flow;
+        for i in 0..length {
+            if !self.step(statement.head.0) {
+                return Flow::Poison;
+            }
+            let value = match &values.value {
+                Value::Range(from, _) => Value::Int(from + i64::try_from(i).unwrap_or(0)),
+                Value::List(items) => items[i].value.clone(),
+                _ => return Flow::Poison,
+            };
+            let mut inner = Self::inner(scope, &label.value, Some(i), flow);
+            self.trail.push(match variable {
+                Some(variable) => format!("{} {}={value}", label.value, variable.value),
+                None => format!("{}[{i}]", label.value),
+            });
+            if let Some(variable) = variable {
+                inner.variables.push((variable.value.clone(), value));
+            }
+            flow = self.statements(body, flow, &mut inner);
+            self.trail.pop();
+            if let Flow::Value(value) = flow {
+                self.name(&scope.prefix.join(&label.value, Some(i)), value);
+            }
+        }
+        scope.anchor.clone_from(&label.value);
+        if let Flow::Value(value) = flow {
+            self.name(&path, value);
+        }
+        flow
+    }
+
+    fn residual(
+        &mut self,
+        statement: &'a Statement,
+        body: &'a Body,
+        shortcut: Option<&'a Shortcut>,
+        flow: Flow,
+        scope: &mut Scope,
+    ) -> Flow {
+        if body.statements.is_empty() {
+            self.out.push(Diagnostic::new(&rules::MISSING, statement.head.0, "a residual without a branch"));
+            return self.poisoned(statement, scope);
+        }
+        let name = statement.label.as_ref().map(|label| label.value.as_str());
+        if let Some(label) = &statement.label {
+            if self.free(&scope.prefix.join(&label.value, None), label.span).is_none() {
+                return self.poisoned(statement, scope);
+            }
+        }
+        let mut inner = match name {
+            Some(name) => Self::inner(scope, name, None, flow),
+            None => Scope { input: flow, ..scope.clone() },
+        };
+        let branch = self.statements(body, flow, &mut inner);
+        let beside = match shortcut {
+            Some(shortcut) => self.shortcut(shortcut, flow, &inner),
+            None => flow,
+        };
+        let anchor = name.map_or("add".to_owned(), |name| format!("{name}.add"));
+        let path = match name {
+            Some(name) => scope.prefix.join(name, None).join("add", None),
+            None => scope.prefix.join("add", None),
+        };
+        scope.anchor = anchor;
+        let (Flow::Value(branch), Flow::Value(beside)) = (branch, beside) else { return Flow::Poison };
+        if name.is_none() && self.names.contains_key(&path.to_string()) {
+            self.out.push(
+                Diagnostic::new(&rules::NEEDS_NAME, statement.head.0, "a second unnamed residual in this body")
+                    .help("name it: id: residual { ... }; its sum is then called id.add")
+                    .trail(&self.trail),
+            );
+            self.graph.partial = true;
+            return Flow::Poison;
+        }
+        let empty = Call { name: Spanned::new("add".to_owned(), statement.head.0), args: Vec::new(), span: statement.head.0 };
+        let mut reader = Reader::new(&empty, None, &[], &[], &mut self.out);
+        let Some(op) = OpKind::read("add", &mut reader) else { return Flow::Poison };
+        let draft = Draft {
+            path: path.clone(),
+            op,
+            inputs: vec![branch, beside],
+            span: shortcut.and_then(|s| s.when.as_ref()).map_or(statement.head.0, |when| when.span),
+            arguments: Vec::new(),
+            trail: self.trail.clone(),
+            role: NodeRole::ResidualSum,
+        };
+        let node = Source::Node(self.graph.add(draft, &mut self.out));
+        self.name(&path, node);
+        if let Some(name) = name {
+            let whole = scope.prefix.join(name, None);
+            self.name(&whole, node);
+        }
+        Flow::Value(node)
+    }
+
+    /// The value that is added to a branch: the input, or what the shortcut makes of it.
+    fn shortcut(&mut self, shortcut: &'a Shortcut, flow: Flow, scope: &Scope) -> Flow {
+        if let Some(when) = &shortcut.when {
+            let env = self.env_of(scope);
+            let taken = eval::eval(when, &env, &mut self.out).and_then(|value| eval::truth(&value, &env, &mut self.out));
+            match taken {
+                Some(true) => {}
+                Some(false) => return flow,
+                None => return Flow::Poison,
+            }
+        }
+        let mut inner = Self::inner(scope, "shortcut", None, flow);
+        self.statements(&shortcut.body, flow, &mut inner)
+    }
+}

@@ -1,0 +1,438 @@
+//! The data section: files, split rules, column groups.
+//!
+//! Only the header lines of the files are read here, and the training rows where a vocabulary is neither given nor stored.
+
+use super::{Lowering, eval};
+use crate::args::{Arg, Value, word};
+use crate::data::{self, Content, File, Group, Header, Plan, Rows, Rule, Split, Statistics, Transform, Vocabulary};
+use crate::diag::{Diagnostic, did_you_mean, rules};
+use crate::front::ast::{CallExpr, Column, Data, SplitRule};
+use crate::source::{MAX_SPEC_BYTES, Spanned};
+use crate::tensor::Shape;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+impl Lowering<'_> {
+    pub(super) fn data(&mut self, section: &Data) {
+        let before = self.out.iter().count();
+        let rows = self.rows(section);
+        let Some(rows) = rows else {
+            if self.out.iter().count() == before {
+                self.out.push(
+                    Diagnostic::new(&rules::MISSING, section.head.0, "the data section names no file")
+                        .help("write train csv(\"path\"), or all csv(\"path\") with split by hash(key)"),
+                );
+            }
+            self.graph.partial = true;
+            return;
+        };
+        let mut plan = Plan { rows, groups: Vec::new(), span: section.head.0 };
+        let headers = self.headers(&plan);
+        if let Rows::One(file, rule) = &plan.rows {
+            let column = rule.column();
+            if let Some((_, header)) = headers.first() {
+                if header.find(&column.value).is_none() {
+                    self.out.push(data::missing_column(column.span, &file.shown, &column.value, &header.names));
+                }
+            }
+        }
+        for column in &section.columns {
+            if let Some(first) = plan.group(&column.name.value) {
+                let message = format!("two column groups are called `{}`", column.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::DUPLICATE_NAME, column.name.span, message)
+                        .label(first.name.span, "first declared here"),
+                );
+                continue;
+            }
+            let group = self.column(column, &headers);
+            plan.groups.extend(group);
+        }
+        self.overrides(section, &mut plan);
+        self.vocabularies(&mut plan);
+        for group in &plan.groups {
+            self.check_group(group);
+        }
+        self.graph.data = Some(plan);
+    }
+
+    fn rows(&mut self, section: &Data) -> Option<Rows> {
+        let mut files: Vec<(Split, File, crate::source::Span)> = Vec::new();
+        for declared in &section.splits {
+            let Some(split) = Split::find(&declared.name.value) else {
+                let near = did_you_mean(&declared.name.value, Split::WORDS.iter().copied());
+                let message = format!("there is no split `{}`", declared.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_NAME, declared.name.span, message)
+                        .help(near.map_or("the splits are train, val, test and all".to_owned(), |near| format!("did you mean `{near}`?"))),
+                );
+                continue;
+            };
+            if let Some((_, _, first)) = files.iter().find(|(known, ..)| *known == split) {
+                let message = format!("the split `{split}` is given twice");
+                self.out.push(
+                    Diagnostic::new(&rules::GIVEN_TWICE, declared.name.span, message).label(*first, "first given here"),
+                );
+                continue;
+            }
+            if let Some(file) = self.file(&declared.source) {
+                files.push((split, file, declared.name.span));
+            }
+        }
+        let whole = files.iter().position(|(split, ..)| *split == Split::All);
+        match (whole, &section.rule) {
+            (Some(at), Some(rule)) => {
+                if let Some((split, _, span)) = files.iter().find(|(split, ..)| *split != Split::All) {
+                    let message = format!("`{split}` has a file of its own although `all` is divided by a rule");
+                    self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, *span, message).label(files[at].2, "`all` is given here"));
+                }
+                let rule = self.rule(rule)?;
+                Some(Rows::One(files.swap_remove(at).1, rule))
+            }
+            (Some(at), None) => {
+                self.out.push(
+                    Diagnostic::new(&rules::MISSING, files[at].2, "`all` needs a rule that divides its rows")
+                        .help("write split by hash(key) train 80 val 10 test 10"),
+                );
+                None
+            }
+            (None, Some(rule)) => {
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_KEY, rule.by.span(), "a split rule divides the rows of `all`")
+                        .help("write all csv(\"path\") for the file that it divides"),
+                );
+                None
+            }
+            (None, None) if files.is_empty() => None,
+            (None, None) => Some(Rows::Files(files.into_iter().map(|(split, file, _)| (split, file)).collect())),
+        }
+    }
+
+    fn file(&mut self, source: &CallExpr) -> Option<File> {
+        let env = self.env();
+        let args = eval::arguments(&source.args, &env, &mut self.out)?;
+        let path = match args.as_slice() {
+            [Arg { name: None, value }] => word(&value.value).map(|path| Spanned::new(path.to_owned(), value.span)),
+            _ => None,
+        };
+        let Some(path) = path else {
+            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, source.span(), "`csv` takes the path of a file").help("write csv(\"path\")"));
+            return None;
+        };
+        let full: PathBuf = self.path.parent().map_or_else(|| PathBuf::from(&path.value), |folder| folder.join(&path.value));
+        Some(File { shown: full.display().to_string(), path: full, span: path.span })
+    }
+
+    fn rule(&mut self, rule: &SplitRule) -> Option<Rule> {
+        let env = self.env();
+        let args = eval::arguments(&rule.by.args, &env, &mut self.out)?;
+        let column = match args.as_slice() {
+            [Arg { name: None, value }] => word(&value.value).map(|name| Spanned::new(name.to_owned(), value.span)),
+            _ => None,
+        };
+        let Some(column) = column else {
+            let message = format!("`{}` takes the name of one column", rule.by.name.value);
+            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, rule.by.span(), message));
+            return None;
+        };
+        match rule.by.name.value.as_str() {
+            "column" => {
+                if let Some(share) = rule.shares.first() {
+                    let message = "the column says which split a row belongs to; shares have no meaning";
+                    self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, share.name.span, message));
+                }
+                Some(Rule::Column(column))
+            }
+            "hash" => {
+                let mut shares: Vec<(Split, u64)> = Vec::new();
+                for share in &rule.shares {
+                    let split = Split::find(&share.name.value).filter(|split| *split != Split::All);
+                    let value = eval::eval(&share.value, &env, &mut self.out)?;
+                    match (split, &value.value) {
+                        (Some(split), Value::Int(n)) if *n >= 0 && !shares.iter().any(|(known, _)| *known == split) => {
+                            shares.push((split, n.unsigned_abs()));
+                        }
+                        (Some(split), Value::Int(n)) if *n >= 0 => {
+                            let message = format!("the share of `{split}` is given twice");
+                            self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, share.name.span, message));
+                        }
+                        (Some(_), other) => {
+                            let message = format!("a share of `{other}`");
+                            self.out.push(
+                                Diagnostic::new(&rules::WRONG_TYPE, value.span, message).remark("must be an integer of at least 0"),
+                            );
+                        }
+                        (None, _) => {
+                            let message = format!("there is no split `{}`", share.name.value);
+                            self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, share.name.span, message).help("the splits are train, val and test"));
+                        }
+                    }
+                }
+                let total = shares.iter().fold(0u64, |total, (_, share)| total.saturating_add(*share));
+                if total == 0 || total > 1 << 32 {
+                    self.out.push(
+                        Diagnostic::new(&rules::MISSING, rule.by.span(), "`hash` needs the shares of the splits")
+                            .help("write split by hash(key) train 80 val 10 test 10"),
+                    );
+                    return None;
+                }
+                Some(Rule::Hash { key: column, shares })
+            }
+            other => {
+                let near = did_you_mean(other, ["hash", "column"]);
+                let message = format!("there is no split rule `{other}`");
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_CALLEE, rule.by.name.span, message)
+                        .help(near.map_or("the rules are hash(key) and column(name)".to_owned(), |near| format!("did you mean `{near}`?"))),
+                );
+                None
+            }
+        }
+    }
+
+    /// The headers of all files that can be read; the others are reported.
+    fn headers(&mut self, plan: &Plan) -> Vec<(File, Header)> {
+        let mut headers = Vec::new();
+        for file in plan.files(Split::All) {
+            match data::header(self.loader, file) {
+                Ok(header) => headers.push((file.clone(), header)),
+                Err(diagnostic) => self.out.push(diagnostic),
+            }
+        }
+        headers
+    }
+
+    fn column(&mut self, column: &Column, headers: &[(File, Header)]) -> Option<Group> {
+        let env = self.env();
+        let kind = &column.source.name;
+        let args = eval::arguments(&column.source.args, &env, &mut self.out)?;
+        let chain = self.chain(&column.chain);
+        let (content, names) = match kind.value.as_str() {
+            "numeric" => (Content::Numeric, self.column_names(&args)?),
+            "target" => (Content::Target, self.column_names(&args)?),
+            "class" | "category" => {
+                let mut name = None;
+                let mut set = None;
+                for arg in &args {
+                    match arg.name.as_ref().map(|name| name.value.as_str()) {
+                        Some("column") => name = Some(arg.clone()),
+                        Some("classes" | "vocabulary") => set = Some(arg.value.clone()),
+                        other => {
+                            let what = other.map_or("a further argument".to_owned(), |name| format!("`{name}`"));
+                            let message = format!("`{}` does not take {what}", kind.value);
+                            self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, arg.value.span, message));
+                        }
+                    }
+                }
+                let Some(name) = name else {
+                    let message = format!("`{}` needs its column", kind.value);
+                    self.out.push(Diagnostic::new(&rules::MISSING, column.source.span(), message));
+                    return None;
+                };
+                let content = match (kind.value.as_str(), set) {
+                    ("class", Some(set)) => {
+                        let (classes, labels) = self.classes(&set)?;
+                        Content::Class(classes, labels)
+                    }
+                    ("class", None) => {
+                        self.out.push(
+                            Diagnostic::new(&rules::MISSING, column.source.span(), "`class` needs the number of classes")
+                                .help("write class(column, 10), or class(column, [\"no\", \"yes\"])"),
+                        );
+                        return None;
+                    }
+                    (_, Some(set)) => match self.classes(&set)?.1 {
+                        Some(words) => Content::Category(Vocabulary::Given(words)),
+                        None => {
+                            let message = "a vocabulary is a list of words";
+                            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, set.span, message));
+                            return None;
+                        }
+                    },
+                    (_, None) => Content::Category(Vocabulary::Fitted(None)),
+                };
+                (content, self.column_names(&[name])?)
+            }
+            other => {
+                let near = did_you_mean(other, ["numeric", "category", "class", "target", "csv"]);
+                let message = format!("there is no kind of column `{other}`");
+                let known = "the kinds are numeric, category, class and target; csv names a split's file".to_owned();
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_CALLEE, kind.span, message)
+                        .help(near.map_or(known, |near| format!("did you mean `{near}`?"))),
+                );
+                return None;
+            }
+        };
+        let columns = self.expand(&names, headers);
+        let reshape = match &column.shape {
+            Some(shape) => self.reshape(shape, &columns),
+            None => None,
+        };
+        let (name, source) = (column.name.clone(), column.source.span());
+        Some(Group { name, content, columns, source, reshape, chain, overrides: BTreeMap::new() })
+    }
+
+    fn column_names(&mut self, args: &[Arg]) -> Option<Vec<Spanned<String>>> {
+        let mut names = Vec::new();
+        for arg in args {
+            match word(&arg.value.value) {
+                Some(name) => names.push(Spanned::new(name.to_owned(), arg.value.span)),
+                None => {
+                    let message = format!("`{}` is no name of a column", arg.value.value);
+                    self.out.push(Diagnostic::new(&rules::WRONG_TYPE, arg.value.span, message));
+                    return None;
+                }
+            }
+        }
+        Some(names)
+    }
+
+    /// Names and patterns to columns of the files. Empty if no header could be read.
+    fn expand(&mut self, names: &[Spanned<String>], headers: &[(File, Header)]) -> Vec<String> {
+        let Some(((first, header), others)) = headers.split_first() else { return Vec::new() };
+        let mut columns: Vec<String> = Vec::new();
+        for name in names {
+            let found = if name.value.contains(['*', '?']) {
+                header.matching(&name.value)
+            } else {
+                header.find(&name.value).map(|_| name.value.clone()).into_iter().collect()
+            };
+            if found.is_empty() {
+                self.out.push(data::missing_column(name.span, &first.shown, &name.value, &header.names));
+            }
+            for column in found {
+                if columns.contains(&column) {
+                    let message = format!("the column `{column}` is named twice");
+                    self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, name.span, message));
+                } else {
+                    columns.push(column);
+                }
+            }
+            for (file, other) in others {
+                for column in columns.iter().filter(|column| other.find(column).is_none()).take(1) {
+                    self.out.push(
+                        data::missing_column(name.span, &file.shown, column, &other.names)
+                            .label(first.span, "this file has it")
+                            .label(file.span, "this one has not"),
+                    );
+                }
+            }
+        }
+        columns
+    }
+
+    fn reshape(&mut self, shape: &Spanned<crate::front::ast::Expr>, columns: &[String]) -> Option<Shape> {
+        let env = self.env();
+        let value = eval::eval(shape, &env, &mut self.out)?;
+        let sizes = match &value.value {
+            Value::List(items) => items
+                .iter()
+                .map(|item| match item.value {
+                    Value::Int(n) if n >= 1 => usize::try_from(n).ok(),
+                    _ => None,
+                })
+                .collect::<Option<Vec<usize>>>(),
+            _ => None,
+        };
+        let Some(sizes) = sizes else {
+            let message = format!("`{}` is no shape of a row", value.value);
+            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, value.span, message).help("write as [1, 8, 8], without the batch"));
+            return None;
+        };
+        let shape = Shape::new(sizes);
+        if !columns.is_empty() && shape.elements() != columns.len() {
+            let message = format!("{} columns do not fill a row of shape {shape}, {} elements", columns.len(), shape.elements());
+            self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, value.span, message));
+        }
+        Some(shape)
+    }
+
+    fn overrides(&mut self, section: &Data, plan: &mut Plan) {
+        for replacement in &section.overrides {
+            let (split, group) = (&replacement.split, &replacement.group);
+            let Some(of) = Split::find(&split.value).filter(|split| *split != Split::All) else {
+                let message = format!("there is no split `{}`", split.value);
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, split.span, message).help("the splits are train, val and test"));
+                continue;
+            };
+            let chain = self.chain(&replacement.chain);
+            let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str())).map(str::to_owned);
+            let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
+                let message = format!("there is no column group `{}`", group.value);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_NAME, group.span, message)
+                        .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                );
+                continue;
+            };
+            let place = chain.iter().fold(group.span, |place, step| place.to(step.span));
+            if let Some((first, _)) = target.overrides.insert(of, (place, chain)) {
+                let message = format!("`{}` is replaced twice on `{of}`", group.value);
+                self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, group.span, message).label(first, "first given here"));
+            }
+        }
+    }
+
+    /// Looks up vocabularies that the spec does not give: in the stored statistics, else in the training rows.
+    fn vocabularies(&mut self, plan: &mut Plan) {
+        let open = |group: &Group| group.content == Content::Category(Vocabulary::Fitted(None)) && !group.columns.is_empty();
+        if !plan.groups.iter().any(open) {
+            return;
+        }
+        let stored = self.stored_statistics();
+        let open: Vec<usize> = (0..plan.groups.len()).filter(|&i| open(&plan.groups[i])).collect();
+        for i in open {
+            let group = &plan.groups[i];
+            let known = stored.as_ref().and_then(|stored| stored.of(group, Split::Train)).and_then(|group| {
+                group.steps.iter().find_map(|step| match step {
+                    data::Fitted::Category { vocabulary } => Some(vocabulary.clone()),
+                    _ => None,
+                })
+            });
+            let vocabulary = match known {
+                Some(vocabulary) => vocabulary,
+                None => {
+                    let mut words = std::collections::BTreeSet::new();
+                    if let Err(diagnostic) = data::Reading::new(plan, group, Split::Train, self.loader).words(&mut words) {
+                        self.out.push(*diagnostic);
+                        continue;
+                    }
+                    words.into_iter().collect()
+                }
+            };
+            plan.groups[i].content = Content::Category(Vocabulary::Fitted(Some(vocabulary.len())));
+        }
+    }
+
+    /// The statistics file beside the spec, if there is one that can be read.
+    fn stored_statistics(&self) -> Option<Statistics> {
+        let bytes = self.loader.read(&data::statistics_path(self.path), MAX_SPEC_BYTES).ok()?;
+        Statistics::parse(std::str::from_utf8(&bytes).ok()?).ok()
+    }
+
+    fn check_group(&mut self, group: &Group) {
+        let category = matches!(group.content, Content::Category(_));
+        let chains = std::iter::once(&group.chain).chain(group.overrides.values().map(|(_, chain)| chain));
+        for (i, step) in chains.flat_map(|chain| chain.iter().enumerate()) {
+            let one_hot = matches!(step.transform, Transform::OneHot(_));
+            if one_hot != category || (category && i > 0) {
+                let message = match category {
+                    true => format!("`{}` is a category: `{}` needs numbers", group.name.value, step.transform.name()),
+                    false => format!("`{}` holds numbers: `one_hot` needs a category", group.name.value),
+                };
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+            }
+            if matches!(group.content, Content::Class(..)) {
+                let message = format!("`{}` holds class labels, which no transform applies to", group.name.value);
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+            }
+            if let Some(constants) = step.transform.constants() {
+                let shape = group.reshape.clone().unwrap_or_else(|| Shape::new([group.columns.len()]));
+                if !group.columns.is_empty() {
+                    self.check_constants(step.span, constants, &shape);
+                }
+            }
+        }
+    }
+}

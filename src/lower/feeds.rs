@@ -1,0 +1,219 @@
+//! Inputs and targets: declared ones, and the column groups of the data section.
+
+use super::{Lowering, eval};
+use crate::args::{MAX_ELEMENTS, Value, word};
+use crate::data::{Content, Step, Transform};
+use crate::diag::{Diagnostic, did_you_mean, rules};
+use crate::front::ast::{CallExpr, Declared, TypeExpr};
+use crate::graph::{Feed, FeedKind};
+use crate::source::{Span, Spanned};
+use crate::tensor::Shape;
+
+impl Lowering<'_> {
+    pub(super) fn feeds(&mut self) {
+        let spec = self.spec;
+        if let Some(data) = &spec.data {
+            self.data(data);
+        }
+        let groups = self.graph.data.as_ref().map_or(Vec::new(), |plan| plan.groups.clone());
+        for group in groups {
+            let kind = match &group.content {
+                Content::Numeric | Content::Target => FeedKind::Real,
+                Content::Category(_) if group.one_hot() => FeedKind::Unit,
+                Content::Category(_) => FeedKind::Int,
+                Content::Class(classes, labels) => FeedKind::Class(Some(*classes), labels.clone()),
+            };
+            let shape = if group.columns.is_empty() { None } else { group.shape() };
+            let target = group.content.is_target();
+            let feed = Feed { name: group.name.value, shape, kind, target, chain: Vec::new(), span: group.name.span };
+            self.feed(feed);
+        }
+        for declared in &spec.inputs {
+            self.declared(declared, false);
+        }
+        for declared in &spec.targets {
+            self.declared(declared, true);
+        }
+        let has_input = self.graph.feeds.iter().any(|(_, feed)| !feed.target);
+        if !has_input && self.out.is_empty() {
+            self.missing("input", "declare `input x: f64[B, 4]`, or a column group in `data`");
+        }
+    }
+
+    fn feed(&mut self, feed: Feed) {
+        if let Some(first) = self.graph.feed(&feed.name) {
+            let message = format!("two inputs or targets are called `{}`", feed.name);
+            let first = self.graph.feeds[first].span;
+            self.out.push(
+                Diagnostic::new(&rules::DUPLICATE_NAME, feed.span, message).label(first, "first declared here"),
+            );
+            return;
+        }
+        self.graph.feeds.push(feed);
+    }
+
+    fn declared(&mut self, declared: &Declared, target: bool) {
+        let chain = self.chain(&declared.chain);
+        let (kind, shape) = self.type_of(&declared.kind, target);
+        for step in &chain {
+            if let Some(fit) = &step.fit {
+                let message = format!("`{}` has no rows to fit `{}` on", declared.name.value, step.transform.name());
+                self.out.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, fit.span, message)
+                        .help("a declared input takes given constants: standardize(mean=..., std=..., from=\"...\")"),
+                );
+            }
+            if let (Some(constants), Some(shape)) = (step.transform.constants(), &shape) {
+                self.check_constants(step.span, constants, shape);
+            }
+        }
+        let name = declared.name.value.clone();
+        self.feed(Feed { name, shape, kind: kind.unwrap_or(FeedKind::Real), target, chain, span: declared.name.span });
+    }
+
+    /// Constants come one for all elements, or one for each channel.
+    pub(super) fn check_constants(&mut self, span: Span, constants: usize, shape: &Shape) {
+        let channels = shape.channels().unwrap_or(1);
+        if constants != 1 && constants != channels {
+            let message = format!("{constants} constants for {channels} channels");
+            self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, span, message).note("in", format!("the input is {shape}")));
+        }
+    }
+
+    /// Kind and shape of a declared type; what is wrong is reported and unknown.
+    fn type_of(&mut self, kind: &Spanned<TypeExpr>, target: bool) -> (Option<FeedKind>, Option<Shape>) {
+        let TypeExpr { name, args, dims } = &kind.value;
+        let env = self.env();
+        let mut shape = match dims {
+            Some(dims) => self.axes(dims, kind.span),
+            None => None,
+        };
+        let read = match name.value.as_str() {
+            "f64" | "f32" => FeedKind::Real,
+            "unit" => FeedKind::Unit,
+            "u8" => FeedKind::Byte,
+            "int" if target => FeedKind::Class(None, None),
+            "int" => FeedKind::Int,
+            "class" if target => {
+                let values: Vec<_> = args.iter().filter_map(|arg| eval::eval(&arg.value, &env, &mut self.out)).collect();
+                if dims.is_none() {
+                    shape = Some(Shape::new([]));
+                }
+                match values.as_slice() {
+                    [classes] => match self.classes(classes) {
+                        Some((classes, labels)) => FeedKind::Class(Some(classes), labels),
+                        None => return (None, shape),
+                    },
+                    _ => {
+                        let message = "`class` takes the number of classes, or their names";
+                        self.out.push(Diagnostic::new(&rules::MISSING, kind.span, message).help("write class(10)"));
+                        return (None, shape);
+                    }
+                }
+            }
+            other => {
+                let known: &[&str] =
+                    if target { &["f64", "int", "class"] } else { &["f64", "f32", "unit", "u8", "int"] };
+                let near = did_you_mean(other, known.iter().copied());
+                let message = format!("there is no {} type `{other}`", if target { "target" } else { "input" });
+                self.out.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, name.span, message)
+                        .help(near.map_or(format!("the types are {}", known.join(", ")), |near| format!("did you mean `{near}`?"))),
+                );
+                return (None, shape);
+            }
+        };
+        if dims.is_none() && name.value != "class" {
+            let message = format!("`{}` needs its axes", name.value);
+            self.out.push(Diagnostic::new(&rules::MISSING, kind.span, message).help(format!("write {}[B, 4]", name.value)));
+        }
+        (Some(read), shape)
+    }
+
+    /// The axes of a type: `B` first, then sizes.
+    fn axes(&mut self, dims: &[Spanned<crate::front::ast::Expr>], span: Span) -> Option<Shape> {
+        let env = self.env();
+        let values: Vec<_> = dims.iter().map(|dim| eval::eval(dim, &env, &mut self.out)).collect();
+        let values: Vec<Spanned<Value>> = values.into_iter().collect::<Option<_>>()?;
+        let Some((first, sizes)) = values.split_first() else {
+            self.out.push(Diagnostic::new(&rules::MISSING, span, "a shape without axes").help("the first axis is the batch, B"));
+            return None;
+        };
+        if first.value != Value::Symbol("B".to_owned()) {
+            let message = format!("the first axis is `{}`", first.value);
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, first.span, message).remark("must be the batch, B").help("write [B, ...]"),
+            );
+            return None;
+        }
+        let mut sample = Vec::new();
+        for size in sizes {
+            match size.value {
+                Value::Int(n) if n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => sample.push(usize::try_from(n).ok()?),
+                Value::Int(n) if n >= 1 => {
+                    let message = format!("an axis of {n} elements: more than 2^40");
+                    self.out.push(Diagnostic::new(&rules::TOO_LARGE, size.span, message));
+                    return None;
+                }
+                _ => {
+                    self.out.push(crate::args::mistyped("an axis", crate::args::Kind::Size, size, &env.scope()));
+                    return None;
+                }
+            }
+        }
+        let shape = Shape::new(sample);
+        if shape.elements() as u64 > MAX_ELEMENTS {
+            let message = format!("a sample of shape {shape}: more than 2^40 elements");
+            self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message));
+            return None;
+        }
+        Some(shape)
+    }
+
+    /// The number of classes and their names, from `10` or `["no", "yes"]`.
+    pub(super) fn classes(&mut self, value: &Spanned<Value>) -> Option<(usize, Option<Vec<String>>)> {
+        match &value.value {
+            Value::Int(n) if *n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => Some((usize::try_from(*n).ok()?, None)),
+            Value::List(items) if !items.is_empty() => {
+                let mut labels = Vec::new();
+                for item in items {
+                    let Some(label) = word(&item.value).map(str::to_owned) else {
+                        let message = format!("the label `{}` is not text", item.value);
+                        self.out.push(
+                            Diagnostic::new(&rules::WRONG_TYPE, item.span, message).help("write labels in quotation marks"),
+                        );
+                        return None;
+                    };
+                    if labels.contains(&label) {
+                        let message = format!("the label `{label}` is listed twice");
+                        self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, item.span, message));
+                        return None;
+                    }
+                    labels.push(label);
+                }
+                Some((labels.len(), Some(labels)))
+            }
+            _ => {
+                let what = format!("`{}` is no set of classes", value.value);
+                self.out.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, value.span, what)
+                        .remark("must be a number of at least 1, or a list of labels"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Reads a chain of transforms; faulty steps are reported and left out.
+    pub(super) fn chain(&mut self, calls: &[CallExpr]) -> Vec<Step> {
+        let env = self.env();
+        let scope = env.scope();
+        let mut steps = Vec::new();
+        for call in calls {
+            if let Some(call) = eval::invocation(call, &env, &mut self.out) {
+                steps.extend(Transform::step(&call, &scope, &mut self.out));
+            }
+        }
+        steps
+    }
+}

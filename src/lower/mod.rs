@@ -1,0 +1,284 @@
+//! Syntax tree to graph: names are resolved, blocks and loops expanded, shapes inferred on the way.
+//!
+//! Contract: [`lower`] returns a graph whatever the tree holds, and a diagnostic for every mistake. What cannot be read is left out and
+//! poisons what depends on it, silently, so that one mistake gives one message. Expansion is bounded: by a number of
+//! nodes, and by fuel that every statement burns, so that empty loops end, too.
+
+mod body;
+mod data;
+mod eval;
+mod feeds;
+mod training;
+
+use crate::args::{Call, Reader, Value};
+use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
+use crate::front::ast::{Block, ParamDecl, Spec};
+use crate::graph::{Arena, Graph, Source, Training};
+use crate::inits::Init;
+use crate::ops::OpKind;
+use crate::source::{Loader, Span, Spanned};
+use eval::Env;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A model may have this many nodes.
+pub const MAX_NODES: usize = 100_000;
+/// Expansion may take this many steps.
+const FUEL: usize = 1_000_000;
+
+/// Lowers a spec. `path` is the spec's file, against whose folder data files are resolved.
+pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnostics) {
+    let head = spec.model.as_ref().map_or(Span::new(spec.file, 0..0), |model| model.name.span);
+    let graph = Graph {
+        name: spec.model.as_ref().map_or(String::new(), |model| model.name.value.clone()),
+        settings: Vec::new(),
+        feeds: Arena::default(),
+        nodes: Arena::default(),
+        params: Arena::default(),
+        states: Arena::default(),
+        output: None,
+        loss: None,
+        penalties: Vec::new(),
+        training: Training::default(),
+        data: None,
+        facts: Vec::new(),
+        partial: false,
+        span: head,
+    };
+    let mut lowering = Lowering {
+        spec,
+        path,
+        loader,
+        graph,
+        out: Diagnostics::default(),
+        globals: Vec::new(),
+        blocks: BTreeMap::new(),
+        defaults: BTreeMap::new(),
+        names: BTreeMap::new(),
+        order: 0,
+        fuel: FUEL,
+        calls: Vec::new(),
+        trail: Vec::new(),
+    };
+    lowering.run();
+    (lowering.graph, lowering.out)
+}
+
+/// Everything that lowering knows while it runs.
+struct Lowering<'a> {
+    spec: &'a Spec,
+    path: &'a Path,
+    loader: &'a dyn Loader,
+    graph: Graph,
+    out: Diagnostics,
+    /// The model's parameters.
+    globals: Vec<(String, Value)>,
+    blocks: BTreeMap<String, &'a Block>,
+    defaults: BTreeMap<String, Call>,
+    /// What a path of a finished value means, and when it came to be.
+    names: BTreeMap<String, (Source, usize)>,
+    order: usize,
+    fuel: usize,
+    /// The blocks that are being expanded.
+    calls: Vec<&'a str>,
+    /// How blocks and loops led here.
+    trail: Vec<String>,
+}
+
+impl<'a> Lowering<'a> {
+    fn run(&mut self) {
+        let spec = self.spec;
+        self.head();
+        self.params();
+        for block in &spec.blocks {
+            self.block(block);
+        }
+        self.defaults();
+        self.feeds();
+        match &spec.net {
+            Some(net) => self.net(net),
+            None => self.missing("net", "net { ... } holds the model's statements"),
+        }
+        self.training();
+    }
+
+    /// What every spec begins with. A file that could not be read at all has said so already.
+    fn head(&mut self) {
+        let spec = self.spec;
+        match &spec.version {
+            Some(version) if version.value != 1 => {
+                let message = format!("version {} of the language is not known", version.value);
+                self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, version.span, message).help("write `spec 1`"));
+            }
+            Some(_) => {}
+            None => self.missing("spec", "the first line of a spec is `spec 1`"),
+        }
+        if spec.model.is_none() {
+            self.missing("model", "model NAME(parameters) names the model");
+        }
+    }
+
+    fn missing(&mut self, what: &str, help: &str) {
+        self.graph.partial = true;
+        let place = Span::new(self.spec.file, 0..0);
+        self.out.push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no `{what}`")).help(help));
+    }
+
+    /// An environment in which only the model's parameters have a meaning.
+    fn env(&self) -> Env {
+        Env { variables: self.globals.clone(), input: None, has_input: false }
+    }
+
+    fn params(&mut self) {
+        let Some(model) = &self.spec.model else { return };
+        for param in &model.params {
+            self.check_name(&param.name, "parameter");
+            if self.globals.iter().any(|(name, _)| *name == param.name.value) {
+                let message = format!("two parameters are called `{}`", param.name.value);
+                self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message));
+                continue;
+            }
+            let Some(default) = &param.default else {
+                let message = format!("the parameter `{}` has no value", param.name.value);
+                self.out.push(Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"));
+                continue;
+            };
+            let env = self.env();
+            let Some(value) = eval::eval(default, &env, &mut self.out) else { continue };
+            if let Value::Symbol(name) = &value.value {
+                // A parameter may hold a word, for instance the name of an initialiser, but not a slip of the hand.
+                if !words().contains(name.as_str()) {
+                    self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
+                    continue;
+                }
+            }
+            let range = self.range(param, &value);
+            self.graph.settings.push((param.name.value.clone(), value.value.clone(), range));
+            self.globals.push((param.name.value.clone(), value.value));
+        }
+    }
+
+    /// The range of a parameter, which must hold its value.
+    fn range(&mut self, param: &ParamDecl, value: &Spanned<Value>) -> Option<(f64, f64)> {
+        let (low, high) = param.range.as_ref()?;
+        let env = self.env();
+        let (low, high) = (eval::eval(low, &env, &mut self.out), eval::eval(high, &env, &mut self.out));
+        let (low, high) = (low?, high?);
+        let ends = crate::args::number(&low.value).zip(crate::args::number(&high.value));
+        let Some((lo, hi)) = ends.filter(|(lo, hi)| lo <= hi) else {
+            let message = format!("`{}..{}` is no range", low.value, high.value);
+            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, low.span.to(high.span), message));
+            return None;
+        };
+        match crate::args::number(&value.value) {
+            Some(x) if x >= lo && x <= hi => {}
+            _ => {
+                let message = format!("`{}` is {}, outside its range", param.name.value, value.value);
+                self.out.push(
+                    Diagnostic::new(&rules::OUT_OF_RANGE, value.span, message)
+                        .label(low.span.to(high.span), "the range that it declares"),
+                );
+            }
+        }
+        Some((lo, hi))
+    }
+
+    /// A name that people choose must not be one that the language uses.
+    fn check_name(&mut self, name: &Spanned<String>, what: &str) {
+        if words().contains(name.value.as_str()) {
+            let message = format!("`{}` is a word of the language and cannot name a {what}", name.value);
+            self.out.push(Diagnostic::new(&rules::RESERVED_NAME, name.span, message).help("choose another name"));
+        }
+    }
+
+    fn block(&mut self, block: &'a Block) {
+        let name = &block.name;
+        if OpKind::find(&name.value).is_some() {
+            let message = format!("`{}` is an op and cannot name a block", name.value);
+            self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message));
+        }
+        if let Some(first) = self.blocks.get(&name.value) {
+            let message = format!("two blocks are called `{}`", name.value);
+            let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message);
+            self.out.push(diagnostic.label(first.name.span, "first defined here"));
+            return;
+        }
+        for (i, param) in block.params.iter().enumerate() {
+            self.check_name(&param.name, "parameter");
+            if let Some(first) = block.params[..i].iter().find(|p| p.name == param.name) {
+                let message = format!("two parameters of `{}` are called `{}`", name.value, param.name.value);
+                let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message);
+                self.out.push(diagnostic.label(first.name.span, "first declared here"));
+            }
+        }
+        self.blocks.insert(name.value.clone(), block);
+    }
+
+    fn defaults(&mut self) {
+        for default in &self.spec.defaults {
+            let name = &default.name;
+            let Some(op) = OpKind::find(&name.value) else {
+                self.unknown_op(name);
+                continue;
+            };
+            let env = self.env();
+            let Some(call) = eval::invocation(default, &env, &mut self.out) else { continue };
+            if let Some(first) = self.defaults.get(&name.value) {
+                let message = format!("`{}` has two defaults", name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::GIVEN_TWICE, name.span, message).label(first.span, "first given here"),
+                );
+                continue;
+            }
+            // Binding alone reports unknown and doubled arguments, once, where they stand.
+            Reader::new(&call, None, op.signature, &env.scope(), &mut self.out);
+            self.defaults.insert(name.value.clone(), call);
+        }
+    }
+
+    /// The finding for a statement whose op or block does not exist.
+    fn unknown_op(&mut self, name: &Spanned<String>) {
+        let ops = OpKind::ALL.iter().filter(|op| op.group != "loss").map(|op| op.name);
+        let known = ops.chain(self.blocks.keys().map(String::as_str));
+        let near = did_you_mean(&name.value, known).map(str::to_owned);
+        let message = format!("there is no op or block `{}`", name.value);
+        let help = near.map_or("`wellposed explain ops` lists the ops".to_owned(), |near| format!("did you mean `{near}`?"));
+        self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, name.span, message).help(help));
+    }
+
+    /// Burns one unit of fuel; `false` when it has run out, which is reported once.
+    fn step(&mut self, span: Span) -> bool {
+        if self.fuel == 0 || self.graph.nodes.len() > MAX_NODES {
+            if self.fuel != usize::MAX {
+                let message = format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps");
+                self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(&self.trail));
+                self.graph.partial = true;
+                // A marker: the message is said, and nothing runs any more.
+                self.fuel = usize::MAX;
+            }
+            return false;
+        }
+        if self.fuel == usize::MAX {
+            return false;
+        }
+        self.fuel -= 1;
+        true
+    }
+}
+
+/// Words that mean something as an argument: a variable of such a name would change the meaning of that argument everywhere.
+fn words() -> &'static BTreeSet<&'static str> {
+    static WORDS: std::sync::OnceLock<BTreeSet<&'static str>> = std::sync::OnceLock::new();
+    WORDS.get_or_init(|| {
+        let mut words: BTreeSet<&'static str> = ["B", "same", "weights", "mean", "median"].into();
+        words.extend(eval::FUNCTIONS);
+        words.extend(Init::ALL.iter().map(|init| init.name));
+        let callables = OpKind::ALL.iter().chain(Init::ALL).chain(crate::data::Transform::ALL);
+        for param in callables.flat_map(|callable| callable.signature) {
+            if let crate::args::Kind::Word(list) = param.kind {
+                words.extend(list);
+            }
+        }
+        words
+    })
+}
