@@ -23,22 +23,15 @@ pub struct Callable {
 impl Callable {
     /// The first line of the manual page.
     #[must_use]
-    pub fn summary(&self) -> &'static str {
-        self.page.lines().next().unwrap_or_default().trim().trim_start_matches("//! ")
+    pub fn summary(&self) -> String {
+        self.markdown().lines().next().unwrap_or_default().to_owned()
     }
 
     /// The manual page as Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
-        markdown(self.page)
+        crate::diag::undent(self.page)
     }
-}
-
-/// A header as cut out by [`page!`] without the comment marks.
-#[must_use]
-pub fn markdown(page: &str) -> String {
-    let lines: Vec<&str> = page.lines().map(|line| line.trim_start_matches("//!")).collect();
-    crate::diag::undent(&lines.join("\n"))
 }
 
 /// The length of the run of `//!` lines that a source text begins with.

@@ -39,24 +39,27 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The first sentence of the manual page.
+    /// The first line of the manual page.
     #[must_use]
-    pub fn summary(&self) -> &'static str {
-        self.doc.trim_start().lines().next().unwrap_or_default().trim()
+    pub fn summary(&self) -> String {
+        self.page().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// The manual page without the leading space that doc comments carry on every line.
+    /// The manual page without comment marks.
     #[must_use]
     pub fn page(&self) -> String {
         undent(self.doc)
     }
 }
 
-/// Removes the one space that `///` leaves at the start of each line.
+/// Removes what a comment leaves at the start of each line: `//!`, and the one space behind it or behind `///`.
 #[must_use]
 pub fn undent(doc: &str) -> String {
-    let lines: Vec<&str> = doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
-    lines.join("\n").trim().to_owned()
+    let plain = |line: &str| {
+        let line = line.strip_prefix("//!").unwrap_or(line).to_owned();
+        line.strip_prefix(' ').map(str::to_owned).unwrap_or(line)
+    };
+    doc.lines().map(plain).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 impl PartialEq for Rule {

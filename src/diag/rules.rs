@@ -146,12 +146,6 @@ rules! {
     /// Groups must divide the channels of a convolution, heads the width of attention.
     NOT_DIVISIBLE = "H003" "not-divisible" Error from "A01";
 
-    /// A fact that the spec states about itself does not hold.
-    ///
-    /// `expect { params 11_689_512 }` pins the number of trainable parameters, `state` that of running statistics,
-    /// and `output` the shape of the net's output. The message shows both numbers and the largest contributors.
-    UNMET_FACT = "X001" "unmet-fact" Error;
-
     /// A finding that the spec announces with `# wellposed: expect(CODE)` did not occur.
     ///
     /// Specs that are meant to be wrong carry the finding that they stand for. When the rule no longer sees the

@@ -127,6 +127,12 @@ impl Gaussian {
         }
     }
 
+    /// E f^2 of either value.
+    #[must_use]
+    pub fn square(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> f64 {
+        expectation(fine(), self.mean, self.variance.max(0.0).sqrt(), kinks, |x| f(x).powi(2))
+    }
+
     /// E f^2 - E f(u) f(v) = E Var(f(u) | common part), which keeps its digits when the two inputs are nearly equal.
     fn difference(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> f64 {
         let Self { mean, variance, correlation } = self;

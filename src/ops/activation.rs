@@ -4,9 +4,9 @@
 //! kernels, tape and moments follow. The value is generic and yields the tangent; the slope is the reverse rule; neither is
 //! derived from the other.
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Category, Forward, Inferred, Misfit, Op, Response, Shape, Transfer};
 use crate::args::{Param, Reader};
-use crate::moments::{self, Moments};
+use crate::moments::{self, Gaussian, Moments};
 use crate::scalar::Scalar;
 
 /// An elementwise function.
@@ -85,5 +85,14 @@ impl<A: Activation> Op for A {
 
     fn kinks(&self) -> Vec<f64> {
         A::KINKS.to_vec()
+    }
+
+    fn response(&self) -> Option<Response> {
+        let value = |x: f64| self.value(x, self.piece(x));
+        let slope = |x: f64| self.slope(x, value(x), self.piece(x));
+        let standard = Gaussian { mean: 0.0, variance: 1.0, correlation: 0.0 };
+        let forward = standard.through(&value, A::KINKS);
+        let slope_square = standard.square(&slope, A::KINKS);
+        Some(Response { square: forward.square, slope_square, elasticity: forward.elasticity })
     }
 }

@@ -314,6 +314,17 @@ pub struct Transfer<'a> {
     pub params: &'a [ParamSpec],
 }
 
+/// What an elementwise function f does to z ~ N(0, 1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Response {
+    /// E f(z)^2: the share of the second moment that passes forward.
+    pub square: f64,
+    /// E f'(z)^2: the share of the gradient's energy that passes back.
+    pub slope_square: f64,
+    /// d ln E f^2 / d ln of the input's second moment: below 1 the scale is restored, above 1 it runs away.
+    pub elasticity: f64,
+}
+
 /// What an operator must say of itself.
 pub trait Op: Sized {
     /// The parameters in positional order.
@@ -362,6 +373,11 @@ pub trait Op: Sized {
     /// Where a piecewise function changes its piece: the inputs that tests aim at.
     fn kinks(&self) -> Vec<f64> {
         Vec::new()
+    }
+
+    /// What an elementwise function does to standard normal input; `None` for everything else.
+    fn response(&self) -> Option<Response> {
+        None
     }
 
     /// Updates the state after a training step, from what the forward kernel saved.
@@ -442,6 +458,12 @@ impl OpKind {
     #[must_use]
     pub fn kinks(&self) -> Vec<f64> {
         op!(self, o => o.kinks())
+    }
+
+    /// What an elementwise function does to standard normal input.
+    #[must_use]
+    pub fn response(&self) -> Option<Response> {
+        op!(self, o => o.response())
     }
 
     /// Updates the state after a training step.

@@ -10,6 +10,14 @@ pub struct Scale {
     factor: f64,
 }
 
+impl Scale {
+    /// The factor.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+}
+
 impl Transformer for Scale {
     const SIGNATURE: &'static [Param] = &[required("factor", Kind::Number, "the factor")];
 

@@ -1,0 +1,73 @@
+//! Lints: what is wrong with a well-formed model.
+//!
+//! Contract: one lint a file. Its `//!` header is the product page that `wellposed explain` prints; its `RULE` gives code,
+//! name and severity; its `check` looks at a verified graph and its signal and adds findings. Lints never run code and never see
+//! text. A lint ships with `specs/lint/<lint>/bad.nn`, which it must find, and `ok.nn`, on which it must be silent; a test goes
+//! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
+
+mod fitted_beyond_train;
+mod mismatched_gain;
+mod scheme;
+mod unmet_fact;
+
+use crate::diag::{Diagnostics, Rule};
+use crate::graph::{Graph, Verified};
+use crate::signal::Signal;
+
+/// What a lint looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The graph.
+    pub graph: &'a Verified<Graph>,
+    /// The moments of its values in training mode at initialisation.
+    pub signal: &'a Signal,
+}
+
+/// One lint.
+#[derive(Debug)]
+pub struct Lint {
+    /// The file that holds it, without its ending; the folder of its specs.
+    pub file: &'static str,
+    /// Code, name, severity, manual page.
+    pub rule: &'static Rule,
+    /// Adds findings.
+    pub check: fn(Context<'_>, &mut Diagnostics),
+}
+
+macro_rules! lints {
+    ($($module:ident),+ $(,)?) => {
+        /// Every lint, in the order of the codes.
+        pub static ALL: &[Lint] =
+            &[$(Lint { file: stringify!($module), rule: &$module::RULE, check: $module::check }),+];
+    };
+}
+
+/// The rule of a lint whose manual page is the header of the named file beside it.
+macro_rules! lint {
+    ($file:literal = $code:literal $name:literal $severity:ident $(from $($research:literal)+)?) => {
+        $crate::diag::Rule {
+            code: $code,
+            name: $name,
+            severity: $crate::diag::Severity::$severity,
+            doc: $crate::manual::page!($file),
+            research: &[$($($research),+)?],
+        }
+    };
+}
+use lint;
+
+lints! {
+    mismatched_gain,
+    fitted_beyond_train,
+    unmet_fact,
+}
+
+/// Runs every lint.
+#[must_use]
+pub fn run(context: Context<'_>) -> Diagnostics {
+    let mut out = Diagnostics::default();
+    for lint in ALL {
+        (lint.check)(context, &mut out);
+    }
+    out
+}

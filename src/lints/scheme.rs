@@ -1,0 +1,213 @@
+//! Which initialisation suits a layer: the activation that consumes it, found through the graph, and the range of weight
+//! variance under which signal and gradient keep their scale.
+//!
+//! Not a lint; the lints of the I family share it. Gains follow from quadrature of the activation itself (research: He et al.
+//! 2015; Schoenholz et al. 2017), so a new activation needs no table.
+
+use crate::graph::{Graph, Handle, Node, NodeRole, Source};
+use crate::inits::Init;
+use crate::ops::{Category, OpKind, ParamSpec, Response, Role};
+use std::collections::BTreeSet;
+
+/// What becomes of a layer's output before the next weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// An elementwise function receives it, unscaled.
+    Activation(Handle<Node>),
+    /// A norm rescales it, so the scale of the weights does not matter; the activation behind the norm, if there is one.
+    Norm(Option<Handle<Node>>),
+    /// It reaches further weights, the loss or the output without a nonlinearity.
+    Linear,
+}
+
+/// Finds what consumes a value, through pools, layouts, sums, dropout and norms. Of several consumers the first
+/// activation decides.
+#[must_use]
+pub fn consumer(graph: &Graph, node: Handle<Node>) -> Consumer {
+    let mut seen = BTreeSet::new();
+    search(graph, node, false, &mut seen)
+}
+
+fn search(graph: &Graph, node: Handle<Node>, normed: bool, seen: &mut BTreeSet<usize>) -> Consumer {
+    if !seen.insert(node.index()) {
+        return Consumer::Linear;
+    }
+    let mut found = Consumer::Linear;
+    for (handle, next) in graph.consumers(Source::Node(node)) {
+        let here = match next.op.category() {
+            Category::Activation if normed => Consumer::Norm(Some(handle)),
+            Category::Activation => Consumer::Activation(handle),
+            Category::Norm => match search(graph, handle, true, seen) {
+                Consumer::Linear => Consumer::Norm(None),
+                further => further,
+            },
+            Category::Pool | Category::Noise | Category::Layout | Category::Combine => search(graph, handle, normed, seen),
+            Category::Layer | Category::Loss => Consumer::Linear,
+        };
+        found = match (found, here) {
+            (Consumer::Activation(_), _) | (_, Consumer::Linear) => found,
+            (_, better) => better,
+        };
+    }
+    found
+}
+
+/// The range of v = `fan_in` Var(w) under which the scale survives the depth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Below, the signal shrinks in every layer.
+    pub lo: f64,
+    /// Above, it grows or saturates in every layer.
+    pub hi: f64,
+    /// Whether the scale is restored by itself (elasticity below 1).
+    pub stable: bool,
+}
+
+impl Range {
+    /// The range for an activation.
+    ///
+    /// v* = 1/E f^2 keeps the forward scale, 1/E f'^2 the backward one. Where the scale restores itself (tanh, sigmoid, selu,
+    /// elu), anything between 1 and the larger of the two trains: tanh at v = 1 is critical at small signals, at 2.5 at unit
+    /// ones.
+    #[must_use]
+    pub fn of(response: Response) -> Self {
+        let (forward, backward) = (1.0 / response.square, 1.0 / response.slope_square);
+        let stable = response.elasticity < 0.95;
+        let lo = if stable { 1f64.min(forward) } else { forward.min(backward) };
+        Self { lo, hi: forward.max(backward).max(lo), stable }
+    }
+
+    /// How far v lies outside, as a logarithm of the second moment's factor; 0 inside.
+    #[must_use]
+    pub fn distance(self, v: f64) -> f64 {
+        if v < self.lo {
+            (v / self.lo).ln()
+        } else if v > self.hi {
+            (v / self.hi).ln()
+        } else {
+            0.0
+        }
+    }
+}
+
+/// v = `fan_in` Var(w) of a tensor.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+pub fn gain(spec: &ParamSpec) -> f64 {
+    spec.fan_in as f64 * spec.statistics().1
+}
+
+/// The kernel of a layer.
+#[must_use]
+pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
+    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
+    specs.into_iter().find(|spec| spec.role == Role::Kernel)
+}
+
+/// The scheme that suits a layer, as the spec writes it, with the standard deviation that it gives.
+#[must_use]
+pub fn proposal(graph: &Graph, node: Handle<Node>, spec: &ParamSpec) -> (String, f64) {
+    let uniform = spec.init.as_ref().is_some_and(|init| init.value.name().ends_with("uniform"));
+    let suffix = if uniform { "uniform" } else { "normal" };
+    let activation = match consumer(graph, node) {
+        Consumer::Activation(act) | Consumer::Norm(Some(act)) => Some(&graph.nodes[act].op),
+        Consumer::Norm(None) | Consumer::Linear => None,
+    };
+    let range = activation.and_then(OpKind::response).map_or(Range { lo: 1.0, hi: 1.0, stable: true }, Range::of);
+    let families: &[&str] = if activation.is_some_and(|op| op.name() == "selu") {
+        &["lecun"]
+    } else if range.stable {
+        &["xavier", "lecun", "he"]
+    } else {
+        &["he", "lecun", "xavier"]
+    };
+    let slope = activation.filter(|op| op.name() == "leaky_relu").map_or(0.0, slope_of);
+    let candidates = families.iter().filter_map(|family| {
+        let text = if *family == "he" && slope >= 0.1 {
+            format!("he_{suffix}(a={})", crate::text::number(slope))
+        } else {
+            format!("{family}_{suffix}")
+        };
+        let init = parse(&text)?;
+        let variance = init.variance(spec.target());
+        #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+        let distance = range.distance(spec.fan_in as f64 * variance).abs();
+        Some((distance, text, variance.sqrt()))
+    });
+    let best = candidates.reduce(|best, next| if next.0 < best.0 - 0.05 { next } else { best });
+    best.map_or(("lecun_normal".to_owned(), 0.0), |(_, text, std)| (text, std))
+}
+
+/// The slope of a leaky ReLU; its default where the graph does not print it.
+fn slope_of(op: &OpKind) -> f64 {
+    op.attributes().iter().find(|(name, _)| *name == "slope").and_then(|(_, text)| text.parse().ok()).unwrap_or(0.01)
+}
+
+/// The initialiser that a short text names.
+fn parse(text: &str) -> Option<Init> {
+    use crate::args::{Arg, Call, Value, literal};
+    use crate::diag::Diagnostics;
+    use crate::source::{Sources, Span, Spanned};
+    let span = Span::new(Sources::default().add("", ""), 0..0);
+    let (name, rest) = text.split_once('(').unwrap_or((text, ""));
+    let arg = rest.trim_end_matches(')').split_once('=').map(|(key, value)| Arg {
+        name: Some(Spanned::new(key.to_owned(), span)),
+        value: Spanned::new(literal(value), span),
+    });
+    let call = Call { name: Spanned::new(name.to_owned(), span), args: arg.into_iter().collect(), span };
+    let value = Spanned::new(Value::Call(call), span);
+    Init::from_value(&value, &[], &mut Diagnostics::default()).map(|init| init.value)
+}
+
+/// The nodes that a residual sum bypasses: those on its branch that its other input does not need.
+#[must_use]
+pub fn bypassed(graph: &Graph) -> Vec<bool> {
+    let mut inside = vec![false; graph.nodes.len()];
+    for (_, node) in graph.nodes.iter().filter(|(_, node)| node.role == NodeRole::ResidualSum) {
+        let [branch, beside] = node.inputs.as_slice() else { continue };
+        let (branch, beside) = (ancestors(graph, *branch), ancestors(graph, *beside));
+        for index in branch.difference(&beside) {
+            inside[*index] = true;
+        }
+    }
+    inside
+}
+
+/// A value's node and all nodes that it depends on.
+fn ancestors(graph: &Graph, source: Source) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![source];
+    while let Some(source) = open.pop() {
+        if let Source::Node(node) = source {
+            if found.insert(node.index()) {
+                open.extend(&graph.nodes[node].inputs);
+            }
+        }
+    }
+    found
+}
+
+/// Names of nodes in one line, iterations of a loop together: `h[0..19].fc`.
+#[must_use]
+pub fn names(paths: &[String]) -> String {
+    let mut groups: Vec<(String, String, usize, usize)> = Vec::new();
+    let mut plain = Vec::new();
+    for path in paths {
+        let split = path.rfind('[').and_then(|open| {
+            let close = path[open..].find(']')? + open;
+            Some((path[..open].to_owned(), path[close + 1..].to_owned(), path[open + 1..close].parse::<usize>().ok()?))
+        });
+        match split {
+            Some((before, after, i)) => match groups.iter_mut().find(|(b, a, _, last)| *b == before && *a == after && *last + 1 == i) {
+                Some(group) => group.3 = i,
+                None => groups.push((before, after, i, i)),
+            },
+            None => plain.push(path.clone()),
+        }
+    }
+    let ranges = groups.into_iter().map(|(before, after, first, last)| {
+        if first == last { format!("{before}[{first}]{after}") } else { format!("{before}[{first}..{last}]{after}") }
+    });
+    let all: Vec<String> = plain.into_iter().chain(ranges).collect();
+    if all.len() > 6 { format!("{}, ... ({} in all)", all[..6].join(", "), all.len()) } else { all.join(", ") }
+}
