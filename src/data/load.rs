@@ -28,7 +28,13 @@ impl Pipeline {
     pub fn start(group: &Group, vocabulary: Option<Vec<String>>) -> Self {
         let shape = group.reshape.clone().unwrap_or_else(|| Shape::new([group.columns.len()]));
         let content = group.content.clone();
-        Self { content, vocabulary: vocabulary.unwrap_or_default(), shape, steps: Vec::new(), fills_missing: false }
+        Self {
+            content,
+            vocabulary: vocabulary.unwrap_or_default(),
+            shape,
+            steps: Vec::new(),
+            fills_missing: false,
+        }
     }
 
     /// Appends a step.
@@ -61,7 +67,12 @@ impl Pipeline {
             let statistics = if step.transform.fit().is_some() {
                 match fitted.next() {
                     Some(found) => Some(found),
-                    None => return Err(format!("there are no statistics for `{}` of `{}`", step.transform, group.name.value)),
+                    None => {
+                        return Err(format!(
+                            "there are no statistics for `{}` of `{}`",
+                            step.transform, group.name.value
+                        ));
+                    }
                 }
             } else {
                 None
@@ -125,13 +136,23 @@ impl<'a> Reading<'a> {
             let mut table = Table::open(self.loader, file)?;
             let mut columns = Vec::new();
             for name in &self.group.columns {
-                columns.push(table.header.find(name).ok_or_else(|| missing_column(file.span, &file.shown, name, &table.header.names))?);
+                columns.push(
+                    table
+                        .header
+                        .find(name)
+                        .ok_or_else(|| missing_column(file.span, &file.shown, name, &table.header.names))?,
+                );
             }
             let rule = match &self.plan.rows {
                 Rows::One(_, rule) if self.split != Split::All => {
                     let name = &rule.column().value;
                     let at = table.header.find(name);
-                    Some((rule, at.ok_or_else(|| missing_column(rule.column().span, &file.shown, name, &table.header.names))?))
+                    Some((
+                        rule,
+                        at.ok_or_else(|| {
+                            missing_column(rule.column().span, &file.shown, name, &table.header.names)
+                        })?,
+                    ))
                 }
                 _ => None,
             };
@@ -204,7 +225,13 @@ impl<'a> Reading<'a> {
         Ok((data, rows))
     }
 
-    fn row(&self, table: &Table<'_>, columns: &[usize], pipeline: &Pipeline, row: &mut Vec<f64>) -> Checked<()> {
+    fn row(
+        &self,
+        table: &Table<'_>,
+        columns: &[usize],
+        pipeline: &Pipeline,
+        row: &mut Vec<f64>,
+    ) -> Checked<()> {
         row.clear();
         for &column in columns {
             row.push(self.value(table, column, pipeline)?);
@@ -213,7 +240,8 @@ impl<'a> Reading<'a> {
         if let Some(i) = row.iter().position(|x| !x.is_finite()) {
             let column = columns.get(i).or(columns.first()).copied().unwrap_or(0);
             let text = String::from_utf8_lossy(table.field(column)).into_owned();
-            let message = format!("the transforms of `{}` turn `{text}` into {}", self.group.name.value, row[i]);
+            let message =
+                format!("the transforms of `{}` turn `{text}` into {}", self.group.name.value, row[i]);
             return Err(Box::new(table.fault(&rules::MISSING_VALUE, column, message)));
         }
         Ok(())
@@ -227,18 +255,20 @@ impl<'a> Reading<'a> {
         match &pipeline.content {
             Content::Numeric | Content::Target => match number() {
                 Some(x) if x.is_finite() => Ok(x),
-                Some(x) if x.is_infinite() => {
-                    Err(Box::new(table.fault(&rules::MISSING_VALUE, column, format!("`{}` is infinite", text()))))
-                }
-                None if !bytes.is_empty() && !bytes.eq_ignore_ascii_case(b"na") => Err(Box::new(table.fault(
-                    &rules::NOT_A_NUMBER,
+                Some(x) if x.is_infinite() => Err(Box::new(table.fault(
+                    &rules::MISSING_VALUE,
                     column,
-                    format!("`{}` is not a number", text()),
+                    format!("`{}` is infinite", text()),
                 ))),
+                None if !bytes.is_empty() && !bytes.eq_ignore_ascii_case(b"na") => Err(Box::new(
+                    table.fault(&rules::NOT_A_NUMBER, column, format!("`{}` is not a number", text())),
+                )),
                 _ if pipeline.fills_missing => Ok(f64::NAN),
                 _ => {
-                    let what = if bytes.is_empty() { "an empty field".to_owned() } else { format!("`{}`", text()) };
-                    let fault = table.fault(&rules::MISSING_VALUE, column, format!("{what} in a numeric column"));
+                    let what =
+                        if bytes.is_empty() { "an empty field".to_owned() } else { format!("`{}`", text()) };
+                    let fault =
+                        table.fault(&rules::MISSING_VALUE, column, format!("{what} in a numeric column"));
                     Err(Box::new(fault.help(format!(
                         "declare `{} ... |> impute(median, fit=train)` if values may be missing",
                         self.group.name.value
@@ -248,8 +278,13 @@ impl<'a> Reading<'a> {
             Content::Category(_) => {
                 let found = pipeline.vocabulary.iter().position(|word| word.as_bytes() == bytes);
                 found.map(index).ok_or_else(|| {
-                    let message = format!("`{}` is not in the vocabulary of {} words", text(), pipeline.vocabulary.len());
-                    let near = did_you_mean(&text(), pipeline.vocabulary.iter().map(String::as_str)).map(str::to_owned);
+                    let message = format!(
+                        "`{}` is not in the vocabulary of {} words",
+                        text(),
+                        pipeline.vocabulary.len()
+                    );
+                    let near = did_you_mean(&text(), pipeline.vocabulary.iter().map(String::as_str))
+                        .map(str::to_owned);
                     let fault = table.fault(&rules::UNKNOWN_CATEGORY, column, message);
                     Box::new(fault.maybe_help(near.map(|near| format!("did you mean `{near}`?"))))
                 })
@@ -260,7 +295,8 @@ impl<'a> Reading<'a> {
                 match number() {
                     Some(x) if inside(&x) => Ok(x),
                     _ => {
-                        let message = format!("the label `{}` is not one of 0..{}", text(), classes.saturating_sub(1));
+                        let message =
+                            format!("the label `{}` is not one of 0..{}", text(), classes.saturating_sub(1));
                         Err(Box::new(table.fault(&rules::LABEL_OUT_OF_RANGE, column, message)))
                     }
                 }

@@ -66,9 +66,9 @@ pub enum Vocabulary {
 }
 
 impl Vocabulary {
-    /// The number of words.
+    /// The number of words, if it is known.
     #[must_use]
-    pub fn len(&self) -> Option<usize> {
+    pub fn size(&self) -> Option<usize> {
         match self {
             Self::Given(words) => Some(words.len()),
             Self::Fitted(n) => *n,
@@ -125,7 +125,7 @@ impl Group {
         let width = match &self.content {
             Content::Numeric | Content::Target => self.columns.len(),
             Content::Category(_) if !self.one_hot() => self.columns.len(),
-            Content::Category(vocabulary) => vocabulary.len()? * self.columns.len(),
+            Content::Category(vocabulary) => vocabulary.size()? * self.columns.len(),
             Content::Class(..) => return Some(Shape::new([])),
         };
         match &self.reshape {
@@ -184,9 +184,11 @@ impl Plan {
     pub fn files(&self, split: Split) -> Vec<&File> {
         match &self.rows {
             Rows::One(file, _) => vec![file],
-            Rows::Files(files) => {
-                files.iter().filter(|(of, _)| split == Split::All || *of == split).map(|(_, file)| file).collect()
-            }
+            Rows::Files(files) => files
+                .iter()
+                .filter(|(of, _)| split == Split::All || *of == split)
+                .map(|(_, file)| file)
+                .collect(),
         }
     }
 

@@ -177,7 +177,12 @@ fn fit_chain(
 }
 
 /// The number of rows and the hash of a group's text on a split.
-fn fingerprint(plan: &Plan, group: &Group, split: Split, loader: &dyn Loader) -> Result<(u64, String), Box<Diagnostic>> {
+fn fingerprint(
+    plan: &Plan,
+    group: &Group,
+    split: Split,
+    loader: &dyn Loader,
+) -> Result<(u64, String), Box<Diagnostic>> {
     let mut rows = 0;
     let mut hash = Sha256::new();
     Reading::new(plan, group, split, loader).fields(|fields| {
@@ -199,7 +204,9 @@ fn fingerprint(plan: &Plan, group: &Group, split: Split, loader: &dyn Loader) ->
 #[must_use]
 pub fn compare(plan: &Plan, stored: &Statistics, file: &str, found: &Statistics) -> Vec<Diagnostic> {
     let mut out = Vec::new();
-    let span_of = |name: &str| plan.groups.iter().find(|g| name.split(' ').next() == Some(&g.name.value)).map(|g| g.source);
+    let span_of = |name: &str| {
+        plan.groups.iter().find(|g| name.split(' ').next() == Some(&g.name.value)).map(|g| g.source)
+    };
     let mut stale = |name: &str, message: String| {
         let span = span_of(name).unwrap_or(plan.span);
         out.push(
@@ -214,11 +221,24 @@ pub fn compare(plan: &Plan, stored: &Statistics, file: &str, found: &Statistics)
             continue;
         };
         if old.columns != new.columns {
-            stale(name, format!("`{name}` was fitted on other columns: {} then, {} now", old.columns.len(), new.columns.len()));
+            stale(
+                name,
+                format!(
+                    "`{name}` was fitted on other columns: {} then, {} now",
+                    old.columns.len(),
+                    new.columns.len()
+                ),
+            );
         } else if old.fit != new.fit {
             stale(name, format!("`{name}` was fitted on `{}`, and the spec says `{}`", old.fit, new.fit));
         } else if old.sha256 != new.sha256 || old.rows != new.rows {
-            stale(name, format!("the data of `{name}` changed: {} rows then, {} now, and another hash", old.rows, new.rows));
+            stale(
+                name,
+                format!(
+                    "the data of `{name}` changed: {} rows then, {} now, and another hash",
+                    old.rows, new.rows
+                ),
+            );
         } else if old.steps != new.steps {
             let what = first_difference(old, new);
             stale(name, format!("the stored statistics of `{name}` are not those of its data{what}"));
@@ -242,7 +262,7 @@ fn first_difference(old: &GroupStatistics, new: &GroupStatistics) -> String {
     };
     for (old_step, new_step) in old.steps.iter().zip(&new.steps) {
         for ((what, before), (_, now)) in lists(old_step).into_iter().zip(lists(new_step)) {
-            for (i, (a, b)) in before.iter().zip(&now).enumerate().filter(|(_, (a, b))| a != b) {
+            if let Some((i, (a, b))) = before.iter().zip(&now).enumerate().find(|(_, (a, b))| a != b) {
                 let column = new.columns.get(i).map_or("?", String::as_str);
                 return format!(": {what} of `{column}` is {a} in the file and {b} in the data");
             }

@@ -104,14 +104,24 @@ impl<'a> Table<'a> {
             Ok(names) => names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect(),
             Err(error) => return Err(unreadable(file, &io::Error::other(error.to_string()))),
         };
-        let names: Vec<String> = names.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+        let names: Vec<String> =
+            names.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
         if names.iter().all(String::is_empty) {
-            return Err(Diagnostic::new(&rules::UNREADABLE_DATA, file.span, format!("`{}` has no header line", file.shown)));
+            return Err(Diagnostic::new(
+                &rules::UNREADABLE_DATA,
+                file.span,
+                format!("`{}` has no header line", file.shown),
+            ));
         }
         let mut seen = BTreeMap::new();
         for (i, name) in names.iter().enumerate() {
             if let Some(first) = seen.insert(name, i) {
-                let message = format!("`{}` names the column `{name}` twice: fields {} and {}", file.shown, first + 1, i + 1);
+                let message = format!(
+                    "`{}` names the column `{name}` twice: fields {} and {}",
+                    file.shown,
+                    first + 1,
+                    i + 1
+                );
                 return Err(Diagnostic::new(&rules::UNREADABLE_DATA, file.span, message));
             }
         }
@@ -175,12 +185,17 @@ impl<'a> Table<'a> {
         }
         let message = format!("a row of {found} fields under a header of {wanted}");
         let end = raw.chars().count();
-        let (start, width) = if found > wanted { (field_columns(&raw, wanted).0, 1) } else { (end.saturating_sub(1), 1) };
+        let (start, width) =
+            if found > wanted { (field_columns(&raw, wanted).0, 1) } else { (end.saturating_sub(1), 1) };
         let remark = if found > wanted { "the first field too many" } else { "the row ends here" };
         let at = Position { line, column: start + 1 };
-        Diagnostic::at(&rules::RAGGED_ROW, Place::Row { file: self.file.shown.clone(), at, width, text: raw }, message)
-            .remark(remark)
-            .help("put fields that contain a comma into quotation marks")
+        Diagnostic::at(
+            &rules::RAGGED_ROW,
+            Place::Row { file: self.file.shown.clone(), at, width, text: raw },
+            message,
+        )
+        .remark(remark)
+        .help("put fields that contain a comma into quotation marks")
     }
 
     fn truncated(&self, raw: &str, line: u64) -> Diagnostic {

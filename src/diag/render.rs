@@ -285,7 +285,9 @@ impl SourceCode for Excerpt {
         }
         // An excerpt is whole lines with their line end, so that places in adjacent lines share one.
         let start = text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
-        let end = text[span.offset() + span.len()..].find('\n').map_or(text.len(), |at| span.offset() + span.len() + at + 1);
+        let end = text[span.offset() + span.len()..]
+            .find('\n')
+            .map_or(text.len(), |at| span.offset() + span.len() + at + 1);
         let whole = SourceSpan::from(start..end);
         self.contents(text.read_span(&whole, 0, 0)?)
     }

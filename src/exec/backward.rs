@@ -14,7 +14,13 @@ pub trait Reverse: Sync {
     }
 
     /// Adds the derivative of a penalty by one tensor.
-    fn penalty<S: Scalar>(&self, penalty: &Penalty, _: &ParamTensor, weights: View<'_, S>, grad: &mut ViewMut<'_, S>) {
+    fn penalty<S: Scalar>(
+        &self,
+        penalty: &Penalty,
+        _: &ParamTensor,
+        weights: View<'_, S>,
+        grad: &mut ViewMut<'_, S>,
+    ) {
         for (i, w) in weights.iter().enumerate() {
             let slope = if penalty.order == 1 { S::constant(sign(w.primal())) } else { w };
             grad.add(i, slope * penalty.factor);
@@ -46,7 +52,8 @@ impl Gradients {
     /// Zeros for a graph and a batch.
     #[must_use]
     pub fn zeros<S: Scalar>(graph: &Graph, batch: usize) -> Self {
-        let params = graph.params.iter().map(|(_, param)| vec![0.0; S::PLANES * param.spec.elements()]).collect();
+        let params =
+            graph.params.iter().map(|(_, param)| vec![0.0; S::PLANES * param.spec.elements()]).collect();
         let feeds = graph
             .feeds
             .iter()
@@ -168,12 +175,18 @@ impl<S: Scalar> Session<'_, S> {
         let mut scratch = std::mem::take(&mut self.scratch);
         {
             let shapes: Vec<&Shape> = node.inputs.iter().filter_map(|source| graph.shape(*source)).collect();
-            let values: Vec<View<'_, S>> = node.inputs.iter().map(|source| self.view(*source, point)).collect();
-            let weights: Vec<View<'_, S>> = node.params.iter().map(|p| View::new(point.params[p.index()])).collect();
+            let values: Vec<View<'_, S>> =
+                node.inputs.iter().map(|source| self.view(*source, point)).collect();
+            let weights: Vec<View<'_, S>> =
+                node.params.iter().map(|p| View::new(point.params[p.index()])).collect();
             let state: Vec<&[f64]> = node.states.iter().map(|s| point.states[s.index()]).collect();
-            let Some(shape) = node.shape.as_ref() else { unreachable!("internal: a runnable node has a shape") };
-            let mut inputs_grad: Vec<Option<ViewMut<'_, S>>> =
-                inputs.iter_mut().map(|part| part.as_mut().map(|part| ViewMut::new(&mut part.buffer))).collect();
+            let Some(shape) = node.shape.as_ref() else {
+                unreachable!("internal: a runnable node has a shape")
+            };
+            let mut inputs_grad: Vec<Option<ViewMut<'_, S>>> = inputs
+                .iter_mut()
+                .map(|part| part.as_mut().map(|part| ViewMut::new(&mut part.buffer)))
+                .collect();
             let mut params_grad: Vec<Option<ViewMut<'_, S>>> =
                 params.iter_mut().map(|part| Some(ViewMut::new(&mut part.buffer))).collect();
             let need = S::PLANES * node.scratch.of(self.batch);

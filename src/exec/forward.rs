@@ -52,10 +52,14 @@ impl<S: Scalar> Session<'_, S> {
         let mut scratch = std::mem::take(&mut self.scratch);
         {
             let shapes: Vec<&Shape> = node.inputs.iter().filter_map(|source| graph.shape(*source)).collect();
-            let inputs: Vec<View<'_, S>> = node.inputs.iter().map(|source| self.view(*source, point)).collect();
-            let params: Vec<View<'_, S>> = node.params.iter().map(|p| View::new(point.params[p.index()])).collect();
+            let inputs: Vec<View<'_, S>> =
+                node.inputs.iter().map(|source| self.view(*source, point)).collect();
+            let params: Vec<View<'_, S>> =
+                node.params.iter().map(|p| View::new(point.params[p.index()])).collect();
             let state: Vec<&[f64]> = node.states.iter().map(|s| point.states[s.index()]).collect();
-            let Some(shape) = node.shape.as_ref() else { unreachable!("internal: a runnable node has a shape") };
+            let Some(shape) = node.shape.as_ref() else {
+                unreachable!("internal: a runnable node has a shape")
+            };
             let length = S::PLANES * shape.elements() * self.batch;
             let need = S::PLANES * node.scratch.of(self.batch);
             let tape = match tapes {
@@ -93,6 +97,12 @@ impl<S: Scalar> Session<'_, S> {
             Source::Feed(feed) => View::new(point.feeds[feed.index()]),
             Source::Node(node) => self.value(node),
         }
+    }
+
+    /// The value that a node takes, after a run.
+    #[must_use]
+    pub fn input<'v>(&'v self, source: Source, point: &'v Point<'_>) -> View<'v, S> {
+        self.view(source, point)
     }
 
     /// The value of a node after a run.

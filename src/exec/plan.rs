@@ -69,7 +69,8 @@ impl Plan {
             let i = handle.index();
             let wanted = size(handle);
             // The smallest free buffer that is large enough, else the largest one grown, else a new one.
-            let fitting = (0..free.len()).filter(|&f| slots[free[f]] >= wanted).min_by_key(|&f| slots[free[f]]);
+            let fitting =
+                (0..free.len()).filter(|&f| slots[free[f]] >= wanted).min_by_key(|&f| slots[free[f]]);
             let found = fitting.or_else(|| (0..free.len()).max_by_key(|&f| slots[free[f]]));
             let slot = match found {
                 Some(at) => free.swap_remove(at),
@@ -83,7 +84,8 @@ impl Plan {
             slot_of[i] = slot;
             holder[slot] = i;
             if keep == Keep::Result {
-                let idle = |slot: &usize| last_use[holder[*slot]] <= i && !free.contains(slot) && holder[*slot] != i;
+                let idle =
+                    |slot: &usize| last_use[holder[*slot]] <= i && !free.contains(slot) && holder[*slot] != i;
                 let freed: Vec<usize> = (0..slots.len()).filter(idle).collect();
                 free.extend(freed);
             }
@@ -95,6 +97,8 @@ impl Plan {
     /// Bytes of one plane of the values for a batch.
     #[must_use]
     pub fn bytes(&self, batch: usize) -> usize {
-        self.slots.iter().fold(0usize, |total, slot| total.saturating_add(slot.saturating_mul(batch).saturating_mul(8)))
+        self.slots
+            .iter()
+            .fold(0usize, |total, slot| total.saturating_add(slot.saturating_mul(batch).saturating_mul(8)))
     }
 }

@@ -62,8 +62,21 @@ impl Spec {
 
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
-        let Self { file: _, notation: _, version, model, inputs, targets, data, defaults, blocks, net, train, expect, .. } =
-            self;
+        let Self {
+            file: _,
+            notation: _,
+            version,
+            model,
+            inputs,
+            targets,
+            data,
+            defaults,
+            blocks,
+            net,
+            train,
+            expect,
+            ..
+        } = self;
         *version == other.version
             && *model == other.model
             && *inputs == other.inputs

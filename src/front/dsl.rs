@@ -4,8 +4,8 @@
 //! rule that it should have followed; the furthest position that parse reached is where the mistake is.
 
 use super::ast::{
-    Action, ArgExpr, Binary, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl, Penalty,
-    Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr, Unary,
+    Action, ArgExpr, Binary, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override,
+    ParamDecl, Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr, Unary,
 };
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
@@ -60,7 +60,12 @@ pub fn expression(file: FileId, base: usize, text: &str, out: &mut Diagnostics) 
 }
 
 /// Parses a type, such as `f64[B, 3]`, that begins `base` bytes into the file.
-pub fn type_expression(file: FileId, base: usize, text: &str, out: &mut Diagnostics) -> Option<Spanned<TypeExpr>> {
+pub fn type_expression(
+    file: FileId,
+    base: usize,
+    text: &str,
+    out: &mut Diagnostics,
+) -> Option<Spanned<TypeExpr>> {
     let mut tree = Tree { file, base, out, explained: 0 };
     match Grammar::parse(Rule::type_only, text) {
         Ok(mut pairs) => {
@@ -86,7 +91,12 @@ fn pratt() -> &'static PrattParser<Rule> {
             .op(left(Rule::kw_or))
             .op(left(Rule::kw_and))
             .op(Op::prefix(Rule::kw_not))
-            .op(left(Rule::eq) | left(Rule::ne) | left(Rule::lt) | left(Rule::le) | left(Rule::gt) | left(Rule::ge))
+            .op(left(Rule::eq)
+                | left(Rule::ne)
+                | left(Rule::lt)
+                | left(Rule::le)
+                | left(Rule::gt)
+                | left(Rule::ge))
             .op(left(Rule::add) | left(Rule::sub))
             .op(left(Rule::mul) | left(Rule::div) | left(Rule::floor_div) | left(Rule::rem))
             .op(Op::prefix(Rule::neg))
@@ -118,7 +128,8 @@ impl Tree<'_> {
             let head = Head(self.keyword(&pair));
             match pair.as_rule() {
                 Rule::version => {
-                    let number = first(&pair, Rule::number).map(|n| (self.span(&n), n.as_str().parse().unwrap_or(-1)));
+                    let number =
+                        first(&pair, Rule::number).map(|n| (self.span(&n), n.as_str().parse().unwrap_or(-1)));
                     let version = number.map(|(span, value)| Spanned::new(value, span));
                     once(self.out, &mut spec.version, version, head, "spec", |v| v.span);
                 }
@@ -175,7 +186,8 @@ impl Tree<'_> {
         for param in children(params, Rule::param) {
             let Some(name) = first(&param, Rule::ident).map(|name| self.word(&name)) else { continue };
             let has_default = first(&param, Rule::assign).is_some();
-            let mut exprs = param.into_inner().filter(|p| p.as_rule() == Rule::expr).collect::<Vec<_>>().into_iter();
+            let mut exprs =
+                param.into_inner().filter(|p| p.as_rule() == Rule::expr).collect::<Vec<_>>().into_iter();
             let default = if has_default { exprs.next().map(|e| self.expr(e)) } else { None };
             let low = exprs.next().map(|e| self.expr(e));
             let high = exprs.next().map(|e| self.expr(e));
@@ -205,20 +217,27 @@ impl Tree<'_> {
     }
 
     fn data(&mut self, pair: Pair<'_, Rule>, head: Head) -> Data {
-        let mut data = Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
+        let mut data =
+            Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::split_rule => {
                     let Some(by) = first(&part, Rule::call).map(|call| self.call(call)) else { continue };
-                    let shares: Vec<Setting> = children(part, Rule::share).filter_map(|s| self.setting(s)).collect();
+                    let shares: Vec<Setting> =
+                        children(part, Rule::share).filter_map(|s| self.setting(s)).collect();
                     let place = by.head;
                     let rule = Some(SplitRule { by, shares });
                     once(self.out, &mut data.rule, rule, place, "split by", |r| r.by.span());
                 }
                 Rule::override_ => {
-                    let Some(split) = first(&part, Rule::ident).map(|name| self.word(&name)) else { continue };
+                    let Some(split) = first(&part, Rule::ident).map(|name| self.word(&name)) else {
+                        continue;
+                    };
                     for replacement in children(part, Rule::replacement) {
-                        let Some(group) = first(&replacement, Rule::ident).map(|name| self.word(&name)) else { continue };
+                        let Some(group) = first(&replacement, Rule::ident).map(|name| self.word(&name))
+                        else {
+                            continue;
+                        };
                         let chain = self.chain(&replacement);
                         data.overrides.push(Override { split: split.clone(), group, chain });
                     }
@@ -324,7 +343,8 @@ impl Tree<'_> {
     }
 
     fn train(&mut self, pair: Pair<'_, Rule>, head: Head) -> Train {
-        let mut train = Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
+        let mut train =
+            Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::penalty => {
@@ -344,7 +364,14 @@ impl Tree<'_> {
                     match (setting.name.value.as_str(), &setting.value.value) {
                         ("loss", Expr::Call(call)) => {
                             let place = Head(setting.name.span);
-                            once(self.out, &mut train.loss, Some(call.clone()), place, "loss", CallExpr::span);
+                            once(
+                                self.out,
+                                &mut train.loss,
+                                Some(call.clone()),
+                                place,
+                                "loss",
+                                CallExpr::span,
+                            );
                         }
                         _ => train.settings.push(setting),
                     }
@@ -464,7 +491,10 @@ impl Tree<'_> {
             Rule::ident => Expr::Name(text.to_owned()),
             Rule::call => Expr::Call(self.call(pair)),
             Rule::list => return self.list(pair),
-            Rule::paren => return first(&pair, Rule::expr).map_or(Spanned::new(Expr::Error, span), |e| self.bounded_expr(e)),
+            Rule::paren => {
+                return first(&pair, Rule::expr)
+                    .map_or(Spanned::new(Expr::Error, span), |e| self.bounded_expr(e));
+            }
             _ => Expr::Error,
         };
         Spanned::new(value, span)
@@ -495,7 +525,9 @@ impl Tree<'_> {
                 };
                 if let Some(brace) = text.find('{').filter(|&brace| brace > at) {
                     self.base += brace;
-                    if let Some(root) = Grammar::parse(Rule::body_only, &text[brace..]).ok().and_then(|mut p| p.next()) {
+                    if let Some(root) =
+                        Grammar::parse(Rule::body_only, &text[brace..]).ok().and_then(|mut p| p.next())
+                    {
                         first(&root, Rule::body).map(|body| self.body(body));
                     }
                 }
@@ -510,7 +542,8 @@ impl Tree<'_> {
     fn may_explain(&mut self, place: Span) -> bool {
         self.explained += 1;
         if self.explained == MAX_EXPLAINED + 1 {
-            let message = format!("more than {MAX_EXPLAINED} statements cannot be read; the rest is not explained");
+            let message =
+                format!("more than {MAX_EXPLAINED} statements cannot be read; the rest is not explained");
             self.out.push(Diagnostic::new(&rules::TOO_LARGE, place.head(), message));
         }
         self.explained <= MAX_EXPLAINED
@@ -537,7 +570,11 @@ impl Tree<'_> {
                     let place = Span::new(self.file, span.range().start..span.range().start + width);
                     let near = did_you_mean(&word, SECTIONS);
                     let known = format!("a section is one of {}", SECTIONS.join(", "));
-                    let what = if word.is_empty() { "a section begins with a word".to_owned() } else { format!("unknown section `{word}`") };
+                    let what = if word.is_empty() {
+                        "a section begins with a word".to_owned()
+                    } else {
+                        format!("unknown section `{word}`")
+                    };
                     self.out.push(
                         Diagnostic::new(&rules::UNKNOWN_KEY, place, what)
                             .help(near.map_or(known, |near| format!("did you mean `{near}`?"))),
@@ -580,7 +617,9 @@ fn once<T>(
     match slot {
         Some(first) => {
             let message = format!("`{what}` is given twice");
-            out.push(Diagnostic::new(&rules::GIVEN_TWICE, place.0, message).label(span(first), "first given here"));
+            out.push(
+                Diagnostic::new(&rules::GIVEN_TWICE, place.0, message).label(span(first), "first given here"),
+            );
         }
         None => *slot = value,
     }
@@ -622,7 +661,8 @@ fn unescape(text: &str) -> String {
 }
 
 fn is_operator(rule: Rule) -> bool {
-    matches!(rule, Rule::neg | Rule::kw_not | Rule::field | Rule::index | Rule::kw_if) || infix(rule).is_some()
+    matches!(rule, Rule::neg | Rule::kw_not | Rule::field | Rule::index | Rule::kw_if)
+        || infix(rule).is_some()
 }
 
 fn infix(rule: Rule) -> Option<Binary> {

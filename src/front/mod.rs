@@ -37,7 +37,8 @@ pub fn parse(sources: &Sources, id: FileId, notation: Notation) -> (Spec, Diagno
     if text.trim().is_empty() {
         let place = Span::new(id, 0..0);
         out.push(
-            Diagnostic::new(&rules::UNREADABLE, place, "the file is empty").help("a spec begins with `spec 1` and a `model` line"),
+            Diagnostic::new(&rules::UNREADABLE, place, "the file is empty")
+                .help("a spec begins with `spec 1` and a `model` line"),
         );
         return (Spec::new(id, notation), out);
     }
@@ -69,7 +70,9 @@ fn too_deep(id: FileId, text: &str) -> Option<Diagnostic> {
         if depth > MAX_NESTING {
             let span = Span::new(id, at..at + 1);
             let message = format!("brackets nest more than {MAX_NESTING} deep");
-            return Some(Diagnostic::new(&rules::TOO_LARGE, span, message).help("split the model into `block`s"));
+            return Some(
+                Diagnostic::new(&rules::TOO_LARGE, span, message).help("split the model into `block`s"),
+            );
         }
     }
     None

@@ -32,7 +32,8 @@ pub fn resolve(spec: &mut Spec, _: &mut Diagnostics) {
     bodies.for_each(|body| in_body(body, &blocks));
     if let Some(loss) = spec.train.as_mut().and_then(|train| train.loss.as_mut()) {
         let signature = OpKind::find(&loss.name.value).map_or(&[][..], |op| op.signature);
-        let names: Vec<&str> = LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
+        let names: Vec<&str> =
+            LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
         assign(&mut loss.args, &names);
     }
     for column in spec.data.iter_mut().flat_map(|data| &mut data.columns) {

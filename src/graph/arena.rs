@@ -75,7 +75,10 @@ impl<T> Arena<T> {
 
     /// The elements with their handles, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Handle<T>, &T)> + ExactSizeIterator {
-        self.0.iter().enumerate().map(|(i, element)| (Handle(u32::try_from(i).unwrap_or(u32::MAX), PhantomData), element))
+        self.0
+            .iter()
+            .enumerate()
+            .map(|(i, element)| (Handle(u32::try_from(i).unwrap_or(u32::MAX), PhantomData), element))
     }
 
     /// The handles, in order.

@@ -63,7 +63,21 @@ impl Graph {
             .into_iter()
             .map(|spec| self.states.push(StateTensor { path: format!("{path}.{}", spec.name), spec }))
             .collect();
-        let node = Node { path, op, inputs, shape, params, states, saved, scratch, flops, span, arguments, trail, role };
+        let node = Node {
+            path,
+            op,
+            inputs,
+            shape,
+            params,
+            states,
+            saved,
+            scratch,
+            flops,
+            span,
+            arguments,
+            trail,
+            role,
+        };
         self.nodes.push(node)
     }
 

@@ -66,7 +66,8 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
     if let Rows::One(_, rule) = rows {
         let _ = match rule {
             Rule::Hash { key, shares } => {
-                let shares: Vec<String> = shares.iter().map(|(split, share)| format!(" {split} {share}")).collect();
+                let shares: Vec<String> =
+                    shares.iter().map(|(split, share)| format!(" {split} {share}")).collect();
                 writeln!(out, "split hash({}) {}", key.value, shares.join("").trim())
             }
             Rule::Column(column) => writeln!(out, "split column({})", column.value),
@@ -81,16 +82,21 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
             Content::Target => format!("target[{width}]"),
             Content::Class(classes, None) => format!("class[{classes}]"),
             Content::Class(classes, Some(labels)) => format!("class[{classes}] {}", quoted(labels)),
-            Content::Category(Vocabulary::Given(words)) => format!("category[{}] {}", words.len(), quoted(words)),
+            Content::Category(Vocabulary::Given(words)) => {
+                format!("category[{}] {}", words.len(), quoted(words))
+            }
             Content::Category(Vocabulary::Fitted(Some(n))) => format!("category[{n}]"),
             Content::Category(Vocabulary::Fitted(None)) => "category[?]".to_owned(),
         };
-        let shape = reshape.as_ref().map_or(String::new(), |shape| format!(" as {:?}", shape.sample()).replace(", ", ","));
+        let shape = reshape
+            .as_ref()
+            .map_or(String::new(), |shape| format!(" as {:?}", shape.sample()).replace(", ", ","));
         let feed = graph.feeds.iter().find(|(_, feed)| feed.name == name.value);
         let applied = match (content, chain.is_empty()) {
             (Content::Class(..), _) | (_, true) => String::new(),
             _ => {
-                let common: Vec<_> = splits.iter().copied().filter(|split| !overrides.contains_key(split)).collect();
+                let common: Vec<_> =
+                    splits.iter().copied().filter(|split| !overrides.contains_key(split)).collect();
                 format!("  apply {}", SplitSet(&common))
             }
         };
@@ -188,7 +194,11 @@ impl Scope<'_> {
             .collect();
         let name = name.concat();
         for (first, last, body, params, from) in runs {
-            let range = if first == last { format!("[{first}]") } else { format!("[{first}..{last}] x{}", last - first + 1) };
+            let range = if first == last {
+                format!("[{first}]")
+            } else {
+                format!("[{first}..{last}] x{}", last - first + 1)
+            };
             let each = if first == last { "" } else { " each" };
             let params = if params > 0 { format!(" params {}{each}", count(params)) } else { String::new() };
             let from = from.map_or(String::new(), |source| format!("  <- {}", self.graph.name_of(source)));
@@ -202,7 +212,8 @@ impl Scope<'_> {
     /// What flows into an iteration: the input from outside of its first node.
     fn entry(&self, iteration: &[Handle<Node>], flow: Option<Source>) -> Option<Source> {
         let inside = |source: &Source| matches!(source, Source::Node(node) if iteration.contains(node));
-        let outside = || iteration.iter().flat_map(|&n| &self.graph.nodes[n].inputs).filter(|source| !inside(source));
+        let outside =
+            || iteration.iter().flat_map(|&n| &self.graph.nodes[n].inputs).filter(|source| !inside(source));
         match flow {
             Some(flow) if outside().any(|source| *source == flow) => Some(flow),
             _ => outside().next().copied(),
@@ -217,7 +228,10 @@ impl Scope<'_> {
         match source {
             Source::Node(other) => {
                 let other = &self.graph.nodes[other].path;
-                if self.depth > 0 && other.0.len() > self.depth && other.0[..self.depth] == node.path.0[..self.depth] {
+                if self.depth > 0
+                    && other.0.len() > self.depth
+                    && other.0[..self.depth] == node.path.0[..self.depth]
+                {
                     Path(other.0[self.depth..].to_vec()).to_string()
                 } else {
                     other.to_string()
@@ -244,7 +258,8 @@ impl Scope<'_> {
             role,
         } = &self.graph.nodes[handle];
         let node = &self.graph.nodes[handle];
-        let mut arguments: Vec<String> = op.attributes().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut arguments: Vec<String> =
+            op.attributes().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut inits = String::new();
         for param in params {
             let ParamTensor { path: _, spec } = &self.graph.params[*param];
@@ -256,8 +271,12 @@ impl Scope<'_> {
                 (Role::Bias, Some(init)) if init.value != Init::zeros() => {
                     let _ = write!(inits, "  bias_init {}", with_std(&init.value, spec));
                 }
-                (Role::Scale, Some(init)) if init.value != Init::ones() => arguments.push(format!("gamma={}", init.value)),
-                (Role::Shift, Some(init)) if init.value != Init::zeros() => arguments.push(format!("beta={}", init.value)),
+                (Role::Scale, Some(init)) if init.value != Init::ones() => {
+                    arguments.push(format!("gamma={}", init.value))
+                }
+                (Role::Shift, Some(init)) if init.value != Init::zeros() => {
+                    arguments.push(format!("beta={}", init.value))
+                }
                 _ => {}
             }
         }

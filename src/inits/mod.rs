@@ -199,3 +199,9 @@ impl fmt::Display for Init {
         if arguments.is_empty() { Ok(()) } else { write!(f, "({})", arguments.join(", ")) }
     }
 }
+
+/// `n` draws from the standard normal distribution.
+#[must_use]
+pub fn standard_normal(n: usize, draws: Draws) -> Vec<f64> {
+    scaling::normal(n, 0.0, 1.0, &mut draws.generator())
+}

@@ -29,7 +29,8 @@ use super::{Context, lint};
 use crate::data::{Split, Step};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
 
-pub static RULE: Rule = lint!("fitted_beyond_train.rs" = "D001" "fitted-beyond-train" Error from "P01" "P02" "P03" "P20");
+pub static RULE: Rule =
+    lint!("fitted_beyond_train.rs" = "D001" "fitted-beyond-train" Error from "P01" "P02" "P03" "P20");
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(plan) = &context.graph.data else { return };
@@ -42,7 +43,11 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
                 Split::All => "`all` = train + val + test".to_owned(),
                 other => format!("`{other}` rows decide what `{other}` is judged by"),
             };
-            let message = format!("`{}` of `{}` is fitted on rows that it is later judged on", transform.name(), group.name.value);
+            let message = format!(
+                "`{}` of `{}` is fitted on rows that it is later judged on",
+                transform.name(),
+                group.name.value
+            );
             out.push(
                 Diagnostic::new(&RULE, fit.span, message)
                     .remark(seen)

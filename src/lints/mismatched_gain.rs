@@ -60,9 +60,15 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let mut groups: Vec<(String, Vec<Off>)> = Vec::new();
     for (handle, node) in graph.nodes.iter() {
         let Some(spec) = scheme::kernel(graph, node) else { continue };
-        let (Some(init), Consumer::Activation(activation)) = (&spec.init, scheme::consumer(graph, handle)) else { continue };
+        let (Some(init), Consumer::Activation(activation)) = (&spec.init, scheme::consumer(graph, handle))
+        else {
+            continue;
+        };
         // Constant weights are no question of gain: the symmetry lint speaks of them.
-        let Some(response) = graph.nodes[activation].op.response().filter(|_| !init.value.is_constant()) else { continue };
+        let Some(response) = graph.nodes[activation].op.response().filter(|_| !init.value.is_constant())
+        else {
+            continue;
+        };
         let distance = Range::of(response).distance(scheme::gain(spec));
         if distance.abs() <= TOLERATED.ln() || (bypassed[handle.index()] && distance < 0.0) {
             continue;
@@ -82,12 +88,17 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 fn explain(graph: &Graph, members: &[Off]) -> Diagnostic {
     let Off { node, activation, distance } = &members[0];
     let (layer, act) = (&graph.nodes[*node], &graph.nodes[*activation]);
-    let Some((spec, init)) = scheme::kernel(graph, layer).and_then(|spec| Some((spec, spec.init.as_ref()?))) else {
+    let Some((spec, init)) = scheme::kernel(graph, layer).and_then(|spec| Some((spec, spec.init.as_ref()?)))
+    else {
         unreachable!("internal: a member has an initialiser")
     };
     let total: f64 = members.iter().map(|off| off.distance).sum();
     let factor = number((total / 2.0).exp());
-    let fate = if total < 0.0 { format!("falls to {factor} of its scale") } else { format!("grows to {factor} times its scale") };
+    let fate = if total < 0.0 {
+        format!("falls to {factor} of its scale")
+    } else {
+        format!("grows to {factor} times its scale")
+    };
     let times = if members.len() == 1 { String::new() } else { format!(" in {} layers", members.len()) };
     let message = format!("`{}` feeds `{}`{times}: the signal {fate}", init.value, act.op.name());
     let (text, std) = scheme::proposal(graph, *node, spec);
@@ -101,7 +112,14 @@ fn explain(graph: &Graph, members: &[Off]) -> Diagnostic {
         .remark(format!("std {drawn} ({fans}): x{per_layer} per layer"))
         .label(act.span, passes(graph, *activation, spec))
         .node(scheme::names(&paths))
-        .note("off", format!("by {factor} in rms, {} in the second moment, over {}", number(total.exp()), layers(members.len())))
+        .note(
+            "off",
+            format!(
+                "by {factor} in rms, {} in the second moment, over {}",
+                number(total.exp()),
+                layers(members.len())
+            ),
+        )
         .trail(&layer.trail)
         .help(format!("init={text} (std {})", number(std)))
         .fix(Fix {
@@ -123,7 +141,11 @@ fn passes(graph: &Graph, activation: Handle<Node>, spec: &ParamSpec) -> String {
     let needed = |v: f64| number((v / spec.fan_in as f64).sqrt());
     let range = Range::of(response);
     let share = response.square;
-    let what = if (share - 0.5).abs() < 1e-9 { "halves the second moment".to_owned() } else { format!("passes {} of the second moment", number(share)) };
+    let what = if (share - 0.5).abs() < 1e-9 {
+        "halves the second moment".to_owned()
+    } else {
+        format!("passes {} of the second moment", number(share))
+    };
     if range.hi > range.lo * 1.01 {
         format!("{what}: needs a std in {}..{}", needed(range.lo), needed(range.hi))
     } else {

@@ -41,7 +41,9 @@ fn search(graph: &Graph, node: Handle<Node>, normed: bool, seen: &mut BTreeSet<u
                 Consumer::Linear => Consumer::Norm(None),
                 further => further,
             },
-            Category::Pool | Category::Noise | Category::Layout | Category::Combine => search(graph, handle, normed, seen),
+            Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
+                search(graph, handle, normed, seen)
+            }
             Category::Layer | Category::Loss => Consumer::Linear,
         };
         found = match (found, here) {
@@ -113,7 +115,8 @@ pub fn proposal(graph: &Graph, node: Handle<Node>, spec: &ParamSpec) -> (String,
         Consumer::Activation(act) | Consumer::Norm(Some(act)) => Some(&graph.nodes[act].op),
         Consumer::Norm(None) | Consumer::Linear => None,
     };
-    let range = activation.and_then(OpKind::response).map_or(Range { lo: 1.0, hi: 1.0, stable: true }, Range::of);
+    let range =
+        activation.and_then(OpKind::response).map_or(Range { lo: 1.0, hi: 1.0, stable: true }, Range::of);
     let families: &[&str] = if activation.is_some_and(|op| op.name() == "selu") {
         &["lecun"]
     } else if range.stable {
@@ -140,7 +143,11 @@ pub fn proposal(graph: &Graph, node: Handle<Node>, spec: &ParamSpec) -> (String,
 
 /// The slope of a leaky ReLU; its default where the graph does not print it.
 fn slope_of(op: &OpKind) -> f64 {
-    op.attributes().iter().find(|(name, _)| *name == "slope").and_then(|(_, text)| text.parse().ok()).unwrap_or(0.01)
+    op.attributes()
+        .iter()
+        .find(|(name, _)| *name == "slope")
+        .and_then(|(_, text)| text.parse().ok())
+        .unwrap_or(0.01)
 }
 
 /// The initialiser that a short text names.
@@ -195,19 +202,34 @@ pub fn names(paths: &[String]) -> String {
     for path in paths {
         let split = path.rfind('[').and_then(|open| {
             let close = path[open..].find(']')? + open;
-            Some((path[..open].to_owned(), path[close + 1..].to_owned(), path[open + 1..close].parse::<usize>().ok()?))
+            Some((
+                path[..open].to_owned(),
+                path[close + 1..].to_owned(),
+                path[open + 1..close].parse::<usize>().ok()?,
+            ))
         });
         match split {
-            Some((before, after, i)) => match groups.iter_mut().find(|(b, a, _, last)| *b == before && *a == after && *last + 1 == i) {
-                Some(group) => group.3 = i,
-                None => groups.push((before, after, i, i)),
-            },
+            Some((before, after, i)) => {
+                match groups.iter_mut().find(|(b, a, _, last)| *b == before && *a == after && *last + 1 == i)
+                {
+                    Some(group) => group.3 = i,
+                    None => groups.push((before, after, i, i)),
+                }
+            }
             None => plain.push(path.clone()),
         }
     }
     let ranges = groups.into_iter().map(|(before, after, first, last)| {
-        if first == last { format!("{before}[{first}]{after}") } else { format!("{before}[{first}..{last}]{after}") }
+        if first == last {
+            format!("{before}[{first}]{after}")
+        } else {
+            format!("{before}[{first}..{last}]{after}")
+        }
     });
     let all: Vec<String> = plain.into_iter().chain(ranges).collect();
-    if all.len() > 6 { format!("{}, ... ({} in all)", all[..6].join(", "), all.len()) } else { all.join(", ") }
+    if all.len() > 6 {
+        format!("{}, ... ({} in all)", all[..6].join(", "), all.len())
+    } else {
+        all.join(", ")
+    }
 }

@@ -37,12 +37,15 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             }
             FactKind::Output(shape) => {
                 let output = graph.output.and_then(|output| graph.shape(output));
-                output.filter(|output| *output != shape).map(|output| (format!("an output of shape {shape}"), output.to_string()))
+                output
+                    .filter(|output| *output != shape)
+                    .map(|output| (format!("an output of shape {shape}"), output.to_string()))
             }
             FactKind::Params(_) | FactKind::State(_) => None,
         };
         let Some((expected, found)) = found else { continue };
-        let mut diagnostic = Diagnostic::new(&RULE, fact.span, format!("the spec expects {expected}; the graph has {found}"));
+        let mut diagnostic =
+            Diagnostic::new(&RULE, fact.span, format!("the spec expects {expected}; the graph has {found}"));
         if matches!(fact.kind, FactKind::Params(_)) {
             diagnostic = diagnostic.note("most", largest(graph));
         }
@@ -62,6 +65,7 @@ fn largest(graph: &Graph) -> String {
         .filter(|(params, _)| *params > 0)
         .collect();
     nodes.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    let shown: Vec<String> = nodes.iter().take(3).map(|(params, path)| format!("{path} {}", count(*params))).collect();
+    let shown: Vec<String> =
+        nodes.iter().take(3).map(|(params, path)| format!("{path} {}", count(*params))).collect();
     shown.join(", ")
 }

@@ -47,8 +47,13 @@ impl<'a> Lowering<'a> {
         if net.statements.is_empty() && self.out.is_empty() {
             self.out.push(Diagnostic::new(&rules::MISSING, net.head.0, "the net has no statements"));
         }
-        let inputs: Vec<Source> =
-            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(handle, _)| Source::Feed(handle)).collect();
+        let inputs: Vec<Source> = self
+            .graph
+            .feeds
+            .iter()
+            .filter(|(_, feed)| !feed.target)
+            .map(|(handle, _)| Source::Feed(handle))
+            .collect();
         let flow = match inputs.as_slice() {
             [] => Flow::Poison,
             [only] => Flow::Value(*only),
@@ -101,7 +106,12 @@ impl<'a> Lowering<'a> {
                 let env = self.env_of(scope);
                 let Some(count) = eval::eval(count, &env, &mut self.out) else { return Flow::Poison };
                 let Value::Int(n) = count.value else {
-                    self.out.push(crate::args::mistyped("the count", crate::args::Kind::Count, &count, &env.scope()));
+                    self.out.push(crate::args::mistyped(
+                        "the count",
+                        crate::args::Kind::Count,
+                        &count,
+                        &env.scope(),
+                    ));
                     return Flow::Poison;
                 };
                 let values = Value::Range(0, n);
@@ -137,8 +147,13 @@ impl<'a> Lowering<'a> {
     }
 
     fn ambiguous(&mut self, span: Span) {
-        let names: Vec<&str> =
-            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.as_str()).collect();
+        let names: Vec<&str> = self
+            .graph
+            .feeds
+            .iter()
+            .filter(|(_, feed)| !feed.target)
+            .map(|(_, feed)| feed.name.as_str())
+            .collect();
         let message = format!("the net has {} inputs; which one flows in here is not said", names.len());
         self.out.push(
             Diagnostic::new(&rules::UNKNOWN_NAME, span, message)
@@ -149,7 +164,9 @@ impl<'a> Lowering<'a> {
     fn check_label(&mut self, label: &Spanned<String>) {
         if ["in", "add", "shortcut"].contains(&label.value.as_str()) {
             let message = format!("`{}` is a name that the language gives", label.value);
-            self.out.push(Diagnostic::new(&rules::RESERVED_NAME, label.span, message).help("choose another name"));
+            self.out.push(
+                Diagnostic::new(&rules::RESERVED_NAME, label.span, message).help("choose another name"),
+            );
         }
     }
 
@@ -173,7 +190,8 @@ impl<'a> Lowering<'a> {
             return scope.input;
         }
         for prefix in scope.visible.iter().rev() {
-            let full = if prefix.0.is_empty() { name.value.clone() } else { format!("{prefix}.{}", name.value) };
+            let full =
+                if prefix.0.is_empty() { name.value.clone() } else { format!("{prefix}.{}", name.value) };
             if let Some((source, made)) = self.names.get(&full) {
                 if *made > scope.since {
                     return Flow::Value(*source);
@@ -190,7 +208,8 @@ impl<'a> Lowering<'a> {
         }
         // After an unreadable statement the name may well be one that it would have made.
         if !self.graph.partial {
-            let feeds = self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.clone());
+            let feeds =
+                self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.clone());
             let known: Vec<String> = self.names.keys().cloned().chain(feeds).collect();
             let near = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
             let message = format!("there is no value `{}` before this statement", name.value);
@@ -205,8 +224,15 @@ impl<'a> Lowering<'a> {
 
     // ---- ops ------------------------------------------------------------------------------------------------------------
 
-    fn op(&mut self, statement: &'a Statement, call: &'a CallExpr, inputs: Vec<Flow>, scope: &mut Scope) -> Flow {
-        let Some(entry) = OpKind::find(&call.name.value).filter(|op| op.group != Category::Loss.name()) else {
+    fn op(
+        &mut self,
+        statement: &'a Statement,
+        call: &'a CallExpr,
+        inputs: Vec<Flow>,
+        scope: &mut Scope,
+    ) -> Flow {
+        let Some(entry) = OpKind::find(&call.name.value).filter(|op| op.group != Category::Loss.name())
+        else {
             if OpKind::find(&call.name.value).is_some() {
                 let message = format!("`{}` is a loss and belongs into the `train` section", call.name.value);
                 self.out.push(
@@ -227,7 +253,9 @@ impl<'a> Lowering<'a> {
             OpKind::read(entry.name, &mut reader).map(|op| (op, arguments))
         });
         let Some((op, arguments)) = read else { return self.poisoned(statement, scope) };
-        let Some(inputs) = self.inputs(&op, statement, call, inputs) else { return self.poisoned(statement, scope) };
+        let Some(inputs) = self.inputs(&op, statement, call, inputs) else {
+            return self.poisoned(statement, scope);
+        };
         let Some(path) = self.node_path(&op, statement, call, &inputs, scope) else {
             return self.poisoned(statement, scope);
         };
@@ -256,9 +284,20 @@ impl<'a> Lowering<'a> {
     }
 
     /// The inputs of an op, as many as it takes; `None` after reporting, or if one is unknown.
-    fn inputs(&mut self, op: &OpKind, statement: &Statement, call: &CallExpr, inputs: Vec<Flow>) -> Option<Vec<Source>> {
-        let feeds: Vec<Flow> =
-            self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(h, _)| Flow::Value(Source::Feed(h))).collect();
+    fn inputs(
+        &mut self,
+        op: &OpKind,
+        statement: &Statement,
+        call: &CallExpr,
+        inputs: Vec<Flow>,
+    ) -> Option<Vec<Source>> {
+        let feeds: Vec<Flow> = self
+            .graph
+            .feeds
+            .iter()
+            .filter(|(_, feed)| !feed.target)
+            .map(|(h, _)| Flow::Value(Source::Feed(h)))
+            .collect();
         let inputs = match (inputs.as_slice(), op) {
             ([Flow::Ambiguous], _) if op.name() == "concat" => feeds,
             ([Flow::Ambiguous], _) => {
@@ -277,7 +316,10 @@ impl<'a> Lowering<'a> {
             let wanted = if op.arity() == Arity::One { "one input" } else { "two or more inputs" };
             let place = statement.from.get(1).map_or(call.span(), |name| name.span);
             let message = format!("`{name}` takes {wanted} and gets {n}");
-            self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, place, message).help(format!("name them: {name} <- a, b")));
+            self.out.push(
+                Diagnostic::new(&rules::SHAPE_MISMATCH, place, message)
+                    .help(format!("name them: {name} <- a, b")),
+            );
             return None;
         }
         inputs
@@ -305,7 +347,9 @@ impl<'a> Lowering<'a> {
             return Some(path);
         }
         let shapes: Option<Vec<_>> = inputs.iter().map(|source| self.graph.shape(*source)).collect();
-        let weighty = shapes.and_then(|shapes| op.infer(&shapes).ok()).is_some_and(|inferred| !inferred.params.is_empty());
+        let weighty = shapes
+            .and_then(|shapes| op.infer(&shapes).ok())
+            .is_some_and(|inferred| !inferred.params.is_empty());
         let may_be_unnamed = matches!(op.category(), Category::Activation | Category::Norm);
         if (weighty && !may_be_unnamed) || op.category() == Category::Layer {
             let message = format!("`{}` has weights and needs a name", op.name());
@@ -318,7 +362,8 @@ impl<'a> Lowering<'a> {
         }
         let path = scope.prefix.join(&scope.anchor, None).join(op.name(), None);
         if self.names.contains_key(&path.to_string()) {
-            let first = self.graph.nodes.iter().find(|(_, node)| node.path == path).map(|(_, node)| node.span);
+            let first =
+                self.graph.nodes.iter().find(|(_, node)| node.path == path).map(|(_, node)| node.span);
             let message = format!("a second unnamed `{}` behind `{}`", op.name(), scope.anchor);
             let mut diagnostic = Diagnostic::new(&rules::NEEDS_NAME, call.span(), message)
                 .help(format!("name it: id: {}", op.name()))
@@ -338,7 +383,9 @@ impl<'a> Lowering<'a> {
             return Some(());
         }
         let first = self.graph.nodes.iter().find(|(_, node)| node.path == *path).map(|(_, node)| node.span);
-        let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, span, format!("two nodes are called `{path}`")).trail(&self.trail);
+        let diagnostic =
+            Diagnostic::new(&rules::DUPLICATE_NAME, span, format!("two nodes are called `{path}`"))
+                .trail(&self.trail);
         self.out.push(match first {
             Some(first) => diagnostic.label(first, "first named here"),
             None => diagnostic,
@@ -378,7 +425,9 @@ impl<'a> Lowering<'a> {
         let Some(call_value) = eval::invocation(call, &env, &mut self.out) else {
             return self.poisoned(statement, scope);
         };
-        let Some(variables) = self.bind(&call_value, block, &env) else { return self.poisoned(statement, scope) };
+        let Some(variables) = self.bind(&call_value, block, &env) else {
+            return self.poisoned(statement, scope);
+        };
         let mut inner = match &statement.label {
             Some(label) => {
                 if self.free(&scope.prefix.join(&label.value, None), label.span).is_none() {
@@ -418,7 +467,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// The variables of a block: its arguments, and the defaults of what is not given, which may use earlier ones.
-    fn bind(&mut self, call: &Call, block: &crate::front::ast::Block, env: &Env) -> Option<Vec<(String, Value)>> {
+    fn bind(
+        &mut self,
+        call: &Call,
+        block: &crate::front::ast::Block,
+        env: &Env,
+    ) -> Option<Vec<(String, Value)>> {
         let names: Vec<&str> = block.params.iter().map(|param| param.name.value.as_str()).collect();
         let mut given: Vec<Option<Spanned<Value>>> = vec![None; names.len()];
         let mut fine = true;
@@ -430,8 +484,12 @@ impl<'a> Lowering<'a> {
             let place = arg.name.as_ref().map_or(arg.value.span, |name| name.span);
             let Some(at) = at else {
                 fine = false;
-                let what = arg.name.as_ref().map_or("a further argument".to_owned(), |name| format!("`{}`", name.value));
-                let near = arg.name.as_ref().and_then(|name| did_you_mean(&name.value, names.iter().copied()));
+                let what = arg
+                    .name
+                    .as_ref()
+                    .map_or("a further argument".to_owned(), |name| format!("`{}`", name.value));
+                let near =
+                    arg.name.as_ref().and_then(|name| did_you_mean(&name.value, names.iter().copied()));
                 let message = format!("block `{}` does not take {what}", call.name.value);
                 let known = if names.is_empty() { "no parameters".to_owned() } else { names.join(", ") };
                 self.out.push(
@@ -444,7 +502,10 @@ impl<'a> Lowering<'a> {
             if let Some(first) = &given[at] {
                 fine = false;
                 let message = format!("`{}` of block `{}` is given twice", names[at], call.name.value);
-                self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, place, message).label(first.span, "first given here"));
+                self.out.push(
+                    Diagnostic::new(&rules::GIVEN_TWICE, place, message)
+                        .label(first.span, "first given here"),
+                );
                 continue;
             }
             if let Value::Symbol(name) = &arg.value.value {
@@ -510,7 +571,8 @@ impl<'a> Lowering<'a> {
             other => {
                 let message = format!("`{other}` is no list to go through");
                 self.out.push(
-                    Diagnostic::new(&rules::WRONG_TYPE, values.span, message).help("write range(n) or a list [a, b, c]"),
+                    Diagnostic::new(&rules::WRONG_TYPE, values.span, message)
+                        .help("write range(n) or a list [a, b, c]"),
                 );
                 return self.poisoned(statement, scope);
             }
@@ -594,14 +656,22 @@ impl<'a> Lowering<'a> {
         let (Flow::Value(branch), Flow::Value(beside)) = (branch, beside) else { return Flow::Poison };
         if name.is_none() && self.names.contains_key(&path.to_string()) {
             self.out.push(
-                Diagnostic::new(&rules::NEEDS_NAME, statement.head.0, "a second unnamed residual in this body")
-                    .help("name it: id: residual { ... }; its sum is then called id.add")
-                    .trail(&self.trail),
+                Diagnostic::new(
+                    &rules::NEEDS_NAME,
+                    statement.head.0,
+                    "a second unnamed residual in this body",
+                )
+                .help("name it: id: residual { ... }; its sum is then called id.add")
+                .trail(&self.trail),
             );
             self.graph.partial = true;
             return Flow::Poison;
         }
-        let empty = Call { name: Spanned::new("add".to_owned(), statement.head.0), args: Vec::new(), span: statement.head.0 };
+        let empty = Call {
+            name: Spanned::new("add".to_owned(), statement.head.0),
+            args: Vec::new(),
+            span: statement.head.0,
+        };
         let mut reader = Reader::new(&empty, None, &[], &[], &mut self.out);
         let Some(op) = OpKind::read("add", &mut reader) else { return Flow::Poison };
         let draft = Draft {
@@ -626,7 +696,8 @@ impl<'a> Lowering<'a> {
     fn shortcut(&mut self, shortcut: &'a Shortcut, flow: Flow, scope: &Scope) -> Flow {
         if let Some(when) = &shortcut.when {
             let env = self.env_of(scope);
-            let taken = eval::eval(when, &env, &mut self.out).and_then(|value| eval::truth(&value, &env, &mut self.out));
+            let taken = eval::eval(when, &env, &mut self.out)
+                .and_then(|value| eval::truth(&value, &env, &mut self.out));
             match taken {
                 Some(true) => {}
                 Some(false) => return flow,

@@ -4,7 +4,9 @@
 
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
-use crate::data::{self, Content, File, Group, Header, Plan, Rows, Rule, Split, Statistics, Transform, Vocabulary};
+use crate::data::{
+    self, Content, File, Group, Header, Plan, Rows, Rule, Split, Statistics, Transform, Vocabulary,
+};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{CallExpr, Column, Data, SplitRule};
 use crate::source::{MAX_SPEC_BYTES, Spanned};
@@ -32,7 +34,12 @@ impl Lowering<'_> {
             let column = rule.column();
             if let Some((_, header)) = headers.first() {
                 if header.find(&column.value).is_none() {
-                    self.out.push(data::missing_column(column.span, &file.shown, &column.value, &header.names));
+                    self.out.push(data::missing_column(
+                        column.span,
+                        &file.shown,
+                        &column.value,
+                        &header.names,
+                    ));
                 }
             }
         }
@@ -62,16 +69,18 @@ impl Lowering<'_> {
             let Some(split) = Split::find(&declared.name.value) else {
                 let near = did_you_mean(&declared.name.value, Split::WORDS.iter().copied());
                 let message = format!("there is no split `{}`", declared.name.value);
-                self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_NAME, declared.name.span, message)
-                        .help(near.map_or("the splits are train, val, test and all".to_owned(), |near| format!("did you mean `{near}`?"))),
-                );
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, declared.name.span, message).help(
+                    near.map_or("the splits are train, val, test and all".to_owned(), |near| {
+                        format!("did you mean `{near}`?")
+                    }),
+                ));
                 continue;
             };
             if let Some((_, _, first)) = files.iter().find(|(known, ..)| *known == split) {
                 let message = format!("the split `{split}` is given twice");
                 self.out.push(
-                    Diagnostic::new(&rules::GIVEN_TWICE, declared.name.span, message).label(*first, "first given here"),
+                    Diagnostic::new(&rules::GIVEN_TWICE, declared.name.span, message)
+                        .label(*first, "first given here"),
                 );
                 continue;
             }
@@ -83,8 +92,12 @@ impl Lowering<'_> {
         match (whole, &section.rule) {
             (Some(at), Some(rule)) => {
                 if let Some((split, _, span)) = files.iter().find(|(split, ..)| *split != Split::All) {
-                    let message = format!("`{split}` has a file of its own although `all` is divided by a rule");
-                    self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, *span, message).label(files[at].2, "`all` is given here"));
+                    let message =
+                        format!("`{split}` has a file of its own although `all` is divided by a rule");
+                    self.out.push(
+                        Diagnostic::new(&rules::GIVEN_TWICE, *span, message)
+                            .label(files[at].2, "`all` is given here"),
+                    );
                 }
                 let rule = self.rule(rule)?;
                 Some(Rows::One(files.swap_remove(at).1, rule))
@@ -98,13 +111,19 @@ impl Lowering<'_> {
             }
             (None, Some(rule)) => {
                 self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_KEY, rule.by.span(), "a split rule divides the rows of `all`")
-                        .help("write all csv(\"path\") for the file that it divides"),
+                    Diagnostic::new(
+                        &rules::UNKNOWN_KEY,
+                        rule.by.span(),
+                        "a split rule divides the rows of `all`",
+                    )
+                    .help("write all csv(\"path\") for the file that it divides"),
                 );
                 None
             }
             (None, None) if files.is_empty() => None,
-            (None, None) => Some(Rows::Files(files.into_iter().map(|(split, file, _)| (split, file)).collect())),
+            (None, None) => {
+                Some(Rows::Files(files.into_iter().map(|(split, file, _)| (split, file)).collect()))
+            }
         }
     }
 
@@ -112,14 +131,20 @@ impl Lowering<'_> {
         let env = self.env();
         let args = eval::arguments(&source.args, &env, &mut self.out)?;
         let path = match args.as_slice() {
-            [Arg { name: None, value }] => word(&value.value).map(|path| Spanned::new(path.to_owned(), value.span)),
+            [Arg { name: None, value }] => {
+                word(&value.value).map(|path| Spanned::new(path.to_owned(), value.span))
+            }
             _ => None,
         };
         let Some(path) = path else {
-            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, source.span(), "`csv` takes the path of a file").help("write csv(\"path\")"));
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, source.span(), "`csv` takes the path of a file")
+                    .help("write csv(\"path\")"),
+            );
             return None;
         };
-        let full: PathBuf = self.path.parent().map_or_else(|| PathBuf::from(&path.value), |folder| folder.join(&path.value));
+        let full: PathBuf =
+            self.path.parent().map_or_else(|| PathBuf::from(&path.value), |folder| folder.join(&path.value));
         Some(File { shown: full.display().to_string(), path: full, span: path.span })
     }
 
@@ -127,7 +152,9 @@ impl Lowering<'_> {
         let env = self.env();
         let args = eval::arguments(&rule.by.args, &env, &mut self.out)?;
         let column = match args.as_slice() {
-            [Arg { name: None, value }] => word(&value.value).map(|name| Spanned::new(name.to_owned(), value.span)),
+            [Arg { name: None, value }] => {
+                word(&value.value).map(|name| Spanned::new(name.to_owned(), value.span))
+            }
             _ => None,
         };
         let Some(column) = column else {
@@ -149,7 +176,9 @@ impl Lowering<'_> {
                     let split = Split::find(&share.name.value).filter(|split| *split != Split::All);
                     let value = eval::eval(&share.value, &env, &mut self.out)?;
                     match (split, &value.value) {
-                        (Some(split), Value::Int(n)) if *n >= 0 && !shares.iter().any(|(known, _)| *known == split) => {
+                        (Some(split), Value::Int(n))
+                            if *n >= 0 && !shares.iter().any(|(known, _)| *known == split) =>
+                        {
                             shares.push((split, n.unsigned_abs()));
                         }
                         (Some(split), Value::Int(n)) if *n >= 0 => {
@@ -159,20 +188,28 @@ impl Lowering<'_> {
                         (Some(_), other) => {
                             let message = format!("a share of `{other}`");
                             self.out.push(
-                                Diagnostic::new(&rules::WRONG_TYPE, value.span, message).remark("must be an integer of at least 0"),
+                                Diagnostic::new(&rules::WRONG_TYPE, value.span, message)
+                                    .remark("must be an integer of at least 0"),
                             );
                         }
                         (None, _) => {
                             let message = format!("there is no split `{}`", share.name.value);
-                            self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, share.name.span, message).help("the splits are train, val and test"));
+                            self.out.push(
+                                Diagnostic::new(&rules::UNKNOWN_NAME, share.name.span, message)
+                                    .help("the splits are train, val and test"),
+                            );
                         }
                     }
                 }
                 let total = shares.iter().fold(0u64, |total, (_, share)| total.saturating_add(*share));
                 if total == 0 || total > 1 << 32 {
                     self.out.push(
-                        Diagnostic::new(&rules::MISSING, rule.by.span(), "`hash` needs the shares of the splits")
-                            .help("write split by hash(key) train 80 val 10 test 10"),
+                        Diagnostic::new(
+                            &rules::MISSING,
+                            rule.by.span(),
+                            "`hash` needs the shares of the splits",
+                        )
+                        .help("write split by hash(key) train 80 val 10 test 10"),
                     );
                     return None;
                 }
@@ -181,10 +218,11 @@ impl Lowering<'_> {
             other => {
                 let near = did_you_mean(other, ["hash", "column"]);
                 let message = format!("there is no split rule `{other}`");
-                self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_CALLEE, rule.by.name.span, message)
-                        .help(near.map_or("the rules are hash(key) and column(name)".to_owned(), |near| format!("did you mean `{near}`?"))),
-                );
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, rule.by.name.span, message).help(
+                    near.map_or("the rules are hash(key) and column(name)".to_owned(), |near| {
+                        format!("did you mean `{near}`?")
+                    }),
+                ));
                 None
             }
         }
@@ -218,7 +256,8 @@ impl Lowering<'_> {
                         Some("column") => name = Some(arg.clone()),
                         Some("classes" | "vocabulary") => set = Some(arg.value.clone()),
                         other => {
-                            let what = other.map_or("a further argument".to_owned(), |name| format!("`{name}`"));
+                            let what =
+                                other.map_or("a further argument".to_owned(), |name| format!("`{name}`"));
                             let message = format!("`{}` does not take {what}", kind.value);
                             self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, arg.value.span, message));
                         }
@@ -236,8 +275,12 @@ impl Lowering<'_> {
                     }
                     ("class", None) => {
                         self.out.push(
-                            Diagnostic::new(&rules::MISSING, column.source.span(), "`class` needs the number of classes")
-                                .help("write class(column, 10), or class(column, [\"no\", \"yes\"])"),
+                            Diagnostic::new(
+                                &rules::MISSING,
+                                column.source.span(),
+                                "`class` needs the number of classes",
+                            )
+                            .help("write class(column, 10), or class(column, [\"no\", \"yes\"])"),
                         );
                         return None;
                     }
@@ -256,7 +299,8 @@ impl Lowering<'_> {
             other => {
                 let near = did_you_mean(other, ["numeric", "category", "class", "target", "csv"]);
                 let message = format!("there is no kind of column `{other}`");
-                let known = "the kinds are numeric, category, class and target; csv names a split's file".to_owned();
+                let known =
+                    "the kinds are numeric, category, class and target; csv names a split's file".to_owned();
                 self.out.push(
                     Diagnostic::new(&rules::UNKNOWN_CALLEE, kind.span, message)
                         .help(near.map_or(known, |near| format!("did you mean `{near}`?"))),
@@ -337,12 +381,19 @@ impl Lowering<'_> {
         };
         let Some(sizes) = sizes else {
             let message = format!("`{}` is no shape of a row", value.value);
-            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, value.span, message).help("write as [1, 8, 8], without the batch"));
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, value.span, message)
+                    .help("write as [1, 8, 8], without the batch"),
+            );
             return None;
         };
         let shape = Shape::new(sizes);
         if !columns.is_empty() && shape.elements() != columns.len() {
-            let message = format!("{} columns do not fill a row of shape {shape}, {} elements", columns.len(), shape.elements());
+            let message = format!(
+                "{} columns do not fill a row of shape {shape}, {} elements",
+                columns.len(),
+                shape.elements()
+            );
             self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, value.span, message));
         }
         Some(shape)
@@ -353,11 +404,15 @@ impl Lowering<'_> {
             let (split, group) = (&replacement.split, &replacement.group);
             let Some(of) = Split::find(&split.value).filter(|split| *split != Split::All) else {
                 let message = format!("there is no split `{}`", split.value);
-                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, split.span, message).help("the splits are train, val and test"));
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_NAME, split.span, message)
+                        .help("the splits are train, val and test"),
+                );
                 continue;
             };
             let chain = self.chain(&replacement.chain);
-            let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str())).map(str::to_owned);
+            let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
+                .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
                 let message = format!("there is no column group `{}`", group.value);
                 self.out.push(
@@ -369,14 +424,19 @@ impl Lowering<'_> {
             let place = chain.iter().fold(group.span, |place, step| place.to(step.span));
             if let Some((first, _)) = target.overrides.insert(of, (place, chain)) {
                 let message = format!("`{}` is replaced twice on `{of}`", group.value);
-                self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, group.span, message).label(first, "first given here"));
+                self.out.push(
+                    Diagnostic::new(&rules::GIVEN_TWICE, group.span, message)
+                        .label(first, "first given here"),
+                );
             }
         }
     }
 
     /// Looks up vocabularies that the spec does not give: in the stored statistics, else in the training rows.
     fn vocabularies(&mut self, plan: &mut Plan) {
-        let open = |group: &Group| group.content == Content::Category(Vocabulary::Fitted(None)) && !group.columns.is_empty();
+        let open = |group: &Group| {
+            group.content == Content::Category(Vocabulary::Fitted(None)) && !group.columns.is_empty()
+        };
         if !plan.groups.iter().any(open) {
             return;
         }
@@ -394,7 +454,9 @@ impl Lowering<'_> {
                 Some(vocabulary) => vocabulary,
                 None => {
                     let mut words = std::collections::BTreeSet::new();
-                    if let Err(diagnostic) = data::Reading::new(plan, group, Split::Train, self.loader).words(&mut words) {
+                    if let Err(diagnostic) =
+                        data::Reading::new(plan, group, Split::Train, self.loader).words(&mut words)
+                    {
                         self.out.push(*diagnostic);
                         continue;
                     }
@@ -418,13 +480,18 @@ impl Lowering<'_> {
             let one_hot = matches!(step.transform, Transform::OneHot(_));
             if one_hot != category || (category && i > 0) {
                 let message = match category {
-                    true => format!("`{}` is a category: `{}` needs numbers", group.name.value, step.transform.name()),
+                    true => format!(
+                        "`{}` is a category: `{}` needs numbers",
+                        group.name.value,
+                        step.transform.name()
+                    ),
                     false => format!("`{}` holds numbers: `one_hot` needs a category", group.name.value),
                 };
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             }
             if matches!(group.content, Content::Class(..)) {
-                let message = format!("`{}` holds class labels, which no transform applies to", group.name.value);
+                let message =
+                    format!("`{}` holds class labels, which no transform applies to", group.name.value);
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             }
             if let Some(constants) = step.transform.constants() {

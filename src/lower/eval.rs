@@ -157,7 +157,11 @@ fn field(
         "ch" => {
             let shape = env.input.as_ref()?;
             let Some(channels) = shape.channels() else {
-                out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, span, format!("`in` is {shape} and has no channels")));
+                out.push(Diagnostic::new(
+                    &rules::SHAPE_MISMATCH,
+                    span,
+                    format!("`in` is {shape} and has no channels"),
+                ));
                 return None;
             };
             Some(size(channels))
@@ -169,7 +173,10 @@ fn field(
         }
         other => {
             let message = format!("`in` has no fact `{other}`");
-            out.push(Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message).help("its static facts are in.ch and in.shape[i]"));
+            out.push(
+                Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message)
+                    .help("its static facts are in.ch and in.shape[i]"),
+            );
             None
         }
     }
@@ -224,7 +231,8 @@ fn divides_by_zero<T>(span: Span, out: &mut Diagnostics) -> Option<T> {
 
 #[expect(clippy::cast_precision_loss, reason = "a quotient is real; integers beyond 2^53 are no sizes")]
 fn integers(op: Spanned<Binary>, a: i64, b: i64, span: Span, out: &mut Diagnostics) -> Option<Value> {
-    let checked = |result: Option<i64>, out: &mut Diagnostics| result.or_else(|| overflow(span, out)).map(Value::Int);
+    let checked =
+        |result: Option<i64>, out: &mut Diagnostics| result.or_else(|| overflow(span, out)).map(Value::Int);
     match op.value {
         Binary::Add => checked(a.checked_add(b), out),
         Binary::Sub => checked(a.checked_sub(b), out),
@@ -235,7 +243,9 @@ fn integers(op: Spanned<Binary>, a: i64, b: i64, span: Span, out: &mut Diagnosti
             let rounded = a.checked_div(b).map(|q| if a % b != 0 && (a < 0) != (b < 0) { q - 1 } else { q });
             checked(rounded, out)
         }
-        Binary::Rem => checked(a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }), out),
+        Binary::Rem => {
+            checked(a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }), out)
+        }
         Binary::Pow => match u32::try_from(b) {
             Ok(exponent) => checked(a.checked_pow(exponent), out),
             Err(_) if b < 0 => reals(op, a as f64, b as f64, span, out),

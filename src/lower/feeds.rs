@@ -25,7 +25,14 @@ impl Lowering<'_> {
             };
             let shape = if group.columns.is_empty() { None } else { group.shape() };
             let target = group.content.is_target();
-            let feed = Feed { name: group.name.value, shape, kind, target, chain: Vec::new(), span: group.name.span };
+            let feed = Feed {
+                name: group.name.value,
+                shape,
+                kind,
+                target,
+                chain: Vec::new(),
+                span: group.name.span,
+            };
             self.feed(feed);
         }
         for declared in &spec.inputs {
@@ -45,7 +52,8 @@ impl Lowering<'_> {
             let message = format!("two inputs or targets are called `{}`", feed.name);
             let first = self.graph.feeds[first].span;
             self.out.push(
-                Diagnostic::new(&rules::DUPLICATE_NAME, feed.span, message).label(first, "first declared here"),
+                Diagnostic::new(&rules::DUPLICATE_NAME, feed.span, message)
+                    .label(first, "first declared here"),
             );
             return;
         }
@@ -57,18 +65,25 @@ impl Lowering<'_> {
         let (kind, shape) = self.type_of(&declared.kind, target);
         for step in &chain {
             if let Some(fit) = &step.fit {
-                let message = format!("`{}` has no rows to fit `{}` on", declared.name.value, step.transform.name());
-                self.out.push(
-                    Diagnostic::new(&rules::WRONG_TYPE, fit.span, message)
-                        .help("a declared input takes given constants: standardize(mean=..., std=..., from=\"...\")"),
-                );
+                let message =
+                    format!("`{}` has no rows to fit `{}` on", declared.name.value, step.transform.name());
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, fit.span, message).help(
+                    "a declared input takes given constants: standardize(mean=..., std=..., from=\"...\")",
+                ));
             }
             if let (Some(constants), Some(shape)) = (step.transform.constants(), &shape) {
                 self.check_constants(step.span, constants, shape);
             }
         }
         let name = declared.name.value.clone();
-        self.feed(Feed { name, shape, kind: kind.unwrap_or(FeedKind::Real), target, chain, span: declared.name.span });
+        self.feed(Feed {
+            name,
+            shape,
+            kind: kind.unwrap_or(FeedKind::Real),
+            target,
+            chain,
+            span: declared.name.span,
+        });
     }
 
     /// Constants come one for all elements, or one for each channel.
@@ -76,7 +91,10 @@ impl Lowering<'_> {
         let channels = shape.channels().unwrap_or(1);
         if constants != 1 && constants != channels {
             let message = format!("{constants} constants for {channels} channels");
-            self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, span, message).note("in", format!("the input is {shape}")));
+            self.out.push(
+                Diagnostic::new(&rules::SHAPE_MISMATCH, span, message)
+                    .note("in", format!("the input is {shape}")),
+            );
         }
     }
 
@@ -95,7 +113,8 @@ impl Lowering<'_> {
             "int" if target => FeedKind::Class(None, None),
             "int" => FeedKind::Int,
             "class" if target => {
-                let values: Vec<_> = args.iter().filter_map(|arg| eval::eval(&arg.value, &env, &mut self.out)).collect();
+                let values: Vec<_> =
+                    args.iter().filter_map(|arg| eval::eval(&arg.value, &env, &mut self.out)).collect();
                 if dims.is_none() {
                     shape = Some(Shape::new([]));
                 }
@@ -106,7 +125,9 @@ impl Lowering<'_> {
                     },
                     _ => {
                         let message = "`class` takes the number of classes, or their names";
-                        self.out.push(Diagnostic::new(&rules::MISSING, kind.span, message).help("write class(10)"));
+                        self.out.push(
+                            Diagnostic::new(&rules::MISSING, kind.span, message).help("write class(10)"),
+                        );
                         return (None, shape);
                     }
                 }
@@ -115,17 +136,22 @@ impl Lowering<'_> {
                 let known: &[&str] =
                     if target { &["f64", "int", "class"] } else { &["f64", "f32", "unit", "u8", "int"] };
                 let near = did_you_mean(other, known.iter().copied());
-                let message = format!("there is no {} type `{other}`", if target { "target" } else { "input" });
-                self.out.push(
-                    Diagnostic::new(&rules::WRONG_TYPE, name.span, message)
-                        .help(near.map_or(format!("the types are {}", known.join(", ")), |near| format!("did you mean `{near}`?"))),
-                );
+                let message =
+                    format!("there is no {} type `{other}`", if target { "target" } else { "input" });
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, name.span, message).help(
+                    near.map_or(format!("the types are {}", known.join(", ")), |near| {
+                        format!("did you mean `{near}`?")
+                    }),
+                ));
                 return (None, shape);
             }
         };
         if dims.is_none() && name.value != "class" {
             let message = format!("`{}` needs its axes", name.value);
-            self.out.push(Diagnostic::new(&rules::MISSING, kind.span, message).help(format!("write {}[B, 4]", name.value)));
+            self.out.push(
+                Diagnostic::new(&rules::MISSING, kind.span, message)
+                    .help(format!("write {}[B, 4]", name.value)),
+            );
         }
         (Some(read), shape)
     }
@@ -136,27 +162,39 @@ impl Lowering<'_> {
         let values: Vec<_> = dims.iter().map(|dim| eval::eval(dim, &env, &mut self.out)).collect();
         let values: Vec<Spanned<Value>> = values.into_iter().collect::<Option<_>>()?;
         let Some((first, sizes)) = values.split_first() else {
-            self.out.push(Diagnostic::new(&rules::MISSING, span, "a shape without axes").help("the first axis is the batch, B"));
+            self.out.push(
+                Diagnostic::new(&rules::MISSING, span, "a shape without axes")
+                    .help("the first axis is the batch, B"),
+            );
             return None;
         };
         if first.value != Value::Symbol("B".to_owned()) {
             let message = format!("the first axis is `{}`", first.value);
             self.out.push(
-                Diagnostic::new(&rules::WRONG_TYPE, first.span, message).remark("must be the batch, B").help("write [B, ...]"),
+                Diagnostic::new(&rules::WRONG_TYPE, first.span, message)
+                    .remark("must be the batch, B")
+                    .help("write [B, ...]"),
             );
             return None;
         }
         let mut sample = Vec::new();
         for size in sizes {
             match size.value {
-                Value::Int(n) if n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => sample.push(usize::try_from(n).ok()?),
+                Value::Int(n) if n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => {
+                    sample.push(usize::try_from(n).ok()?)
+                }
                 Value::Int(n) if n >= 1 => {
                     let message = format!("an axis of {n} elements: more than 2^40");
                     self.out.push(Diagnostic::new(&rules::TOO_LARGE, size.span, message));
                     return None;
                 }
                 _ => {
-                    self.out.push(crate::args::mistyped("an axis", crate::args::Kind::Size, size, &env.scope()));
+                    self.out.push(crate::args::mistyped(
+                        "an axis",
+                        crate::args::Kind::Size,
+                        size,
+                        &env.scope(),
+                    ));
                     return None;
                 }
             }
@@ -173,14 +211,17 @@ impl Lowering<'_> {
     /// The number of classes and their names, from `10` or `["no", "yes"]`.
     pub(super) fn classes(&mut self, value: &Spanned<Value>) -> Option<(usize, Option<Vec<String>>)> {
         match &value.value {
-            Value::Int(n) if *n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => Some((usize::try_from(*n).ok()?, None)),
+            Value::Int(n) if *n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => {
+                Some((usize::try_from(*n).ok()?, None))
+            }
             Value::List(items) if !items.is_empty() => {
                 let mut labels = Vec::new();
                 for item in items {
                     let Some(label) = word(&item.value).map(str::to_owned) else {
                         let message = format!("the label `{}` is not text", item.value);
                         self.out.push(
-                            Diagnostic::new(&rules::WRONG_TYPE, item.span, message).help("write labels in quotation marks"),
+                            Diagnostic::new(&rules::WRONG_TYPE, item.span, message)
+                                .help("write labels in quotation marks"),
                         );
                         return None;
                     };

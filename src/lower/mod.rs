@@ -108,7 +108,9 @@ impl<'a> Lowering<'a> {
         match &spec.version {
             Some(version) if version.value != 1 => {
                 let message = format!("version {} of the language is not known", version.value);
-                self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, version.span, message).help("write `spec 1`"));
+                self.out.push(
+                    Diagnostic::new(&rules::OUT_OF_RANGE, version.span, message).help("write `spec 1`"),
+                );
             }
             Some(_) => {}
             None => self.missing("spec", "the first line of a spec is `spec 1`"),
@@ -121,7 +123,8 @@ impl<'a> Lowering<'a> {
     fn missing(&mut self, what: &str, help: &str) {
         self.graph.partial = true;
         let place = Span::new(self.spec.file, 0..0);
-        self.out.push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no `{what}`")).help(help));
+        self.out
+            .push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no `{what}`")).help(help));
     }
 
     /// An environment in which only the model's parameters have a meaning.
@@ -140,7 +143,9 @@ impl<'a> Lowering<'a> {
             }
             let Some(default) = &param.default else {
                 let message = format!("the parameter `{}` has no value", param.name.value);
-                self.out.push(Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"));
+                self.out.push(
+                    Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"),
+                );
                 continue;
             };
             let env = self.env();
@@ -187,7 +192,8 @@ impl<'a> Lowering<'a> {
     fn check_name(&mut self, name: &Spanned<String>, what: &str) {
         if words().contains(name.value.as_str()) {
             let message = format!("`{}` is a word of the language and cannot name a {what}", name.value);
-            self.out.push(Diagnostic::new(&rules::RESERVED_NAME, name.span, message).help("choose another name"));
+            self.out
+                .push(Diagnostic::new(&rules::RESERVED_NAME, name.span, message).help("choose another name"));
         }
     }
 
@@ -226,7 +232,8 @@ impl<'a> Lowering<'a> {
             if let Some(first) = self.defaults.get(&name.value) {
                 let message = format!("`{}` has two defaults", name.value);
                 self.out.push(
-                    Diagnostic::new(&rules::GIVEN_TWICE, name.span, message).label(first.span, "first given here"),
+                    Diagnostic::new(&rules::GIVEN_TWICE, name.span, message)
+                        .label(first.span, "first given here"),
                 );
                 continue;
             }
@@ -242,7 +249,9 @@ impl<'a> Lowering<'a> {
         let known = ops.chain(self.blocks.keys().map(String::as_str));
         let near = did_you_mean(&name.value, known).map(str::to_owned);
         let message = format!("there is no op or block `{}`", name.value);
-        let help = near.map_or("`wellposed explain ops` lists the ops".to_owned(), |near| format!("did you mean `{near}`?"));
+        let help = near.map_or("`wellposed explain ops` lists the ops".to_owned(), |near| {
+            format!("did you mean `{near}`?")
+        });
         self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, name.span, message).help(help));
     }
 

@@ -61,11 +61,18 @@ impl Lowering<'_> {
             Some(value) if value >= 0.0 => value,
             Some(value) => {
                 let message = format!("`{}` is {value}", penalty.kind.value);
-                self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, factor.span, message).remark("must be at least 0"));
+                self.out.push(
+                    Diagnostic::new(&rules::OUT_OF_RANGE, factor.span, message).remark("must be at least 0"),
+                );
                 return;
             }
             None => {
-                self.out.push(mistyped(&format!("`{}`", penalty.kind.value), Kind::Number, &factor, &env.scope()));
+                self.out.push(mistyped(
+                    &format!("`{}`", penalty.kind.value),
+                    Kind::Number,
+                    &factor,
+                    &env.scope(),
+                ));
                 return;
             }
         };
@@ -83,7 +90,12 @@ impl Lowering<'_> {
                 return;
             }
         };
-        self.graph.penalties.push(Penalty { order, factor: value, all, span: penalty.kind.span.to(factor.span) });
+        self.graph.penalties.push(Penalty {
+            order,
+            factor: value,
+            all,
+            span: penalty.kind.span.to(factor.span),
+        });
     }
 
     fn optimizer(&mut self, call: &CallExpr) -> Option<Spanned<Optimizer>> {
@@ -96,11 +108,11 @@ impl Lowering<'_> {
             other => {
                 let near = did_you_mean(other, ["sgd", "adam", "adamw"]);
                 let message = format!("there is no optimiser `{other}`");
-                self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message).help(
-                        near.map_or("the optimisers are sgd, adam and adamw".to_owned(), |near| format!("did you mean `{near}`?")),
-                    ),
-                );
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message).help(
+                    near.map_or("the optimisers are sgd, adam and adamw".to_owned(), |near| {
+                        format!("did you mean `{near}`?")
+                    }),
+                ));
                 return None;
             }
         };
@@ -134,7 +146,9 @@ impl Lowering<'_> {
                 ("loss", _) => "write loss cross_entropy(output, target)".to_owned(),
                 ("sgd" | "adam" | "adamw", _) => format!("write {name}(lr=...)"),
                 (_, Some(near)) => format!("did you mean `{near}`?"),
-                (_, None) => "the training set-up has loss, l1, l2, an optimiser, batch, epochs and seed".to_owned(),
+                (_, None) => {
+                    "the training set-up has loss, l1, l2, an optimiser, batch, epochs and seed".to_owned()
+                }
             };
             let message = match name {
                 "loss" => "`loss` names a loss with its arguments".to_owned(),
@@ -147,12 +161,20 @@ impl Lowering<'_> {
         let Some(value) = eval::eval(&setting.value, &env, &mut self.out) else { return };
         let least = i64::from(name != "seed");
         let Value::Int(n) = value.value else {
-            self.out.push(mistyped(&format!("`{name}`"), if least == 1 { Kind::Size } else { Kind::Count }, &value, &env.scope()));
+            self.out.push(mistyped(
+                &format!("`{name}`"),
+                if least == 1 { Kind::Size } else { Kind::Count },
+                &value,
+                &env.scope(),
+            ));
             return;
         };
         if n < least {
             let message = format!("`{name}` is {n}");
-            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, value.span, message).remark(format!("must be at least {least}")));
+            self.out.push(
+                Diagnostic::new(&rules::OUT_OF_RANGE, value.span, message)
+                    .remark(format!("must be at least {least}")),
+            );
             return;
         }
         let training = &mut self.graph.training;
@@ -162,7 +184,11 @@ impl Lowering<'_> {
             _ => training.seed.replace(n.unsigned_abs()).is_some(),
         };
         if twice {
-            self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, setting.name.span, format!("`{name}` is given twice")));
+            self.out.push(Diagnostic::new(
+                &rules::GIVEN_TWICE,
+                setting.name.span,
+                format!("`{name}` is given twice"),
+            ));
         }
     }
 
@@ -180,7 +206,10 @@ impl Lowering<'_> {
             return;
         };
         let named = |wanted: &str| {
-            loss.args.iter().find(|arg| arg.name.as_ref().is_some_and(|name| name.value == wanted)).map(|arg| &arg.value)
+            loss.args
+                .iter()
+                .find(|arg| arg.name.as_ref().is_some_and(|name| name.value == wanted))
+                .map(|arg| &arg.value)
         };
         let sources: Vec<Option<Source>> = LOSS_INPUTS
             .iter()
@@ -195,7 +224,8 @@ impl Lowering<'_> {
             })
             .collect();
         let env = self.env();
-        let is_input = |arg: &&ArgExpr| arg.name.as_ref().is_some_and(|name| LOSS_INPUTS.contains(&name.value.as_str()));
+        let is_input =
+            |arg: &&ArgExpr| arg.name.as_ref().is_some_and(|name| LOSS_INPUTS.contains(&name.value.as_str()));
         let rest: Vec<ArgExpr> = loss.args.iter().filter(|arg| !is_input(arg)).cloned().collect();
         let read = eval::arguments(&rest, &env, &mut self.out).and_then(|args| {
             let call = Call { name: loss.name.clone(), args, span: loss.span() };
@@ -241,7 +271,8 @@ impl Lowering<'_> {
             return None;
         }
         let (what, known): (&str, Vec<String>) = if target {
-            let targets = self.graph.feeds.iter().filter(|(_, feed)| feed.target).map(|(_, feed)| feed.name.clone());
+            let targets =
+                self.graph.feeds.iter().filter(|(_, feed)| feed.target).map(|(_, feed)| feed.name.clone());
             ("target", targets.collect())
         } else {
             ("node", self.names.keys().cloned().collect())
@@ -267,7 +298,9 @@ impl Lowering<'_> {
         let feed = &self.graph.feeds[feed];
         let wants_classes = op.name() == "cross_entropy";
         let fits = match &feed.kind {
-            FeedKind::Class(classes, _) => wants_classes || (op.name() == "bce_with_logits" && *classes == Some(2)),
+            FeedKind::Class(classes, _) => {
+                wants_classes || (op.name() == "bce_with_logits" && *classes == Some(2))
+            }
             _ => !wants_classes,
         };
         if !fits {
@@ -278,7 +311,9 @@ impl Lowering<'_> {
             };
             let message = format!("`{}` needs {wanted}, and `{}` holds none", op.name(), feed.name);
             self.out.push(
-                Diagnostic::new(&rules::WRONG_TYPE, loss.span(), message).label(feed.span, "declared here").help(help),
+                Diagnostic::new(&rules::WRONG_TYPE, loss.span(), message)
+                    .label(feed.span, "declared here")
+                    .help(help),
             );
         }
     }
@@ -306,10 +341,11 @@ impl Lowering<'_> {
             (other, _) => {
                 let near = did_you_mean(other, ["params", "state", "output"]);
                 let message = format!("there is no fact `{other}`");
-                self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_KEY, fact.name.span, message)
-                        .help(near.map_or("the facts are params, state and output".to_owned(), |near| format!("did you mean `{near}`?"))),
-                );
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, fact.name.span, message).help(
+                    near.map_or("the facts are params, state and output".to_owned(), |near| {
+                        format!("did you mean `{near}`?")
+                    }),
+                ));
                 return;
             }
         };
@@ -317,8 +353,12 @@ impl Lowering<'_> {
             Some(kind) => self.graph.facts.push(Fact { kind, span: fact.name.span.to(value.span) }),
             None => {
                 let message = format!("`{}` cannot be `{}`", fact.name.value, value.value);
-                let wanted = if fact.name.value == "output" { "a shape: [B, 10]" } else { "an integer of at least 0" };
-                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, value.span, message).remark(format!("must be {wanted}")));
+                let wanted =
+                    if fact.name.value == "output" { "a shape: [B, 10]" } else { "an integer of at least 0" };
+                self.out.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, value.span, message)
+                        .remark(format!("must be {wanted}")),
+                );
             }
         }
     }

@@ -70,7 +70,8 @@ pub fn train(
         }
         for (handle, node) in graph.nodes.iter().filter(|(_, node)| !node.states.is_empty()) {
             let Some(shape) = node.inputs.first().and_then(|source| graph.shape(*source)) else { continue };
-            let mut states: Vec<Tensor> = node.states.iter().map(|s| std::mem::take(&mut weights.states[s.index()])).collect();
+            let mut states: Vec<Tensor> =
+                node.states.iter().map(|s| std::mem::take(&mut weights.states[s.index()])).collect();
             node.op.update_state(session.batch(), shape, session.saved(handle), &mut states);
             for (state, tensor) in node.states.iter().zip(states) {
                 weights.states[state.index()] = tensor;

@@ -57,12 +57,20 @@ pub fn analyse_measured(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>
 fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: Vec<bool>) -> Signal {
     let mut signal = Signal { feeds, assumed, nodes: Vec::with_capacity(graph.nodes.len()) };
     for (_, node) in graph.nodes.iter() {
-        let inputs: Option<Vec<Moments>> = node.inputs.iter().map(|source| signal.of(*source).copied()).collect();
+        let inputs: Option<Vec<Moments>> =
+            node.inputs.iter().map(|source| signal.of(*source).copied()).collect();
         let shapes: Option<Vec<&Shape>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
         let moments = match (&node.shape, inputs, shapes) {
             (Some(shape), Some(inputs), Some(shapes)) => {
-                let params: Vec<ParamSpec> = node.params.iter().map(|p| graph.params[*p].spec.clone()).collect();
-                Some(node.op.transfer(Transfer { mode, shapes: &shapes, shape, inputs: &inputs, params: &params }))
+                let params: Vec<ParamSpec> =
+                    node.params.iter().map(|p| graph.params[*p].spec.clone()).collect();
+                Some(node.op.transfer(Transfer {
+                    mode,
+                    shapes: &shapes,
+                    shape,
+                    inputs: &inputs,
+                    params: &params,
+                }))
             }
             _ => None,
         };
@@ -95,7 +103,11 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
             Transform::Standardize(_) => (moments, assumed) = (Moments::STANDARD, false),
             Transform::Minmax(_) => (moments, assumed) = (unit, false),
             Transform::Scale(scale) => moments = moments.scaled(scale.factor()),
-            Transform::Log1p(_) | Transform::Clip(_) | Transform::Impute(_) | Transform::OneHot(_) | Transform::Noise(_) => {}
+            Transform::Log1p(_)
+            | Transform::Clip(_)
+            | Transform::Impute(_)
+            | Transform::OneHot(_)
+            | Transform::Noise(_) => {}
         }
     }
     (moments, assumed)

@@ -13,16 +13,21 @@ pub struct Clip {
 }
 
 impl Transformer for Clip {
-    const SIGNATURE: &'static [Param] =
-        &[required("lo", Kind::Number, "the least value"), required("hi", Kind::Number, "the greatest value")];
+    const SIGNATURE: &'static [Param] = &[
+        required("lo", Kind::Number, "the least value"),
+        required("hi", Kind::Number, "the greatest value"),
+    ];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
         let (lo, hi) = (args.number("lo"), args.number("hi"));
         let (lo, hi) = (lo?, hi?);
         if lo >= hi {
-            let message = format!("`clip` from {} to {} leaves one value", text::number(lo), text::number(hi));
+            let message =
+                format!("`clip` from {} to {} leaves one value", text::number(lo), text::number(hi));
             let span = args.call_span();
-            args.report(Diagnostic::new(&rules::OUT_OF_RANGE, span, message).remark("the lower end comes first"));
+            args.report(
+                Diagnostic::new(&rules::OUT_OF_RANGE, span, message).remark("the lower end comes first"),
+            );
             return None;
         }
         Some(Self { lo, hi })

@@ -20,8 +20,7 @@ pub enum Impute {
 }
 
 impl Transformer for Impute {
-    const SIGNATURE: &'static [Param] =
-        &[required("with", Kind::Text, "`mean`, `median` or a number"), FIT];
+    const SIGNATURE: &'static [Param] = &[required("with", Kind::Text, "`mean`, `median` or a number"), FIT];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
         let with = number_or_word(args, "with", &["mean", "median"])?;
@@ -39,7 +38,8 @@ impl Transformer for Impute {
                 let span = args.call_span();
                 let message = format!("`impute({word})` needs `fit=`");
                 args.report(
-                    Diagnostic::new(&rules::MISSING, span, message).help(format!("write impute({word}, fit=train)")),
+                    Diagnostic::new(&rules::MISSING, span, message)
+                        .help(format!("write impute({word}, fit=train)")),
                 );
                 None
             }
@@ -102,7 +102,13 @@ impl Fitter for Means {
     }
 
     fn conclude(&self) -> Fitted {
-        Fitted::Impute { value: self.sums.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect() }
+        Fitted::Impute {
+            value: self
+                .sums
+                .iter()
+                .map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 })
+                .collect(),
+        }
     }
 }
 
@@ -125,7 +131,7 @@ struct Column {
 #[derive(Clone, Default)]
 struct Rank {
     /// The rank among the values that share the bits found so far.
-    rank: u64,
+    place: u64,
     /// The leading bits found so far.
     prefix: u64,
     /// How often each next digit occurs.
@@ -162,16 +168,16 @@ impl Fitter for Medians {
     fn end_pass(&mut self) -> bool {
         for column in self.columns.iter_mut().filter(|column| column.present > 0) {
             if self.pass == 0 {
-                column.ranks[0].rank = (column.present - 1) / 2;
-                column.ranks[1].rank = column.present / 2;
+                column.ranks[0].place = (column.present - 1) / 2;
+                column.ranks[1].place = column.present / 2;
             }
             for rank in &mut column.ranks {
                 for (digit, &count) in (0u64..).zip(&rank.counts) {
-                    if rank.rank < count {
+                    if rank.place < count {
                         rank.prefix = rank.prefix << DIGIT | digit;
                         break;
                     }
-                    rank.rank -= count;
+                    rank.place -= count;
                 }
                 rank.counts.clear();
             }

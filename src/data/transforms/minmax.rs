@@ -19,7 +19,8 @@ impl Transformer for Minmax {
         let Some(fit) = read_fit(args)? else {
             let span = args.call_span();
             args.report(
-                Diagnostic::new(&rules::MISSING, span, "`minmax` needs `fit=`").help("write minmax(fit=train)"),
+                Diagnostic::new(&rules::MISSING, span, "`minmax` needs `fit=`")
+                    .help("write minmax(fit=train)"),
             );
             return None;
         };

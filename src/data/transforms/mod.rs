@@ -208,7 +208,11 @@ fn show(numbers: &[f64]) -> String {
 }
 
 /// A number or a word that a transform accepts in one place.
-fn number_or_word(args: &mut Reader<'_>, name: &str, words: &'static [&'static str]) -> Option<Result<f64, &'static str>> {
+fn number_or_word(
+    args: &mut Reader<'_>,
+    name: &str,
+    words: &'static [&'static str],
+) -> Option<Result<f64, &'static str>> {
     args.with(name, |value, scope, out| {
         if let Some(x) = number(&value.value) {
             return Some(Ok(x));

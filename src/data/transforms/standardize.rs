@@ -40,7 +40,9 @@ impl Transformer for Standardize {
                 if let Some(zero) = std.iter().find(|s| **s <= 0.0) {
                     let span = args.span_of("std").unwrap_or(args.call_span());
                     let message = format!("a standard deviation of {zero}");
-                    args.report(Diagnostic::new(&rules::OUT_OF_RANGE, span, message).remark("must be above 0"));
+                    args.report(
+                        Diagnostic::new(&rules::OUT_OF_RANGE, span, message).remark("must be above 0"),
+                    );
                     return None;
                 }
                 Some(Self::Given(mean, std, from.flatten()))
@@ -48,8 +50,12 @@ impl Transformer for Standardize {
             _ => {
                 let span = args.call_span();
                 args.report(
-                    Diagnostic::new(&rules::MISSING, span, "`standardize` needs `fit=`, or both `mean=` and `std=`")
-                        .help("write standardize(fit=train) for statistics of the training split"),
+                    Diagnostic::new(
+                        &rules::MISSING,
+                        span,
+                        "`standardize` needs `fit=`, or both `mean=` and `std=`",
+                    )
+                    .help("write standardize(fit=train) for statistics of the training split"),
                 );
                 None
             }
@@ -129,7 +135,8 @@ struct Sum {
 impl Sum {
     fn add(&mut self, x: f64) {
         let next = self.total + x;
-        self.lost += if self.total.abs() >= x.abs() { (self.total - next) + x } else { (x - next) + self.total };
+        self.lost +=
+            if self.total.abs() >= x.abs() { (self.total - next) + x } else { (x - next) + self.total };
         self.total = next;
     }
 

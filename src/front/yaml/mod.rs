@@ -8,8 +8,8 @@ mod net;
 mod tree;
 
 use super::ast::{
-    ArgExpr, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl, Penalty, Setting, Spec, SplitDecl,
-    SplitRule, Train, TypeExpr,
+    ArgExpr, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl, Penalty, Setting,
+    Spec, SplitDecl, SplitRule, Train, TypeExpr,
 };
 use super::dsl;
 use crate::diag::suppress::Notation;
@@ -48,11 +48,17 @@ impl Decoder<'_> {
             Value::Map(pairs) => {
                 for (i, (key, value)) in pairs.iter().enumerate() {
                     if key.value == "<<" {
-                        self.push(Diagnostic::new(&rules::MERGE_OR_TAG, key.span, "a merge key").help("write the keys out"));
-                    } else if let Some((first, _)) = pairs[..i].iter().find(|(other, _)| other.value == key.value) {
+                        self.push(
+                            Diagnostic::new(&rules::MERGE_OR_TAG, key.span, "a merge key")
+                                .help("write the keys out"),
+                        );
+                    } else if let Some((first, _)) =
+                        pairs[..i].iter().find(|(other, _)| other.value == key.value)
+                    {
                         let message = format!("the key `{}` is given twice", key.value);
                         self.push(
-                            Diagnostic::new(&rules::DUPLICATE_KEY, key.span, message).label(first.span, "first given here"),
+                            Diagnostic::new(&rules::DUPLICATE_KEY, key.span, message)
+                                .label(first.span, "first given here"),
                         );
                     }
                     self.hygiene(value);
@@ -81,7 +87,8 @@ impl Decoder<'_> {
                     let message = format!("`{digits}` is a number here and text for YAML 1.1 readers");
                     let fixed = plain.replacen(['e', 'E'], ".0e", 1);
                     self.push(
-                        Diagnostic::new(&rules::EXPONENT_WITHOUT_POINT, node.span, message).help(format!("write {fixed}")),
+                        Diagnostic::new(&rules::EXPONENT_WITHOUT_POINT, node.span, message)
+                            .help(format!("write {fixed}")),
                     );
                 }
             }
@@ -93,7 +100,9 @@ impl Decoder<'_> {
 
     fn wrong(&mut self, what: &str, wanted: &str, node: &Node) {
         let message = format!("`{what}` is {}", node.value.kind());
-        self.push(Diagnostic::new(&rules::WRONG_TYPE, node.span, message).remark(format!("must be {wanted}")));
+        self.push(
+            Diagnostic::new(&rules::WRONG_TYPE, node.span, message).remark(format!("must be {wanted}")),
+        );
     }
 
     fn map<'n>(&mut self, what: &str, node: &'n Node) -> Pairs<'n> {
@@ -113,7 +122,9 @@ impl Decoder<'_> {
     }
 
     fn unknown(&mut self, what: &str, pairs: Pairs<'_>, known: &[&str]) {
-        for (key, _) in pairs.iter().filter(|(key, _)| !known.contains(&key.value.as_str()) && key.value != "<<") {
+        for (key, _) in
+            pairs.iter().filter(|(key, _)| !known.contains(&key.value.as_str()) && key.value != "<<")
+        {
             let near = did_you_mean(&key.value, known.iter().copied());
             let list = format!("`{what}` has {}", known.join(", "));
             let message = format!("`{what}` has no key `{}`", key.value);
@@ -242,10 +253,12 @@ impl Decoder<'_> {
                 for (key, value) in pairs.iter().filter(|(key, _)| key.value != "<<") {
                     if value.value == Value::Null && key.value.contains(['=', '(', ')', ' ']) {
                         // A comma inside a plain scalar of a flow mapping splits it.
-                        let message = format!("`{}` is no key: the comma before it ended the value", key.value);
+                        let message =
+                            format!("`{}` is no key: the comma before it ended the value", key.value);
                         self.push(
-                            Diagnostic::new(&rules::SYNTAX, key.span, message)
-                                .help("put expressions that contain a comma into quotation marks: \"=f(a, b)\""),
+                            Diagnostic::new(&rules::SYNTAX, key.span, message).help(
+                                "put expressions that contain a comma into quotation marks: \"=f(a, b)\"",
+                            ),
                         );
                         continue;
                     }
@@ -275,7 +288,8 @@ impl Decoder<'_> {
     fn spec(&mut self, root: &Node, spec: &mut Spec) {
         let pairs = self.map("the spec", root);
         let known = [
-            "spec", "model", "params", "inputs", "targets", "data", "defaults", "blocks", "net", "train", "expect",
+            "spec", "model", "params", "inputs", "targets", "data", "defaults", "blocks", "net", "train",
+            "expect",
         ];
         self.unknown("the spec", pairs, &known);
         if let Some(node) = Self::get(pairs, "spec") {
@@ -299,7 +313,11 @@ impl Decoder<'_> {
         if let Some(node) = Self::get(pairs, "defaults") {
             for (name, value) in self.map("defaults", node) {
                 let args = self.args(value, false);
-                spec.defaults.push(CallExpr { name: name.clone(), args, head: Head(name.span.to(value.span)) });
+                spec.defaults.push(CallExpr {
+                    name: name.clone(),
+                    args,
+                    head: Head(name.span.to(value.span)),
+                });
             }
         }
         if let Some(node) = Self::get(pairs, "blocks") {
@@ -346,7 +364,8 @@ impl Decoder<'_> {
         let (kind, chain) = match &node.value {
             Value::Map(pairs) => {
                 self.unknown(&name.value, pairs, &["type", "prepare"]);
-                let chain = Self::get(pairs, "prepare").map_or(Vec::new(), |node| self.chain("prepare", node));
+                let chain =
+                    Self::get(pairs, "prepare").map_or(Vec::new(), |node| self.chain("prepare", node));
                 let Some(kind) = Self::get(pairs, "type") else {
                     let message = format!("`{}` needs a `type`", name.value);
                     self.push(Diagnostic::new(&rules::MISSING, name.span, message));
@@ -368,11 +387,14 @@ impl Decoder<'_> {
         let pairs = self.map("data", node);
         self.unknown("data", pairs, &["splits", "split", "columns", "on"]);
         let head = Head(node.span.head());
-        let mut data = Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
+        let mut data =
+            Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
         if let Some(node) = Self::get(pairs, "splits") {
             for (name, source) in self.map("splits", node) {
                 let call = match &source.value {
-                    Value::Map(file) if file.len() == 1 && file[0].0.value == "csv" => self.path_call(&file[0]),
+                    Value::Map(file) if file.len() == 1 && file[0].0.value == "csv" => {
+                        self.path_call(&file[0])
+                    }
                     _ => {
                         self.wrong(&name.value, "{csv: path}", source);
                         None
@@ -417,7 +439,10 @@ impl Decoder<'_> {
     fn split_rule(&mut self, node: &Node) -> Option<SplitRule> {
         let pairs = self.map("split", node);
         let Some(by) = Self::get(pairs, "by") else {
-            self.push(Diagnostic::new(&rules::MISSING, node.span, "`split` needs `by`").help("write by: {hash: key}"));
+            self.push(
+                Diagnostic::new(&rules::MISSING, node.span, "`split` needs `by`")
+                    .help("write by: {hash: key}"),
+            );
             return None;
         };
         let by = match &by.value {
@@ -447,13 +472,17 @@ impl Decoder<'_> {
         let Some((kind, value)) = found.next() else {
             let message = format!("`{}` says not which columns it holds", name.value);
             self.push(
-                Diagnostic::new(&rules::MISSING, name.span, message).help("give one of numeric, category, class, target"),
+                Diagnostic::new(&rules::MISSING, name.span, message)
+                    .help("give one of numeric, category, class, target"),
             );
             return None;
         };
         if let Some((second, _)) = found.next() {
             let message = format!("`{}` is both `{}` and `{}`", name.value, kind.value, second.value);
-            self.push(Diagnostic::new(&rules::GIVEN_TWICE, second.span, message).label(kind.span, "first given here"));
+            self.push(
+                Diagnostic::new(&rules::GIVEN_TWICE, second.span, message)
+                    .label(kind.span, "first given here"),
+            );
         }
         let args = match &value.value {
             Value::Seq(items) => {
@@ -471,7 +500,11 @@ impl Decoder<'_> {
                 }
                 args
             }
-            _ => self.name_expr(&kind.value, value).map(|value| ArgExpr { name: None, value }).into_iter().collect(),
+            _ => self
+                .name_expr(&kind.value, value)
+                .map(|value| ArgExpr { name: None, value })
+                .into_iter()
+                .collect(),
         };
         let source = CallExpr { name: kind.clone(), args, head: Head(kind.span.to(value.span)) };
         let shape = Self::get(pairs, "as").map(|node| self.expr(node));
@@ -483,7 +516,8 @@ impl Decoder<'_> {
         let pairs = self.map("train", node);
         self.unknown("train", pairs, &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed"]);
         let head = Head(node.span.head());
-        let mut train = Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
+        let mut train =
+            Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
         for (key, value) in pairs {
             match key.value.as_str() {
                 "loss" => train.loss = train.loss.or_else(|| self.call("loss", value)),

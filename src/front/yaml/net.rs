@@ -82,7 +82,9 @@ impl Decoder<'_> {
             known(self, &["id", "from", "for", "body"]);
             let [(variable, over)] = self.map("for", over) else {
                 let message = "`for` takes one variable and its values";
-                self.push(Diagnostic::new(&rules::WRONG_TYPE, over.span, message).help("write for: {i: =range(4)}"));
+                self.push(
+                    Diagnostic::new(&rules::WRONG_TYPE, over.span, message).help("write for: {i: =range(4)}"),
+                );
                 return None;
             };
             let head = Head(word.span.to(over.span));
@@ -90,7 +92,8 @@ impl Decoder<'_> {
             let body = self.loop_body(word, pairs)?;
             return Some((Action::For { variable: variable.clone(), over, body }, head));
         }
-        let mut ops = pairs.iter().filter(|(key, _)| !STRUCTURE.contains(&key.value.as_str()) && key.value != "<<");
+        let mut ops =
+            pairs.iter().filter(|(key, _)| !STRUCTURE.contains(&key.value.as_str()) && key.value != "<<");
         let Some((name, value)) = ops.next() else {
             self.push(
                 Diagnostic::new(&rules::MISSING, node.span, "a statement without an op")
@@ -103,11 +106,17 @@ impl Decoder<'_> {
             self.push(
                 Diagnostic::new(&rules::UNKNOWN_KEY, extra.span, message)
                     .label(name.span, "the op of this statement")
-                    .help(format!("arguments stand inside the op: {{{}: {{{}: ...}}}}", name.value, extra.value)),
+                    .help(format!(
+                        "arguments stand inside the op: {{{}: {{{}: ...}}}}",
+                        name.value, extra.value
+                    )),
             );
         }
-        for (stray, _) in pairs.iter().filter(|(key, _)| ["as", "body", "shortcut"].contains(&key.value.as_str())) {
-            let message = format!("`{}` belongs to a loop or a residual, not to `{}`", stray.value, name.value);
+        for (stray, _) in
+            pairs.iter().filter(|(key, _)| ["as", "body", "shortcut"].contains(&key.value.as_str()))
+        {
+            let message =
+                format!("`{}` belongs to a loop or a residual, not to `{}`", stray.value, name.value);
             self.push(Diagnostic::new(&rules::UNKNOWN_KEY, stray.span, message));
         }
         let args = self.args(value, false);

@@ -81,7 +81,8 @@ fn explain(file: FileId, text: &str, error: &Error) -> Diagnostic {
                 .help("write the model with `blocks` and `repeat` instead of nested aliases")
         }
         Error::UnsupportedTag { .. } | Error::TaggedScalarCannotDeserializeIntoString { .. } => {
-            Diagnostic::new(&rules::MERGE_OR_TAG, span, "a custom tag").help("remove the tag: the schema says what each value is")
+            Diagnostic::new(&rules::MERGE_OR_TAG, span, "a custom tag")
+                .help("remove the tag: the schema says what each value is")
         }
         _ => {
             let message = error.to_string();
@@ -102,7 +103,9 @@ impl Places<'_> {
     fn span(&self, at: &Location) -> Span {
         let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(self.text.len());
         match (at.span().byte_offset(), at.span().byte_len()) {
-            (Some(start), Some(length)) => Span::new(self.file, narrow(start)..narrow(start.saturating_add(length))),
+            (Some(start), Some(length)) => {
+                Span::new(self.file, narrow(start)..narrow(start.saturating_add(length)))
+            }
             // Scanner errors carry a line and a column only.
             _ => {
                 let mut sources = Sources::default();
@@ -132,7 +135,9 @@ impl Places<'_> {
             Raw::Map(pairs) => {
                 let pairs: Vec<_> = pairs
                     .into_iter()
-                    .map(|(key, value)| (Spanned::new(key.value, self.span(&key.referenced)), self.node(value)))
+                    .map(|(key, value)| {
+                        (Spanned::new(key.value, self.span(&key.referenced)), self.node(value))
+                    })
                     .collect();
                 let whole = pairs.iter().fold(span, |whole, (key, value)| whole.to(key.span).to(value.span));
                 Spanned::new(Value::Map(pairs), whole)

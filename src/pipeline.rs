@@ -1,0 +1,143 @@
+//! The whole compiler on one screen.
+//!
+//! Contract: [`compile`] is everything that needs no rows and runs no model: text to tree to graph, verification, signal analysis
+//! and lints. Every phase hands on what it could make and all that it found; nothing stops at the first mistake.
+
+use crate::data;
+use crate::diag::suppress;
+use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
+use crate::front::{self, ast};
+use crate::graph::{self, Graph, Verified};
+use crate::inits::Init;
+use crate::lints;
+use crate::lower;
+use crate::manual::Callable;
+use crate::ops::OpKind;
+use crate::signal::{self, Signal};
+use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
+use crate::tensor::Mode;
+use std::io;
+use std::path::Path;
+
+/// A spec with everything that is known of it without running it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The text of the spec.
+    pub sources: Sources,
+    /// The spec's file in `sources`.
+    pub file: FileId,
+    /// The syntax tree.
+    pub spec: ast::Spec,
+    /// The graph; incomplete where the spec has errors.
+    pub graph: Verified<Graph>,
+    /// The moments of its values in training mode at initialisation.
+    pub signal: Signal,
+    /// What was found, before suppressions are applied.
+    pub found: Diagnostics,
+}
+
+/// Compiles the spec in a file. `path` is opened through the loader and shown in messages.
+///
+/// # Errors
+/// If the file cannot be opened, or its name says no notation: nothing can be said about it.
+pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic> {
+    let shown = path.display().to_string();
+    let unreadable =
+        |message: String| Diagnostic::at(&rules::UNREADABLE, Place::File(shown.clone()), message);
+    let Some(notation) = front::notation_of(&shown) else {
+        return Err(unreadable(
+            "the file is no spec: its name ends in neither `.nn` nor `.nn.yaml`".to_owned(),
+        ));
+    };
+    let bytes = loader.read(path, MAX_SPEC_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unreadable("there is no such file".to_owned()),
+        _ => unreadable(format!("the file cannot be read: {error}")),
+    })?;
+    let mut sources = Sources::default();
+    let mut found = Diagnostics::default();
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            found.push(unreadable(format!("the file is not UTF-8: byte {at}, in line {line}")));
+            String::new()
+        }
+    };
+    let file = sources.add(shown, text);
+    let (spec, graph) = if found.is_empty() {
+        let (spec, mistakes) = front::parse(&sources, file, notation);
+        // A tree with holes cannot be told from one that misses parts, so what is missing is not reported on top.
+        let holes = mistakes.has_errors();
+        found.extend(mistakes);
+        let (mut graph, mistakes) = lower::lower(&spec, path, loader);
+        graph.partial |= holes;
+        found.extend(mistakes.into_iter().filter(|d| !(holes && d.rule == &rules::MISSING && is_head(d))));
+        (spec, graph)
+    } else {
+        let spec = ast::Spec::new(file, notation);
+        let (graph, _) = lower::lower(&spec, path, loader);
+        (spec, graph)
+    };
+    let graph = match graph::verify(graph) {
+        Ok(graph) => graph,
+        Err(violations) => panic!("internal: the graph of {} is not valid: {violations:?}", path.display()),
+    };
+    let signal = signal::analyse(&graph, Mode::Train);
+    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal }));
+    Ok(Compiled { sources, file, spec, graph, signal, found })
+}
+
+/// Whether a finding stands at the very start of the file, where missing sections are reported.
+fn is_head(diagnostic: &Diagnostic) -> bool {
+    diagnostic.span().is_some_and(|span| span.start == 0 && span.end == 0)
+}
+
+/// What a run did, and with that, which rules it could decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Rows of the data were read.
+    pub data: bool,
+    /// Gradients were checked.
+    pub gradients: bool,
+    /// Properties were tested.
+    pub properties: bool,
+    /// The snapshot was compared.
+    pub snapshot: bool,
+}
+
+impl Stages {
+    fn decide(self, rule: &Rule) -> bool {
+        match rule.code.as_bytes() {
+            [b'D', b'1', ..] => self.data,
+            [b'K', ..] => self.gradients,
+            [b'P', ..] => self.properties,
+            [b'R', ..] => self.snapshot,
+            _ => true,
+        }
+    }
+}
+
+impl Compiled {
+    /// Applies the suppressions of the spec and orders the findings. The last thing that happens to a spec.
+    pub fn conclude(&mut self, stages: Stages) {
+        let file = (self.file, self.sources.file(self.file));
+        let Self { spec, found, .. } = self;
+        suppress::apply(file, spec.notation, &spec.comments, found, &catalogue(), |rule| stages.decide(rule));
+        self.found.sort();
+    }
+}
+
+/// Every rule that a finding can belong to, in the order of the codes.
+#[must_use]
+pub fn catalogue() -> Vec<&'static Rule> {
+    let mut all: Vec<&'static Rule> =
+        rules::ALL.iter().copied().chain(lints::ALL.iter().map(|lint| lint.rule)).collect();
+    all.sort_by_key(|rule| rule.code);
+    all
+}
+
+/// Everything that a spec can call: ops and losses, initialisers, transforms.
+pub fn callables() -> impl Iterator<Item = &'static Callable> {
+    OpKind::ALL.iter().chain(Init::ALL).chain(data::Transform::ALL).copied()
+}

@@ -1,0 +1,154 @@
+//! The batches that checks run on: rows of the training split where there is data, else what the declarations say.
+
+use crate::data::{self, Split, Statistics};
+use crate::diag::Diagnostics;
+use crate::graph::{FeedKind, Graph};
+use crate::inits;
+use crate::moments::Moments;
+use crate::source::Loader;
+use crate::tensor::{Draws, Tensor, stream};
+
+/// Rows for every feed of a graph.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// By the index of the feed's handle; axis 0 counts the rows.
+    feeds: Vec<Tensor>,
+    /// How many rows there are.
+    rows: usize,
+    /// Whether they come from the data set.
+    pub real: bool,
+}
+
+impl Samples {
+    /// The first rows of the training split.
+    ///
+    /// # Errors
+    /// What is wrong with the data.
+    pub fn load(
+        graph: &Graph,
+        statistics: &Statistics,
+        most: usize,
+        loader: &dyn Loader,
+    ) -> Result<Option<Self>, Diagnostics> {
+        let Some(plan) = &graph.data else { return Ok(None) };
+        let split = if plan.splits().contains(&Split::Train) { Split::Train } else { Split::All };
+        let loaded = data::load(plan, split, statistics, most, 0, loader)?;
+        let drawn = Self::draw(graph, loaded.rows, 0);
+        let mut feeds = drawn.feeds;
+        for (i, (_, feed)) in graph.feeds.iter().enumerate() {
+            if let Some(rows) = loaded.groups.get(&feed.name) {
+                let dims =
+                    feed.shape.as_ref().map_or(rows.dims.clone(), |shape| shape.with_batch(loaded.rows));
+                feeds[i] = Tensor::new(dims, rows.data.clone());
+            }
+        }
+        Ok(Some(Self { feeds, rows: loaded.rows, real: true }))
+    }
+
+    /// Standard normal inputs and uniform classes; inputs of a stated range are uniform in it and pass their declared chain.
+    #[must_use]
+    pub fn draw(graph: &Graph, rows: usize, seed: u64) -> Self {
+        let feeds = graph
+            .feeds
+            .iter()
+            .map(|(_, feed)| {
+                let shape = feed.shape.clone().unwrap_or_default();
+                let draws = Draws { seed, stream: stream(&format!("feed/{}", feed.name)) };
+                let n = shape.elements() * rows;
+                let uniform = |scale: f64| draws.uniform().take(n).map(|u| u * scale).collect::<Vec<f64>>();
+                let mut data = match &feed.kind {
+                    FeedKind::Real => inits::standard_normal(n, draws),
+                    FeedKind::Unit => uniform(1.0),
+                    FeedKind::Byte => uniform(256.0).into_iter().map(f64::floor).collect(),
+                    FeedKind::Int => uniform(2.0).into_iter().map(f64::floor).collect(),
+                    FeedKind::Class(classes, _) => {
+                        let classes = classes.unwrap_or_else(|| implied_classes(graph));
+                        #[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]
+                        let most = classes as f64;
+                        uniform(most).into_iter().map(f64::floor).collect()
+                    }
+                };
+                for row in data.chunks_mut(shape.elements().max(1)) {
+                    let mut transformed = row.to_vec();
+                    for step in feed.chain.iter().filter(|step| step.transform.fit().is_none()) {
+                        step.transform.apply(&shape, None, &mut transformed);
+                    }
+                    row.copy_from_slice(&transformed[..row.len()]);
+                }
+                Tensor::new(shape.with_batch(rows), data)
+            })
+            .collect();
+        Self { feeds, rows, real: false }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// A batch of `size` rows from `start` on, wrapping around.
+    #[must_use]
+    pub fn batch(&self, start: usize, size: usize) -> Vec<Tensor> {
+        let rows: Vec<usize> = (0..size).map(|i| (start + i) % self.rows.max(1)).collect();
+        self.pick(&rows)
+    }
+
+    /// The named rows, in the given order.
+    #[must_use]
+    pub fn pick(&self, rows: &[usize]) -> Vec<Tensor> {
+        self.feeds
+            .iter()
+            .map(|feed| {
+                let width: usize = feed.dims[1..].iter().product();
+                let data = rows
+                    .iter()
+                    .flat_map(|&row| &feed.data[row * width..(row + 1) * width])
+                    .copied()
+                    .collect();
+                let mut dims = feed.dims.clone();
+                dims[0] = rows.len();
+                Tensor::new(dims, data)
+            })
+            .collect()
+    }
+
+    /// The moments that the rows of a batch have: what the signal analysis starts from when it is compared with a measurement.
+    #[must_use]
+    pub fn moments(feeds: &[Tensor]) -> Vec<Moments> {
+        feeds.iter().map(moments).collect()
+    }
+}
+
+/// The moments of a batch: E x^2, E x, and E x x' over all pairs of different rows.
+#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+fn moments(batch: &Tensor) -> Moments {
+    let rows = batch.dims[0];
+    let n = batch.data.len() as f64;
+    if n == 0.0 {
+        return Moments::ZERO;
+    }
+    let width = batch.data.len() / rows.max(1);
+    let square = batch.data.iter().map(|x| x * x).sum::<f64>() / n;
+    let mean = batch.data.iter().sum::<f64>() / n;
+    let cross = if rows > 1 {
+        // sum over pairs of x x' = ((sum x)^2 - sum x^2), element by element.
+        let pairs: f64 = (0..width)
+            .map(|i| {
+                let sum: f64 = batch.data[i..].iter().step_by(width).sum();
+                let squares: f64 = batch.data[i..].iter().step_by(width).map(|x| x * x).sum();
+                sum * sum - squares
+            })
+            .sum();
+        pairs / (n * (rows as f64 - 1.0))
+    } else {
+        mean * mean
+    };
+    Moments::new(square, mean, cross)
+}
+
+/// The number of classes that the loss can tell apart, where the target does not say.
+fn implied_classes(graph: &Graph) -> usize {
+    let logits = graph.loss.and_then(|loss| graph.shape(graph.nodes[loss].inputs[0]));
+    logits.and_then(crate::tensor::Shape::last).unwrap_or(1)
+}
