@@ -1,5 +1,6 @@
 //! wellposed
 pub mod args;
+pub mod cli;
 pub mod data;
 pub mod diag;
 pub mod exec;
@@ -13,6 +14,7 @@ pub mod moments;
 pub mod ops;
 pub mod optim;
 pub mod pipeline;
+pub mod report;
 pub mod scalar;
 pub mod signal;
 pub mod source;

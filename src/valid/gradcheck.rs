@@ -11,12 +11,14 @@
 //! the ratio is therefore checked by a second oracle, the tangent of the forward kernels along a random direction, which is
 //! exact to rounding. FAIL needs both to disagree with the gradient.
 
+use crate::diag::{Diagnostic, rules};
 use crate::exec::{Gradients, Keep, Objective, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Handle, Node, Optimizer, ParamTensor, Runnable, Source};
 use crate::inits;
 use crate::optim;
 use crate::scalar::{Dual, Scalar};
 use crate::tensor::{Draws, Mode, Tensor, stream};
+use crate::text::number;
 use crate::valid::Samples;
 use serde::Serialize;
 
@@ -151,6 +153,64 @@ pub struct Report {
     pub points: Vec<PointReport>,
     /// The tensors.
     pub tensors: Vec<TensorReport>,
+}
+
+impl Report {
+    /// A finding for each tensor whose gradient is wrong or not finite, at the statement of its node.
+    #[must_use]
+    pub fn findings(&self, graph: &Graph) -> Vec<Diagnostic> {
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.verdict.is_bad())
+            .map(|tensor| tensor.finding(graph))
+            .collect()
+    }
+}
+
+impl TensorReport {
+    fn finding(&self, graph: &Graph) -> Diagnostic {
+        let owner = graph
+            .nodes
+            .iter()
+            .map(|(_, node)| node)
+            .find(|node| node.params.iter().any(|param| graph.params[*param].path == self.name));
+        let span = owner.map_or(graph.span, |node| node.span);
+        let diagnostic = if self.verdict == Verdict::Invalid {
+            let message = format!(
+                "the loss or the gradient of `{}` is not a finite number at {}",
+                self.name, self.point
+            );
+            Diagnostic::new(&rules::GRADIENT_NOT_FINITE, span, message)
+                .help("look at the signal: an initialisation that explodes overflows here")
+        } else {
+            let message = format!(
+                "the gradient of `{}` is wrong: relative error {} at {}",
+                self.name,
+                number(self.error),
+                self.point
+            );
+            let tangent = self.tangent_error.map_or(String::new(), |error| {
+                format!("; the tangent along a random direction differs by {}", number(error))
+            });
+            let checked = format!(
+                "{} of {} components by two-sided differences{tangent}",
+                self.checked, self.components
+            );
+            let diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
+            match &self.worst {
+                Some(Component { index, gradient, numeric }) => {
+                    let index: Vec<String> = index.iter().map(ToString::to_string).collect();
+                    let at = format!("[{}]: gradient {gradient:e}, difference {numeric:e}", index.join(","));
+                    diagnostic.note("at", at)
+                }
+                None => diagnostic,
+            }
+        };
+        match owner {
+            Some(node) => diagnostic.node(node.path.to_string()).trail(&node.trail),
+            None => diagnostic,
+        }
+    }
 }
 
 /// What one point says of one tensor.
