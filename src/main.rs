@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `wellposed`. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    wellposed::cli::main()
+}

@@ -1,23 +1,27 @@
 //! The whole compiler on one screen.
 //!
 //! Contract: [`compile`] is everything that needs no rows and runs no model: text to tree to graph, verification, signal analysis
-//! and lints. Every phase hands on what it could make and all that it found; nothing stops at the first mistake.
+//! and lints. [`run`] adds the stages that it is asked for: rows, gradients, properties, snapshot. Every phase hands on what it could
+//! make and all that it found; nothing stops at the first mistake.
 
-use crate::data;
+use crate::data::{self, Statistics};
 use crate::diag::suppress;
 use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
+use crate::exec::Registry;
 use crate::front::{self, ast};
-use crate::graph::{self, Graph, Verified};
+use crate::graph::{self, Graph, Runnable, Verified};
 use crate::inits::Init;
 use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
+use crate::report::{SnapshotStatus, SpecReport};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
+use crate::valid::{self, Samples, gradcheck, properties};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A spec with everything that is known of it without running it.
 #[derive(Debug)]
@@ -98,6 +102,8 @@ fn is_head(diagnostic: &Diagnostic) -> bool {
 pub struct Stages {
     /// Rows of the data were read.
     pub data: bool,
+    /// Fitted statistics were compared with the stored ones.
+    pub statistics: bool,
     /// Gradients were checked.
     pub gradients: bool,
     /// Properties were tested.
@@ -107,8 +113,13 @@ pub struct Stages {
 }
 
 impl Stages {
+    /// Everything.
+    pub const ALL: Self =
+        Self { data: true, statistics: true, gradients: true, properties: true, snapshot: true };
+
     fn decide(self, rule: &Rule) -> bool {
         match rule.code.as_bytes() {
+            [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
@@ -126,6 +137,118 @@ impl Compiled {
         suppress::apply(file, spec.notation, &spec.comments, found, &catalogue(), |rule| stages.decide(rule));
         self.found.sort();
     }
+}
+
+/// How the stages are run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The gradient check.
+    pub gradcheck: gradcheck::Options,
+    /// The property tests.
+    pub properties: properties::Options,
+    /// Where the reviewed graph is.
+    pub snapshot: Option<PathBuf>,
+}
+
+/// Compiles the spec in a file and runs the stages that are asked for.
+pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) -> SpecReport {
+    let mut compiled = match compile(path, loader) {
+        Ok(compiled) => compiled,
+        Err(diagnostic) => {
+            let mut found = Diagnostics::default();
+            found.push(diagnostic);
+            let report = SpecReport::new(path.display().to_string(), Sources::default(), found);
+            return SpecReport { unopened: true, ..report };
+        }
+    };
+    let mut report = SpecReport::new(path.display().to_string(), Sources::default(), Diagnostics::default());
+    report.model.clone_from(&compiled.graph.name);
+    report.params = compiled.graph.param_count();
+    let mut statistics = Statistics::default();
+    let mut readable = true;
+    if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
+        let (fitted, faults) = valid::rows::check(plan, loader);
+        if stages.statistics {
+            valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+        }
+        statistics = fitted;
+        readable = !faults.has_errors();
+        compiled.found.extend(faults);
+    }
+    if stages.gradients || stages.properties {
+        battery(&mut compiled, stages, options, &statistics, readable, loader, &mut report);
+    }
+    if let (true, Some(snapshot)) = (stages.snapshot, &options.snapshot) {
+        report.snapshot = Some(compare_snapshot(&mut compiled, path, snapshot, loader));
+    }
+    compiled.conclude(stages);
+    SpecReport { sources: compiled.sources, found: compiled.found, ..report }
+}
+
+/// Gradients and properties, if the graph is complete and not too large.
+fn battery(
+    compiled: &mut Compiled,
+    stages: Stages,
+    options: &Options,
+    statistics: &Statistics,
+    readable: bool,
+    loader: &dyn Loader,
+    report: &mut SpecReport,
+) {
+    let Compiled { graph, found, .. } = compiled;
+    let Some(runnable) = Runnable::new(graph).filter(|_| !graph.partial) else { return };
+    let need = gradcheck::memory(graph, options.gradcheck.batch);
+    if need > valid::MEMORY_LIMIT {
+        let message = format!("the model is not run: a check would need about {} GiB", need >> 30);
+        found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, message));
+        return;
+    }
+    let loaded =
+        if readable && stages.data { Samples::load(graph, statistics, ROWS, loader) } else { Ok(None) };
+    let samples = match loaded {
+        Ok(samples) => samples.unwrap_or_else(|| Samples::draw(graph, ROWS, 0)),
+        Err(faults) => {
+            found.extend(faults);
+            return;
+        }
+    };
+    if stages.gradients {
+        let checked = gradcheck::check(runnable, &samples, &options.gradcheck, &Registry);
+        found.extend(checked.findings(graph));
+        report.gradcheck = Some(checked);
+    }
+    if stages.properties {
+        let subject = properties::Subject { graph, runnable, samples: &samples };
+        report.properties = properties::run(subject, &options.properties);
+        found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
+    }
+}
+
+/// Rows of the training split that the checks run on.
+const ROWS: usize = 256;
+
+/// Compares the compiled graph with the reviewed one.
+fn compare_snapshot(
+    compiled: &mut Compiled,
+    path: &Path,
+    snapshot: &Path,
+    loader: &dyn Loader,
+) -> SnapshotStatus {
+    let reviewed = match loader.read(snapshot, MAX_SPEC_BYTES) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
+        Err(_) => return SnapshotStatus::Missing,
+    };
+    let text = graph::print(&compiled.graph);
+    if reviewed.trim_end() == text.trim_end() {
+        return SnapshotStatus::Same;
+    }
+    let message = format!("the compiled graph differs from the reviewed one, {}", snapshot.display());
+    compiled.found.push(
+        Diagnostic::new(&rules::SNAPSHOT_CHANGED, compiled.graph.span, message)
+            .note("diff", graph::difference(&reviewed, &text))
+            .help(format!("review the difference, then `wellposed snapshot --accept {}`", path.display())),
+    );
+    SnapshotStatus::Changed
 }
 
 /// Every rule that a finding can belong to, in the order of the codes.

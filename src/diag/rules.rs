@@ -220,6 +220,12 @@ rules! {
     /// with. The signal rules usually say why.
     GRADIENT_NOT_FINITE = "K002" "non-finite-gradient" Error;
 
+    /// The model is too large to be run here.
+    ///
+    /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more
+    /// memory than the 4 GiB that a check may take, so only the static rules have been applied.
+    NOT_RUN = "K003" "not-run" Info;
+
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that
@@ -231,4 +237,9 @@ rules! {
     /// The difference is shown line by line. `wellposed snapshot --accept SPEC` accepts it after review; in CI
     /// snapshots are never written.
     SNAPSHOT_CHANGED = "R001" "changed-snapshot" Error;
+
+    /// A snapshot whose spec is gone.
+    ///
+    /// The spec was renamed or removed, and its snapshot was left behind. Rename or remove the snapshot with it.
+    SNAPSHOT_UNREFERENCED = "R002" "unreferenced-snapshot" Warning;
 }

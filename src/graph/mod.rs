@@ -7,10 +7,12 @@
 
 mod arena;
 pub mod builder;
+mod diff;
 mod print;
 mod verify;
 
 pub use arena::{Arena, Handle};
+pub use diff::difference;
 pub use print::print;
 pub use verify::{Runnable, Verified, Violation, verify};
 

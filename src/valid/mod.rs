@@ -4,6 +4,8 @@
 //! Gradient checks and property tests look at the same [`Samples`].
 
 pub mod gradcheck;
+pub mod properties;
+pub mod rows;
 mod samples;
 
 pub use samples::Samples;

@@ -1,0 +1,127 @@
+//! For people: verdicts of each spec, its findings with their source, and one line of summary at the end.
+
+use crate::diag::render::{self, Look, paint};
+use crate::report::{Report, SnapshotStatus, SpecReport, Summary, verdicts};
+use crate::text::{count, number, plural};
+use crate::valid::gradcheck;
+use crate::valid::properties::Verdict;
+
+const GREEN: &str = "32";
+const RED: &str = "1;31";
+const YELLOW: &str = "33";
+const BOLD: &str = "1";
+const DIM: &str = "2";
+
+/// The whole report: for each spec its verdicts in a line each.
+#[must_use]
+pub fn render(report: &Report, look: Look) -> String {
+    with(report, look, |spec| verdict_lines(spec, look))
+}
+
+/// The whole report with the gradient check of each spec tensor by tensor.
+#[must_use]
+pub fn gradients(report: &Report, look: Look) -> String {
+    with(report, look, |spec| spec.gradcheck.as_ref().map_or(Vec::new(), |check| tensor_lines(check, look)))
+}
+
+fn with(report: &Report, look: Look, lines: impl Fn(&SpecReport) -> Vec<String>) -> String {
+    let mut out = String::new();
+    for spec in &report.specs {
+        let lines = lines(spec);
+        if !lines.is_empty() {
+            out.push_str(&paint(look, BOLD, &verdicts::heading(spec)));
+            out.push('\n');
+            lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+        }
+        if !spec.found.is_empty() {
+            out.push_str(&render::full(&spec.found, &spec.sources, look));
+        }
+    }
+    out.push_str(&summary(report, look));
+    out
+}
+
+/// The method, a line for each tensor with its worst component, and one for each point.
+fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
+    let width = check.tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0);
+    let mut lines = vec![check.method.clone()];
+    for tensor in &check.tensors {
+        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
+            let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
+            format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
+        });
+        let word = paint(
+            look,
+            if tensor.verdict.is_bad() { RED } else { GREEN },
+            &format!("{:<9}", tensor.verdict.word()),
+        );
+        let (name, error) = (&tensor.name, number(tensor.error));
+        let (checked, all) = (count(tensor.checked as u64), count(tensor.components as u64));
+        lines.push(format!("{name:<width$}  {word} error {error:<9} {checked} of {all} components{worst}"));
+    }
+    for point in &check.points {
+        let ties =
+            if point.ties > 0 { format!(", {} inputs exactly on a kink", point.ties) } else { String::new() };
+        let (loss, error) = (number(point.loss), number(point.error));
+        lines
+            .push(format!("{} ({} mode): loss {loss}, relative error {error}{ties}", point.name, point.mode));
+    }
+    lines
+}
+
+/// `gradients   PASS  ...`, one line for each stage that ran.
+fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
+    let line = |stage: &str, style: &str, word: &str, text: &str| {
+        let word = paint(look, style, &format!("{word:<5}"));
+        format!("{stage:<11} {word} {text}").trim_end().to_owned()
+    };
+    let mut lines = Vec::new();
+    if let Some(check) = &spec.gradcheck {
+        let style = if check.verdict.is_bad() { RED } else { GREEN };
+        lines.push(line("gradients", style, check.verdict.word(), &verdicts::gradients(check)));
+    }
+    for (verdict, text) in verdicts::properties(spec) {
+        let style = match verdict {
+            Verdict::Pass => GREEN,
+            Verdict::Fail => RED,
+            Verdict::Skipped | Verdict::Inconclusive => DIM,
+        };
+        lines.push(line("properties", style, verdict.word(), &text));
+    }
+    if let Some(status) = spec.snapshot {
+        let style = match status {
+            SnapshotStatus::Same => GREEN,
+            SnapshotStatus::Changed => RED,
+            SnapshotStatus::Missing | SnapshotStatus::Unreferenced => YELLOW,
+        };
+        lines.push(line("snapshot", style, status.word(), ""));
+    }
+    lines
+}
+
+fn summary(report: &Report, look: Look) -> String {
+    let Summary { specs, errors, warnings, infos: _, expected, unopened } = report.summary();
+    let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
+    if expected > 0 {
+        parts.push(format!("{} as expected", plural(expected, "finding")));
+    }
+    for status in
+        [SnapshotStatus::Same, SnapshotStatus::Changed, SnapshotStatus::Missing, SnapshotStatus::Unreferenced]
+    {
+        let n = report.specs.iter().filter(|spec| spec.snapshot == Some(status)).count();
+        if n > 0 {
+            parts.push(format!("{} {}", plural(n, "snapshot"), status.word()));
+        }
+    }
+    if unopened > 0 {
+        parts.push(format!("{unopened} could not be opened"));
+    }
+    let style = if errors > 0 || unopened > 0 {
+        RED
+    } else if warnings > 0 {
+        YELLOW
+    } else {
+        GREEN
+    };
+    format!("{}\n", paint(look, style, &format!("{}: {}", plural(specs, "spec"), parts.join(", "))))
+}

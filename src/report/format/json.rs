@@ -1,0 +1,140 @@
+//! The report as one JSON value, version 1.
+//!
+//! ```text
+//! {"version": 1,
+//!  "specs": [{"path", "model", "params",
+//!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
+//!                     "node", "notes", "help", "fix", "expected"}],
+//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
+//!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
+//!    "snapshot": {"status"}}],
+//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened"}}
+//! ```
+//!
+//! Lines and columns count from 1, columns in characters; an end is exclusive. What did not run or is not known is `null`.
+//! Fields may be added within version 1; none goes or changes its meaning.
+
+use crate::diag::{Diagnostic, Fix, Safety};
+use crate::report::{Report, SnapshotStatus, SpecReport, Summary};
+use crate::source::Sources;
+use crate::valid::{gradcheck, properties};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    specs: Vec<Spec<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    path: &'a str,
+    model: &'a str,
+    params: u64,
+    diagnostics: Vec<Finding<'a>>,
+    gradcheck: &'a Option<gradcheck::Report>,
+    properties: &'a [properties::Report],
+    snapshot: Option<Snapshot>,
+}
+
+#[derive(Serialize)]
+struct Snapshot {
+    status: SnapshotStatus,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    code: &'static str,
+    name: &'static str,
+    severity: String,
+    message: &'a str,
+    file: String,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    node: Option<&'a str>,
+    notes: Vec<[&'a str; 2]>,
+    help: Option<&'a str>,
+    fix: Option<FixJson<'a>>,
+    expected: bool,
+}
+
+#[derive(Serialize)]
+struct FixJson<'a> {
+    title: &'a str,
+    safe: bool,
+    level: String,
+    edits: Vec<EditJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EditJson<'a> {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    text: &'a str,
+}
+
+/// The report as indented JSON with a line end.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let json = Json { version: 1, specs: report.specs.iter().map(spec).collect(), summary: report.summary() };
+    let mut text = serde_json::to_string_pretty(&json).unwrap_or_else(|error| panic!("internal: {error}"));
+    text.push('\n');
+    text
+}
+
+fn spec(spec: &SpecReport) -> Spec<'_> {
+    let SpecReport { path, model, params, sources, found, gradcheck, properties, snapshot, unopened: _ } =
+        spec;
+    Spec {
+        path,
+        model,
+        params: *params,
+        diagnostics: found.iter().map(|diagnostic| finding(diagnostic, sources)).collect(),
+        gradcheck,
+        properties,
+        snapshot: snapshot.map(|status| Snapshot { status }),
+    }
+}
+
+fn finding<'a>(diagnostic: &'a Diagnostic, sources: &Sources) -> Finding<'a> {
+    let (file, start, end) = diagnostic.location(sources);
+    Finding {
+        code: diagnostic.rule.code,
+        name: diagnostic.rule.name,
+        severity: diagnostic.severity.to_string(),
+        message: &diagnostic.message,
+        file,
+        line: start.line,
+        column: start.column,
+        end_line: end.line,
+        end_column: end.column,
+        node: diagnostic.node.as_deref(),
+        notes: diagnostic.notes.iter().map(|(key, text)| [*key, text.as_str()]).collect(),
+        help: diagnostic.help.as_deref(),
+        fix: diagnostic.fix.as_ref().map(|fix| fix_json(fix, sources)),
+        expected: diagnostic.expected,
+    }
+}
+
+fn fix_json<'a>(fix: &'a Fix, sources: &Sources) -> FixJson<'a> {
+    let Fix { title, safety, level, edits } = fix;
+    let edits = edits
+        .iter()
+        .map(|edit| {
+            let (start, end) = sources.positions(edit.span);
+            EditJson {
+                line: start.line,
+                column: start.column,
+                end_line: end.line,
+                end_column: end.column,
+                text: &edit.text,
+            }
+        })
+        .collect();
+    FixJson { title, safe: *safety == Safety::Safe, level: level.to_string(), edits }
+}

@@ -1,0 +1,50 @@
+//! Verdicts in one line each, for people.
+
+use super::SpecReport;
+use crate::text::{number, plural};
+use crate::valid::gradcheck;
+use crate::valid::properties::Verdict;
+
+/// The heading of a spec's verdicts: path, model, size.
+#[must_use]
+pub fn heading(spec: &SpecReport) -> String {
+    if spec.model.is_empty() {
+        return spec.path.clone();
+    }
+    format!("{}  {}, {} parameters", spec.path, spec.model, crate::text::count(spec.params))
+}
+
+/// What the gradient check concludes: the tensors, the method, the worst component.
+#[must_use]
+pub fn gradients(report: &gradcheck::Report) -> String {
+    let tensors = plural(report.tensors.len(), "tensor");
+    let points = plural(report.points.len(), "point");
+    let error = report.points.iter().map(|point| point.error).fold(0.0, f64::max);
+    let mut line = format!("{tensors}, {}, {points}; relative error {}", report.method, number(error));
+    let worst = report.tensors.iter().max_by(|a, b| {
+        (a.verdict, a.error).partial_cmp(&(b.verdict, b.error)).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    if let Some(worst) = worst.filter(|worst| worst.error > 0.0) {
+        line.push_str(&format!(", worst {} {}", worst.name, number(worst.error)));
+    }
+    line
+}
+
+/// What the property tests conclude: each law with its cases, or what is not a plain pass.
+#[must_use]
+pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
+    let passed: Vec<String> = spec
+        .properties
+        .iter()
+        .filter(|law| law.verdict == Verdict::Pass)
+        .map(|law| format!("{} {}", law.name, law.cases))
+        .collect();
+    let mut lines = Vec::new();
+    if !passed.is_empty() {
+        lines.push((Verdict::Pass, passed.join(", ")));
+    }
+    for law in spec.properties.iter().filter(|law| law.verdict != Verdict::Pass) {
+        lines.push((law.verdict, format!("{}: {}", law.name, law.detail)));
+    }
+    lines
+}

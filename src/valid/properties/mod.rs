@@ -1,0 +1,346 @@
+//! Properties of every random initialisation, tested with proptest as a library.
+//!
+//! Contract: a spec is a family of functions, one for each draw of its weights; a law is a statement about every member of that
+//! family. One law a file: its `//!` header is the page that `wellposed explain` prints and states the tolerance with its reason,
+//! `skip` says why the law could not fail on a graph, `test` decides one [`Case`]. A failing case is shrunk towards seed 0, one
+//! sample and plain inputs, and is reported with the text that replays it. Everything is deterministic in the base seed.
+
+mod batch_permutation;
+mod eval_determinism;
+mod finite;
+mod predicted_scale;
+
+use super::Samples;
+use super::gradcheck::objective;
+use crate::diag::{Diagnostic, rules};
+use crate::exec::{Gradients, Keep, Registry, Session, Settings, Tapes, Weights};
+use crate::graph::{Graph, Runnable, Verified};
+use crate::manual::page;
+use crate::source::Span;
+use crate::tensor::{Mode, Tensor};
+use proptest::strategy::{Just, Strategy};
+use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// What the laws look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The graph.
+    pub graph: &'a Verified<Graph>,
+    /// The same graph, known to be complete.
+    pub runnable: Runnable<'a>,
+    /// Rows to run it on.
+    pub samples: &'a Samples,
+}
+
+/// One member of the family and one batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Case {
+    /// The seed of the weights and of everything that is drawn while running.
+    pub seed: u64,
+    /// How many rows the batch has.
+    pub batch: usize,
+    /// A factor on every real-valued input.
+    pub scale: f64,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, batch, scale } = self;
+        write!(f, "seed={seed},batch={batch},scale={scale:e}")
+    }
+}
+
+/// A law and a case, as `--replay` takes them: `finite:seed=3,batch=1,scale=1e0`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// The law's name.
+    pub law: String,
+    /// The case.
+    pub case: Case,
+}
+
+impl FromStr for Replay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let usage = || format!("`{text}` is no case; write LAW:seed=0,batch=1,scale=1");
+        let (law, fields) = text.split_once(':').ok_or_else(usage)?;
+        if !ALL.iter().any(|known| known.name == law) {
+            let names: Vec<&str> = ALL.iter().map(|law| law.name).collect();
+            return Err(format!("there is no law `{law}`; the laws are {}", names.join(", ")));
+        }
+        let mut case = Case { seed: 0, batch: 1, scale: 1.0 };
+        for field in fields.split(',') {
+            let (name, value) = field.split_once('=').ok_or_else(usage)?;
+            match name.trim() {
+                "seed" => case.seed = value.parse().map_err(|_| usage())?,
+                "batch" => case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
+                "scale" => {
+                    case.scale = value.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(usage)?
+                }
+                _ => return Err(usage()),
+            }
+        }
+        Ok(Self { law: law.to_owned(), case })
+    }
+}
+
+/// One law.
+#[derive(Debug)]
+pub struct Law {
+    /// Its name.
+    pub name: &'static str,
+    /// Its manual page.
+    pub page: &'static str,
+    /// Why it could not fail on this graph, so that testing it would say nothing.
+    pub skip: fn(Subject<'_>) -> Option<String>,
+    /// How it is tested.
+    pub test: Test,
+}
+
+/// How a law is tested.
+#[derive(Debug)]
+pub enum Test {
+    /// It holds for every case; `Err` says which quantity broke which bound.
+    Every(fn(Subject<'_>, Case) -> Result<(), String>),
+    /// It is a statement about the distribution over many initialisations.
+    Overall(fn(Subject<'_>, u64) -> Overall),
+}
+
+/// What a statistical law concludes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overall {
+    /// PASS, FAIL or INCONCLUSIVE.
+    pub verdict: Verdict,
+    /// How many initialisations were drawn.
+    pub cases: usize,
+    /// What was compared, or what broke which bound.
+    pub detail: String,
+}
+
+macro_rules! laws {
+    ($($module:ident $name:literal $kind:ident),+ $(,)?) => {
+        /// Every law, in the order in which they are tested.
+        pub static ALL: &[Law] = &[$(Law {
+            name: $name,
+            page: page!(concat!(stringify!($module), ".rs")),
+            skip: $module::skip,
+            test: Test::$kind($module::test),
+        }),+];
+    };
+}
+
+laws! {
+    finite "finite" Every,
+    eval_determinism "eval-determinism" Every,
+    batch_permutation "batch-permutation" Every,
+    predicted_scale "predicted-scale" Overall,
+}
+
+/// What testing a law concludes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Verdict {
+    /// No case broke it.
+    #[serde(rename = "PASS")]
+    Pass,
+    /// The law could not fail here, or was not tested.
+    #[serde(rename = "SKIPPED")]
+    Skipped,
+    /// The test has not enough power on this graph.
+    #[serde(rename = "INCONCLUSIVE")]
+    Inconclusive,
+    /// A case breaks it.
+    #[serde(rename = "FAIL")]
+    Fail,
+}
+
+impl Verdict {
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Skipped => "SKIPPED",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// What is reported of one law.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The law's name.
+    pub name: &'static str,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How many cases were tested.
+    pub cases: usize,
+    /// What was compared, why it was skipped, or which quantity broke which bound.
+    pub detail: String,
+    /// The smallest failing case that was found, as `--replay` takes it.
+    pub replay: Option<String>,
+}
+
+impl Report {
+    /// The finding of a law that fails, at the head of the spec.
+    #[must_use]
+    pub fn finding(&self, span: Span, spec: &str) -> Option<Diagnostic> {
+        let replay = self.replay.as_ref()?;
+        let message = format!("the property `{}` fails: {}", self.name, self.detail);
+        Some(
+            Diagnostic::new(&rules::PROPERTY_FAILED, span, message)
+                .note("case", format!("{replay}, the smallest that was found"))
+                .help(format!("replay it with `wellposed validate {spec} --replay {replay}`")),
+        )
+    }
+}
+
+/// How much is tested.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed of the cases.
+    pub seed: u64,
+    /// Cases for each law.
+    pub cases: u32,
+    /// One case of one law instead.
+    pub replay: Option<Replay>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 0, cases: 16, replay: None }
+    }
+}
+
+/// The largest batch of a case.
+const MAX_BATCH: usize = 12;
+
+/// Cases that shrink towards seed 0, one row and plain inputs.
+fn cases() -> impl Strategy<Value = Case> {
+    let scales = proptest::sample::select(vec![1.0, 1e-3, 1e3]);
+    (0u64..1 << 20, 1..=MAX_BATCH, proptest::prop_oneof![3 => Just(1.0), 1 => scales])
+        .prop_map(|(seed, batch, scale)| Case { seed, batch, scale })
+}
+
+/// Tests every law, or replays one case.
+#[must_use]
+pub fn run(subject: Subject<'_>, options: &Options) -> Vec<Report> {
+    match &options.replay {
+        Some(replay) => ALL
+            .iter()
+            .filter(|law| law.name == replay.law)
+            .map(|law| again(law, subject, replay.case))
+            .collect(),
+        None => ALL.iter().map(|law| test(law, subject, options)).collect(),
+    }
+}
+
+fn again(law: &Law, subject: Subject<'_>, case: Case) -> Report {
+    match law.test {
+        Test::Every(test) => match test(subject, case) {
+            Ok(()) => Report {
+                name: law.name,
+                verdict: Verdict::Pass,
+                cases: 1,
+                detail: case.to_string(),
+                replay: None,
+            },
+            Err(detail) => failed(law, 1, detail, case),
+        },
+        Test::Overall(test) => overall(law, test(subject, case.seed), case.seed),
+    }
+}
+
+fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
+    if let Some(detail) = (law.skip)(subject) {
+        return Report { name: law.name, verdict: Verdict::Skipped, cases: 0, detail, replay: None };
+    }
+    let every = match law.test {
+        Test::Every(test) => test,
+        Test::Overall(test) => return overall(law, test(subject, options.seed), options.seed),
+    };
+    // Every field that the environment could set is given, so that a run depends on its options alone.
+    let config = Config {
+        cases: options.cases,
+        rng_algorithm: RngAlgorithm::ChaCha,
+        rng_seed: RngSeed::Fixed(options.seed),
+        failure_persistence: None,
+        max_shrink_iters: 256,
+        max_global_rejects: 1,
+        max_local_rejects: 1,
+        verbose: 0,
+        ..Config::default()
+    };
+    let count = usize::try_from(options.cases).unwrap_or(usize::MAX);
+    let outcome =
+        TestRunner::new(config).run(&cases(), |case| every(subject, case).map_err(TestCaseError::fail));
+    match outcome {
+        Ok(()) => Report {
+            name: law.name,
+            verdict: Verdict::Pass,
+            cases: count,
+            detail: String::new(),
+            replay: None,
+        },
+        Err(TestError::Fail(_, case)) => {
+            // The message of the smallest case, which proptest does not keep.
+            let detail =
+                every(subject, case).err().unwrap_or_else(|| "the failure does not repeat".to_owned());
+            failed(law, count, detail, case)
+        }
+        Err(TestError::Abort(reason)) => {
+            let detail = format!("no cases could be drawn: {reason}");
+            Report { name: law.name, verdict: Verdict::Inconclusive, cases: 0, detail, replay: None }
+        }
+    }
+}
+
+fn failed(law: &Law, cases: usize, detail: String, case: Case) -> Report {
+    let replay = Some(format!("{}:{case}", law.name));
+    Report { name: law.name, verdict: Verdict::Fail, cases, detail, replay }
+}
+
+fn overall(law: &Law, found: Overall, seed: u64) -> Report {
+    let Overall { verdict, cases, detail } = found;
+    let case = Case { seed, batch: 1, scale: 1.0 };
+    let replay = (verdict == Verdict::Fail).then(|| format!("{}:{case}", law.name));
+    Report { name: law.name, verdict, cases, detail, replay }
+}
+
+/// The weights and the batch of a case.
+fn draw(subject: Subject<'_>, case: Case) -> (Weights, Vec<Tensor>) {
+    let weights = Weights::draw(&subject.runnable, case.seed);
+    let start = usize::try_from(case.seed).unwrap_or(0) % subject.samples.rows().max(1);
+    let mut feeds = subject.samples.batch(start, case.batch);
+    for (feed, (_, declared)) in feeds.iter_mut().zip(subject.runnable.feeds.iter()) {
+        if declared.kind == crate::graph::FeedKind::Real && !declared.target {
+            feed.data.iter_mut().for_each(|x| *x *= case.scale);
+        }
+    }
+    (weights, feeds)
+}
+
+/// One forward and reverse run.
+struct Pass<'g> {
+    session: Session<'g, f64>,
+    gradients: Gradients,
+    loss: f64,
+}
+
+fn pass<'g>(subject: Subject<'g>, weights: &Weights, feeds: &[Tensor], mode: Mode, seed: u64) -> Pass<'g> {
+    let graph = subject.runnable;
+    let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
+    let settings = Settings { mode, seed, penalties: true };
+    let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
+    let mut gradients = Gradients::zeros::<f64>(&graph, batch);
+    let objective = objective(graph, seed);
+    let point = weights.at(feeds);
+    session.forward(&point, settings, Tapes::Live);
+    session.backward(&objective, &point, settings, &Registry, &mut gradients);
+    let loss = session.loss(&objective, &point, settings);
+    Pass { session, gradients, loss }
+}
