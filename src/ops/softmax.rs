@@ -142,7 +142,7 @@ impl Op for Softmax {
 #[expect(clippy::cast_sign_loss, reason = "the number of steps is positive")]
 fn power_sum(p: i32, n: usize, variance: f64) -> f64 {
     let (width, power) = (variance.sqrt(), f64::from(p));
-    let input = Gaussian { mean: 0.0, variance, correlation: 0.0 };
+    let input = Gaussian { mean: 0.0, variance, decorrelation: 1.0 };
     let step = 0.25 * width.max(1.0);
     let low = -(n as f64).ln() - 20.0 - 12.0 * width;
     let high = 6.0 + 12.0 * width;
@@ -173,7 +173,7 @@ mod tests {
         }
         for variance in [0.01, 1.0, 30.0, 1000.0] {
             assert!((power_sum(4, 1, variance) - 1.0).abs() < 1e-10, "v = {variance}");
-            let difference = Gaussian { mean: 0.0, variance: 2.0 * variance, correlation: 0.0 };
+            let difference = Gaussian { mean: 0.0, variance: 2.0 * variance, decorrelation: 1.0 };
             let want = 0.5 + 0.5 * difference.square(&|d| (0.5 * d).tanh(), &[]);
             let found = power_sum(2, 2, variance);
             assert!((found - want).abs() < 1e-9, "v = {variance}: {found} against {want}");
