@@ -192,10 +192,10 @@ impl<'a> Lowering<'a> {
         for prefix in scope.visible.iter().rev() {
             let full =
                 if prefix.0.is_empty() { name.value.clone() } else { format!("{prefix}.{}", name.value) };
-            if let Some((source, made)) = self.names.get(&full) {
-                if *made > scope.since {
-                    return Flow::Value(*source);
-                }
+            if let Some((source, made)) = self.names.get(&full)
+                && *made > scope.since
+            {
+                return Flow::Value(*source);
             }
         }
         if let Some(feed) = self.graph.feed(&name.value) {
@@ -508,12 +508,12 @@ impl<'a> Lowering<'a> {
                 );
                 continue;
             }
-            if let Value::Symbol(name) = &arg.value.value {
-                if !super::words().contains(name.as_str()) {
-                    fine = false;
-                    self.out.push(crate::args::unknown_variable(name, arg.value.span, &env.scope()));
-                    continue;
-                }
+            if let Value::Symbol(name) = &arg.value.value
+                && !super::words().contains(name.as_str())
+            {
+                fine = false;
+                self.out.push(crate::args::unknown_variable(name, arg.value.span, &env.scope()));
+                continue;
             }
             given[at] = Some(arg.value.clone());
         }
@@ -577,12 +577,12 @@ impl<'a> Lowering<'a> {
                 return self.poisoned(statement, scope);
             }
         };
-        if let Value::Range(from, to) = values.value {
-            if to < from {
-                let message = format!("a loop from {from} to {to}");
-                self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, values.span, message));
-                return self.poisoned(statement, scope);
-            }
+        if let Value::Range(from, to) = values.value
+            && to < from
+        {
+            let message = format!("a loop from {from} to {to}");
+            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, values.span, message));
+            return self.poisoned(statement, scope);
         }
         if length > MAX_NODES {
             let message = format!("{length} repetitions; a model has at most {MAX_NODES} nodes");
@@ -633,10 +633,10 @@ impl<'a> Lowering<'a> {
             return self.poisoned(statement, scope);
         }
         let name = statement.label.as_ref().map(|label| label.value.as_str());
-        if let Some(label) = &statement.label {
-            if self.free(&scope.prefix.join(&label.value, None), label.span).is_none() {
-                return self.poisoned(statement, scope);
-            }
+        if let Some(label) = &statement.label
+            && self.free(&scope.prefix.join(&label.value, None), label.span).is_none()
+        {
+            return self.poisoned(statement, scope);
         }
         let mut inner = match name {
             Some(name) => Self::inner(scope, name, None, flow),
