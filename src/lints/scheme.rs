@@ -44,7 +44,7 @@ fn search(graph: &Graph, node: Handle<Node>, normed: bool, seen: &mut BTreeSet<u
             Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
                 search(graph, handle, normed, seen)
             }
-            Category::Layer | Category::Loss => Consumer::Linear,
+            Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
         };
         found = match (found, here) {
             (Consumer::Activation(_), _) | (_, Consumer::Linear) => found,
