@@ -5,6 +5,7 @@
 //! nodes, and by fuel that every statement burns, so that empty loops end, too.
 
 mod body;
+mod compound;
 mod data;
 mod eval;
 mod feeds;
