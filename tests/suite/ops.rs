@@ -16,6 +16,7 @@ mod trial;
 
 use crate::support::lower_text;
 use checks::Verdict;
+use planted::{WrongKernel, WrongRule};
 use table::{Case, Row, rows};
 use trial::{Registered, Trial, Values};
 use wellposed::diag::Severity;
@@ -169,6 +170,68 @@ fn every_page_has_a_summary_examples_and_documented_arguments() {
         }
         for param in op.signature {
             assert!(param.doc.len() > 5, "`{}` of {} has no documentation", param.name, op.name);
+        }
+    }
+}
+
+/// The laws of derivatives see a flipped sign, a missing 1/N, a transposed matrix, one component that is 0.1 % off, forgotten
+/// parameters and results that are added, in the rule of every operator.
+#[test]
+fn a_wrong_rule_is_seen() {
+    for (row, case) in good_rows() {
+        let trial = Trial::new(&case, 3, Mode::Train, 1);
+        let name = row.name();
+        for rule in [WrongRule::Sign, WrongRule::Mean, WrongRule::Transposed, WrongRule::OneComponent] {
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{name}: tangents miss {rule:?}");
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{name}: differences miss {rule:?}");
+        }
+        if !trial.node().params.is_empty() {
+            let rule = WrongRule::NoParameters;
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{name}: tangents miss {rule:?}");
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{name}: differences miss {rule:?}");
+        }
+        assert!(checks::overwrites(&trial, &Registered, &WrongRule::Accumulates).is_err(), "{name}: adds");
+    }
+}
+
+#[test]
+fn a_wrong_subgradient_is_seen() {
+    for (row, case) in good_rows().filter(|(row, _)| row.op.group == "activation") {
+        let kinks = case.graph.nodes[case.node].op.kinks();
+        for kink in &kinks {
+            let trial = Trial::at(&case, 3, Mode::Train, 1, near_kinks(&case, 3, &kinks));
+            let rule = WrongRule::AtKink(*kink);
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{}: {rule:?}", row.name());
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{}: {rule:?}", row.name());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_kernel_is_seen() {
+    for (row, case) in good_rows() {
+        let trial = Trial::new(&case, 3, Mode::Eval, 1);
+        let other = Trial::at(&case, 3, Mode::Eval, 2, trial.values.clone());
+        let name = row.name();
+        let law = checks::overwrites(&trial, &WrongKernel::Accumulates, &Registry);
+        assert!(law.is_err(), "{name}: adding to the result is not seen");
+        let law = checks::is_determined(&trial, &other, &WrongKernel::Draws, &Registry);
+        assert!(law.is_err(), "{name}: drawing in use is not seen");
+        let law = checks::is_independent(&trial, &WrongKernel::Mixes, &Registry);
+        assert!(law.is_err(), "{name}: mixing samples is not seen");
+    }
+}
+
+#[test]
+fn a_wrong_shape_is_seen() {
+    for row in all_rows() {
+        let wrong = match &row.output {
+            Some(shape) => [Some(format!("{shape},")), None],
+            None => [Some("[B]".to_owned()), Some("[B,4]".to_owned())],
+        };
+        for output in wrong {
+            let row = Row { output, ..row.clone() };
+            assert!(shape_law(&row).is_err(), "{}: {:?} is not seen", row.name(), row.output);
         }
     }
 }

@@ -69,10 +69,10 @@ pub fn tangent_agrees(trial: &Trial<'_>, rule: &impl Reverse) -> Verdict {
         let reverse = gradient(&gradients, slot);
         let columns = trial.columns(slot);
         let terms: f64 =
-            columns.iter().zip(&direction).map(|(j, v)| magnitude(j, trial.cotangent) * v.abs()).sum();
+            columns.iter().zip(&direction).map(|(j, v)| magnitude(j, &trial.cotangent) * v.abs()).sum();
         let bound = slack(n) * (terms + magnitude(reverse, &direction));
         let what = || format!("{slot:?}: the tangent and the reverse rule");
-        within(what, dot(&forward, trial.cotangent), dot(reverse, &direction), bound)?;
+        within(what, dot(&forward, &trial.cotangent), dot(reverse, &direction), bound)?;
     }
     Ok(())
 }
@@ -99,10 +99,10 @@ pub fn differences_agree(trial: &Trial<'_>, rule: &impl Reverse) -> Verdict {
                 let low = trial.value_at(&values, Tapes::Replay);
                 values.slot(*slot)[j] = w;
                 let changes = high.iter().zip(&low).map(|(high, low)| high - low);
-                changes.zip(trial.cotangent).map(|(change, c)| change * c).sum::<f64>() / (above - below)
+                changes.zip(&trial.cotangent).map(|(change, c)| change * c).sum::<f64>() / (above - below)
             };
             let (fine, coarse) = (difference(h), difference(2.0 * h));
-            let touched = magnitudes.iter().zip(column).zip(trial.cotangent);
+            let touched = magnitudes.iter().zip(column).zip(&trial.cotangent);
             let rounding: f64 = touched.filter(|((_, j), _)| **j != 0.0).map(|((a, _), c)| a * c.abs()).sum();
             let bound = (fine - coarse).abs() + 2.0 * slack(n) * rounding / h;
             let what = || format!("{slot:?} component {j}: the reverse rule and differences");
@@ -159,7 +159,7 @@ pub fn is_independent(trial: &Trial<'_>, kernels: &impl Kernels, rule: &impl Rev
         let values = trial.values.sample(trial.batch, sample);
         let mut alone = Trial::at(trial.case, 1, trial.settings.mode, trial.settings.seed, values);
         let range = sample * outputs..(sample + 1) * outputs;
-        alone.cotangent = &trial.cotangent[range.clone()];
+        alone.cotangent = trial.cotangent[range.clone()].to_vec();
         let own = alone.bare(kernels, rule, 0.0);
         for (i, at) in range.enumerate() {
             let bound = if exact { 0.0 } else { 2.0 * slack(outputs) * sizes[at] };
@@ -170,7 +170,7 @@ pub fn is_independent(trial: &Trial<'_>, kernels: &impl Kernels, rule: &impl Rev
             let columns = &jacobian.iter().find(|(slot, _)| *slot == Slot::Feed(feed)).expect("an input").1;
             for (i, own) in own.iter().enumerate() {
                 let at = sample * (whole.len() / trial.batch) + i;
-                let size = magnitude(&columns[at], trial.cotangent);
+                let size = magnitude(&columns[at], &trial.cotangent);
                 let bound = if exact { 0.0 } else { 2.0 * slack(outputs) * size };
                 let what =
                     || format!("derivative {i} by input {feed} of sample {sample}, alone and in a batch");

@@ -78,13 +78,59 @@ impl Values {
 /// Hands a rule another derivative of the loss by the node's value. The sessions weigh all samples alike, which would hide a
 /// rule that reads the wrong sample's weight.
 struct Weighted<'a, R> {
-    cotangent: &'static [f64],
+    cotangent: &'a [f64],
     rule: &'a R,
 }
 
 impl<R: Reverse> Reverse for Weighted<'_, R> {
     fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
-        self.rule.backward(node, Backward { cotangent: View::new(self.cotangent), ..io });
+        relay(node, io, Some(self.cotangent), self.rule, |_, own, grad| grad.copy(own));
+    }
+}
+
+/// Runs a rule on buffers of its own and lets `write` hand its results on, once for each input (`true`) and parameter.
+pub fn relay<S: Scalar>(
+    node: &Node,
+    io: Backward<'_, S>,
+    cotangent: Option<&[f64]>,
+    rule: &impl Reverse,
+    write: impl Fn(bool, View<'_, S>, &mut ViewMut<'_, S>),
+) {
+    type Room = Vec<Option<Vec<f64>>>;
+    let Backward { inputs_grad, params_grad, .. } = io;
+    let room = |grads: &[Option<ViewMut<'_, S>>]| -> Room {
+        grads.iter().map(|grad| grad.as_ref().map(|grad| vec![0.0; S::PLANES * grad.len()])).collect()
+    };
+    let (mut own_inputs, mut own_params) = (room(inputs_grad), room(params_grad));
+    {
+        fn views<S: Scalar>(room: &mut [Option<Vec<f64>>]) -> Vec<Option<ViewMut<'_, S>>> {
+            room.iter_mut().map(|room| room.as_mut().map(|room| ViewMut::new(room))).collect()
+        }
+        let (mut inputs, mut params) = (views(&mut own_inputs), views(&mut own_params));
+        let io = Backward {
+            batch: io.batch,
+            mode: io.mode,
+            shapes: io.shapes,
+            shape: io.shape,
+            inputs: io.inputs,
+            params: io.params,
+            state: io.state,
+            output: io.output,
+            saved: io.saved,
+            scratch: io.scratch,
+            draws: io.draws,
+            cotangent: cotangent.map_or(io.cotangent, View::new),
+            inputs_grad: &mut inputs,
+            params_grad: &mut params,
+        };
+        rule.backward(node, io);
+    }
+    for (input, grads, own) in [(true, inputs_grad, own_inputs), (false, params_grad, own_params)] {
+        for (grad, own) in grads.iter_mut().zip(own) {
+            if let (Some(grad), Some(own)) = (grad, own) {
+                write(input, View::new(&own), grad);
+            }
+        }
     }
 }
 
@@ -96,8 +142,8 @@ pub struct Trial<'g> {
     pub batch: usize,
     pub settings: Settings,
     pub values: Values,
-    /// The weights of the outputs. They live for ever because a reverse rule's views share one lifetime; they are small.
-    pub cotangent: &'static [f64],
+    /// The weights of the outputs.
+    pub cotangent: Vec<f64>,
     real: RefCell<Session<'g, f64>>,
     dual: RefCell<Session<'g, Dual>>,
 }
@@ -118,7 +164,7 @@ impl<'g> Trial<'g> {
             batch,
             settings: Settings { mode, seed, penalties: false },
             values,
-            cotangent: Vec::leak(cotangent),
+            cotangent,
             real: RefCell::new(Session::new(graph, batch, Keep::All)),
             dual: RefCell::new(Session::new(graph, batch, Keep::All)),
         }
@@ -178,7 +224,7 @@ impl<'g> Trial<'g> {
         let objective =
             if self.graph.loss.is_some() { Objective::Loss } else { Objective::Projection(vec![1.0]) };
         session.forward(&point, self.settings, Tapes::Record);
-        let rule = Weighted { cotangent: self.cotangent, rule };
+        let rule = Weighted { cotangent: &self.cotangent, rule };
         session.backward(&objective, &point, self.settings, &rule, &mut gradients);
         gradients
     }
@@ -248,7 +294,7 @@ impl<'g> Trial<'g> {
                     saved: View::new(&saved),
                     scratch: ViewMut::new(&mut scratch),
                     draws,
-                    cotangent: View::new(self.cotangent),
+                    cotangent: View::new(&self.cotangent),
                     inputs_grad: &mut inputs_grad,
                     params_grad: &mut params_grad,
                 },
