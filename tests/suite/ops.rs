@@ -17,11 +17,13 @@ mod trial;
 use crate::support::lower_text;
 use checks::Verdict;
 use planted::{WrongKernel, WrongRule};
+use statistics::{Responses, Sample};
 use table::{Case, Row, rows};
 use trial::{Registered, Trial, Values};
 use wellposed::diag::Severity;
 use wellposed::exec::Registry;
-use wellposed::ops::{ModeEffect, OpKind};
+use wellposed::moments::Moments;
+use wellposed::ops::{ModeEffect, OpKind, Response};
 use wellposed::tensor::Mode;
 
 const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
@@ -232,6 +234,76 @@ fn a_wrong_shape_is_seen() {
         for output in wrong {
             let row = Row { output, ..row.clone() };
             assert!(shape_law(&row).is_err(), "{}: {:?} is not seen", row.name(), row.output);
+        }
+    }
+}
+
+/// Inputs that differ in mean, scale and correlation, so that no symmetry hides a wrong term.
+const INPUTS: [statistics::Inputs; 2] = [
+    [(0.3, 1.5, 0.4), (-0.2, 0.7, 0.6), (0.1, 2.0, 0.0)],
+    [(0.0, 0.25, 0.9), (0.0, 4.0, 0.5), (0.0, 1.0, 0.2)],
+];
+
+/// Every good row that a longer last axis fits, except losses, whose moments describe one number.
+fn wide_rows() -> impl Iterator<Item = (Row, Case)> {
+    let rows = all_rows().filter(|row| row.output.is_some() && !row.is_loss());
+    rows.filter_map(|row| statistics::widened(&row).map(|case| (row, case)))
+}
+
+#[test]
+fn moment_rules_agree_with_draws() {
+    let mut broken = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (row, case) in wide_rows() {
+        seen.insert(row.op.name);
+        for inputs in &INPUTS {
+            let law = Sample::draw(&case, inputs).agrees(statistics::stated(&case, inputs));
+            broken.extend(law.err().map(|reason| format!("{} at {inputs:?}: {reason}", row.name())));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let scaling = ["layer", "norm", "activation", "distribution", "combine"];
+    let missing: Vec<&str> = OpKind::ALL
+        .iter()
+        .filter(|op| scaling.contains(&op.group) && !seen.contains(op.name))
+        .map(|op| op.name)
+        .collect();
+    assert!(missing.is_empty(), "no row of {missing:?} can be widened");
+}
+
+#[test]
+fn activations_respond_to_normal_draws_as_stated() {
+    for (row, case) in good_rows() {
+        if let Some(response) = statistics::op(&case).response() {
+            let law = Responses::draw(&case).agree(response);
+            law.unwrap_or_else(|reason| panic!("{}: {reason}", row.name()));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_moment_rule_is_seen() {
+    let inputs = &INPUTS[0];
+    for (row, case) in wide_rows() {
+        let right = statistics::stated(&case, inputs);
+        let louder = Moments { ln_square: right.ln_square.shift(0.3), ..right };
+        let alike = Moments { contrast: right.contrast + 0.2, ..right };
+        let moved = Moments { mean_share: right.mean_share + 0.2, ..right };
+        let mut wrong = vec![louder];
+        if right.ln_square.lo == right.ln_square.hi {
+            wrong.extend([alike, moved]);
+        }
+        let sample = Sample::draw(&case, inputs);
+        for wrong in wrong {
+            assert!(sample.agrees(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+        }
+        if let Some(right) = statistics::op(&case).response() {
+            let draws = Responses::draw(&case);
+            let louder = Response { square: right.square * 1.05, ..right };
+            let steeper = Response { slope_square: right.slope_square * 1.05, ..right };
+            for wrong in [louder, steeper] {
+                assert!(draws.agree(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+            }
         }
     }
 }
