@@ -5,11 +5,14 @@
 //! text. A lint ships with `specs/lint/<lint>/bad.nn`, which it must find, and `ok.nn`, on which it must be silent; a test goes
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
+mod account;
 mod fitted_beyond_train;
 mod mismatched_gain;
 mod scheme;
 mod unmet_fact;
+mod uses;
 
+use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Rule};
 use crate::graph::{Graph, Verified};
 use crate::signal::Signal;
@@ -21,6 +24,8 @@ pub struct Context<'a> {
     pub graph: &'a Verified<Graph>,
     /// The moments of its values in training mode at initialisation.
     pub signal: &'a Signal,
+    /// The notation of the text, for fixes that insert something.
+    pub notation: Notation,
 }
 
 /// One lint.
