@@ -102,6 +102,8 @@ fn is_head(diagnostic: &Diagnostic) -> bool {
 pub struct Stages {
     /// Rows of the data were read.
     pub data: bool,
+    /// Fitted statistics were compared with the stored ones.
+    pub statistics: bool,
     /// Gradients were checked.
     pub gradients: bool,
     /// Properties were tested.
@@ -112,10 +114,12 @@ pub struct Stages {
 
 impl Stages {
     /// Everything.
-    pub const ALL: Self = Self { data: true, gradients: true, properties: true, snapshot: true };
+    pub const ALL: Self =
+        Self { data: true, statistics: true, gradients: true, properties: true, snapshot: true };
 
     fn decide(self, rule: &Rule) -> bool {
         match rule.code.as_bytes() {
+            [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
@@ -163,7 +167,10 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     let mut statistics = Statistics::default();
     let mut readable = true;
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
-        let (fitted, faults) = valid::rows::check(plan, path, loader);
+        let (fitted, faults) = valid::rows::check(plan, loader);
+        if stages.statistics {
+            valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+        }
         statistics = fitted;
         readable = !faults.has_errors();
         compiled.found.extend(faults);

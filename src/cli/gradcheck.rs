@@ -2,9 +2,8 @@
 
 use super::{Global, Outcome, Specs, over, print};
 use crate::pipeline::{Options, Stages};
-use crate::report::format::Format;
-use crate::report::{Report, SpecReport};
-use crate::text::number;
+use crate::report::Report;
+use crate::report::format::{Format, full};
 use crate::valid::gradcheck;
 use clap::Args;
 
@@ -29,39 +28,10 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     let stages = Stages { data: true, gradients: true, ..Stages::default() };
     let gradcheck = gradcheck::Options { seeds: seeds.clone(), steps: *steps, batch: (*batch).max(1) };
     let specs = over(&specs, stages, |_| Options { gradcheck: gradcheck.clone(), ..Options::default() });
+    let report = Report { specs };
     if global.format() == Format::Full {
-        specs.iter().for_each(|spec| print(&table(spec)));
+        print(&full::gradients(&report, global.look()));
+        return Ok(report.exit_code(global.deny_warnings));
     }
-    Ok(global.finish(&Report { specs }))
-}
-
-/// A line for each tensor and each point.
-fn table(spec: &SpecReport) -> String {
-    let Some(report) = &spec.gradcheck else { return String::new() };
-    let width = report.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-    let mut out = format!("{}: {}\n", spec.path, report.method);
-    for tensor in &report.tensors {
-        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
-            let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
-            format!("  worst [{}] {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
-        });
-        out.push_str(&format!(
-            "  {:<width$}  {:<9} error {:<9} {} of {} components{worst}\n",
-            tensor.name,
-            tensor.verdict.word(),
-            number(tensor.error),
-            tensor.checked,
-            tensor.components,
-        ));
-    }
-    for point in &report.points {
-        let ties =
-            if point.ties > 0 { format!(", {} inputs exactly on a kink", point.ties) } else { String::new() };
-        let (loss, error) = (number(point.loss), number(point.error));
-        out.push_str(&format!(
-            "  {} ({} mode): loss {loss}, relative error {error}{ties}\n",
-            point.name, point.mode
-        ));
-    }
-    out
+    Ok(global.finish(&report))
 }

@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     match &arguments.action {
         Action::Fit(specs) => fit(specs, global),
         Action::Check(specs) => {
-            let stages = Stages { data: true, ..Stages::default() };
+            let stages = Stages { data: true, statistics: true, ..Stages::default() };
             let specs = over(&specs.find()?, stages, |_| Options::default());
             Ok(global.finish(&Report { specs }))
         }
@@ -48,7 +48,7 @@ fn fit(specs: &Specs, global: Global) -> Outcome {
         };
         let (statistics, faults) = data::fit(plan, &disk::Disk);
         if faults.has_errors() {
-            let stages = Stages { data: true, ..Stages::default() };
+            let stages = Stages { data: true, statistics: true, ..Stages::default() };
             let specs = over(std::slice::from_ref(&path), stages, |_| Options::default());
             code = code.max(global.finish(&Report { specs }));
             continue;

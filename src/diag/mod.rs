@@ -5,16 +5,16 @@
 //! the first error. Rendering lives in [`render`], the only file that names miette.
 
 mod fix;
+mod nearest;
 pub mod render;
 mod rule;
 pub mod rules;
-mod similar;
 pub mod suppress;
 
 pub use fix::{Edit, Fix, Level, Safety};
+pub use nearest::did_you_mean;
 pub use rule::{Rule, Severity, undent};
 pub(crate) use rule::{rule, rules};
-pub use similar::did_you_mean;
 
 use crate::source::{Position, Sources, Span};
 

@@ -13,6 +13,15 @@ pub trait Reverse: Sync {
         node.op.backward(io);
     }
 
+    /// Sees what the rule of a node gave and may change it: how a test plants a fault.
+    fn amend<S: Scalar>(
+        &self,
+        _node: &Node,
+        _inputs: &mut [Option<ViewMut<'_, S>>],
+        _params: &mut [Option<ViewMut<'_, S>>],
+    ) {
+    }
+
     /// Adds the derivative of a penalty by one tensor.
     fn penalty<S: Scalar>(
         &self,
@@ -208,6 +217,8 @@ impl<S: Scalar> Session<'_, S> {
             };
             reverse.backward(node, io);
         }
+        let (mut inputs_grad, mut params_grad) = views::<S>(&mut inputs, &mut params);
+        reverse.amend(node, &mut inputs_grad, &mut params_grad);
         self.scratch = scratch;
         // Destinations that were taken come back first, so that a second part of the same node finds its destination.
         let mut later = Vec::new();
@@ -237,6 +248,18 @@ impl<S: Scalar> Session<'_, S> {
             }
         }
     }
+}
+
+type Views<'a, S> = Vec<Option<ViewMut<'a, S>>>;
+
+/// What a reverse rule writes to.
+fn views<'a, S: Scalar>(
+    inputs: &'a mut [Option<Part>],
+    params: &'a mut [Part],
+) -> (Views<'a, S>, Views<'a, S>) {
+    let inputs =
+        inputs.iter_mut().map(|part| part.as_mut().map(|part| ViewMut::new(&mut part.buffer))).collect();
+    (inputs, params.iter_mut().map(|part| Some(ViewMut::new(&mut part.buffer))).collect())
 }
 
 /// Which destinations hold a first contribution.

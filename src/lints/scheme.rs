@@ -51,7 +51,7 @@ fn search(
             Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
                 search(graph, uses, handle, normed, seen)
             }
-            Category::Layer | Category::Loss => Consumer::Linear,
+            Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
         };
         found = match (found, here) {
             (Consumer::Activation(_), _) | (_, Consumer::Linear) => found,

@@ -2,7 +2,7 @@
 
 use super::{Lowering, eval};
 use crate::args::{Call, Kind, Param, Reader, Value, mistyped, optional, required};
-use crate::diag::{Diagnostic, did_you_mean, rules};
+use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::front::ast::{ArgExpr, CallExpr, Expr, Penalty as PenaltyExpr, Setting, Train};
 use crate::front::names::{LOSS_INPUTS, losses};
 use crate::graph::builder::Draft;
@@ -238,7 +238,7 @@ impl Lowering<'_> {
             self.graph.partial = true;
             return;
         };
-        self.check_target(&op, loss, *target);
+        let fits = self.check_target(&op, loss, *output, *target);
         let draft = Draft {
             path: Path::default().join("loss", None),
             op,
@@ -248,7 +248,9 @@ impl Lowering<'_> {
             trail: Vec::new(),
             role: NodeRole::Plain,
         };
-        let node = self.graph.add(draft, &mut self.out);
+        // A target of the wrong kind is said once; that its shape does not fit either would be the same mistake again.
+        let mut unsaid = Diagnostics::default();
+        let node = self.graph.add(draft, if fits { &mut self.out } else { &mut unsaid });
         self.graph.loss = Some(node);
     }
 
@@ -292,20 +294,22 @@ impl Lowering<'_> {
         None
     }
 
-    /// Class labels go with `cross_entropy` (and two of them with `bce_with_logits`), numbers with the others.
-    fn check_target(&mut self, op: &OpKind, loss: &CallExpr, target: Source) {
-        let Source::Feed(feed) = target else { return };
+    /// Class labels go with `cross_entropy` (and two of them with `bce_with_logits`), numbers with the others. Only labels may
+    /// lack the axis of a single logit: numbers have the output's shape.
+    fn check_target(&mut self, op: &OpKind, loss: &CallExpr, output: Source, target: Source) -> bool {
+        let Source::Feed(feed) = target else { return true };
         let feed = &self.graph.feeds[feed];
         let wants_classes = op.name() == "cross_entropy";
-        let fits = match &feed.kind {
-            FeedKind::Class(classes, _) => {
-                wants_classes || (op.name() == "bce_with_logits" && *classes == Some(2))
-            }
-            _ => !wants_classes,
+        let binary = op.name() == "bce_with_logits";
+        let (fits, labels) = match &feed.kind {
+            FeedKind::Class(classes, _) => (wants_classes || (binary && *classes == Some(2)), true),
+            _ => (!wants_classes, false),
         };
         if !fits {
             let (wanted, help) = if wants_classes {
                 ("class labels", "declare the target as class(column, n), or use mse for numbers")
+            } else if binary {
+                ("numbers or two classes", "use cross_entropy for class labels, or declare class(2)")
             } else {
                 ("numbers", "use cross_entropy for class labels")
             };
@@ -315,7 +319,23 @@ impl Lowering<'_> {
                     .label(feed.span, "declared here")
                     .help(help),
             );
+            return false;
         }
+        if let (true, false, Some(output), Some(target)) =
+            (binary, labels, self.graph.shape(output), &feed.shape)
+        {
+            let squeezed = output.sample().split_last().map(|(_, outer)| outer);
+            if output != target && squeezed == Some(target.sample()) {
+                let message = format!("`{}` compares an output {output} with a target {target}", op.name());
+                self.out.push(
+                    Diagnostic::new(&rules::SHAPE_MISMATCH, loss.span(), message)
+                        .label(feed.span, "declared here, as numbers")
+                        .help("declare the target as class(2), or give it the output's shape"),
+                );
+                return false;
+            }
+        }
+        true
     }
 
     fn fact(&mut self, fact: &Setting) {

@@ -12,9 +12,28 @@
 
 mod activation;
 mod add;
+mod bce_with_logits;
+mod concat;
 mod cross_entropy;
+mod elu;
+mod flatten;
+mod gelu;
+mod huber;
+mod layer_norm;
+mod leaky_relu;
 mod linear;
+mod mae;
+mod mse;
+mod mul;
+mod pairwise;
 mod relu;
+mod reshape;
+mod selu;
+mod sigmoid;
+mod silu;
+mod softmax;
+mod softplus;
+mod tanh;
 
 pub use activation::Activation;
 
@@ -31,9 +50,27 @@ registry! {
     /// An operator with its arguments.
     pub enum OpKind: Op by op;
     linear::Linear,
+    layer_norm::LayerNorm,
     relu::Relu,
+    leaky_relu::LeakyRelu,
+    elu::Elu,
+    selu::Selu,
+    gelu::Gelu,
+    silu::Silu,
+    tanh::Tanh,
+    sigmoid::Sigmoid,
+    softplus::Softplus,
+    softmax::Softmax,
     add::Add,
+    mul::Mul,
+    concat::Concat,
+    flatten::Flatten,
+    reshape::Reshape,
     cross_entropy::CrossEntropy,
+    bce_with_logits::BceWithLogits,
+    mse::Mse,
+    mae::Mae,
+    huber::Huber,
 }
 
 /// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
@@ -43,6 +80,8 @@ pub enum Category {
     Layer,
     /// An elementwise function.
     Activation,
+    /// Numbers to shares that sum to 1: it couples the elements of an axis, and no scale passes through it.
+    Distribution,
     /// A normalisation.
     Norm,
     /// A reduction over windows.
@@ -64,6 +103,7 @@ impl Category {
         match self {
             Self::Layer => "layer",
             Self::Activation => "activation",
+            Self::Distribution => "distribution",
             Self::Norm => "norm",
             Self::Pool => "pool",
             Self::Noise => "noise",
@@ -370,7 +410,8 @@ pub trait Op: Sized {
         false
     }
 
-    /// Where a piecewise function changes its piece: the inputs that tests aim at.
+    /// Where a piecewise function changes its piece: the inputs that tests aim at. For a loss, the differences between
+    /// output and target.
     fn kinks(&self) -> Vec<f64> {
         Vec::new()
     }
@@ -508,6 +549,56 @@ fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
 #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
 fn reciprocal(n: usize) -> f64 {
     1.0 / n as f64
+}
+
+/// A number as the manual and the snapshot write it, with all its digits where four are not enough to read it back.
+fn exact(x: f64) -> String {
+    let short = crate::text::number(x);
+    if short.parse() == Ok(x) { short } else { x.to_string() }
+}
+
+/// The index into the axes of a sample of an `axis` argument, which must name one of them.
+fn axis_of(name: &str, shape: &Shape, axis: i64) -> Result<usize, Misfit> {
+    shape.sample_axis(axis).ok_or_else(|| {
+        let last = shape.rank() - 1;
+        let message = if axis == 0 || axis.unsigned_abs() == shape.rank() as u64 && axis < 0 {
+            format!("`{name}` along the batch, axis {axis} of {shape}")
+        } else {
+            format!("`{name}` along axis {axis} of {shape}, whose last axis is {last}")
+        };
+        let help = match last {
+            0 => "a value of shape [B] has no axis but the batch".to_owned(),
+            1 => "1 or -1 names the axis of a sample".to_owned(),
+            _ => format!("1 to {last}, or -{last} to -1 from the end, name the axes of a sample"),
+        };
+        Misfit::argument(&rules::OUT_OF_RANGE, "axis", message).help(help)
+    })
+}
+
+/// The lines of elements along one axis, in the whole batch.
+struct Lines {
+    length: usize,
+    stride: usize,
+}
+
+impl Lines {
+    /// The lines along an axis that the shape rule has checked.
+    fn of(shape: &Shape, axis: i64) -> Self {
+        let Some(axis) = shape.sample_axis(axis) else { unreachable!("internal: the axis was checked") };
+        Self { length: shape.sample()[axis], stride: product(&shape.sample()[axis + 1..]) }
+    }
+
+    /// The first element of each line.
+    fn starts(&self, elements: usize) -> impl Iterator<Item = usize> + use<> {
+        let Self { length, stride } = *self;
+        let blocks = (0..elements).step_by((length * stride).max(1));
+        blocks.flat_map(move |block| block..block + stride)
+    }
+
+    /// The elements of a line.
+    fn places(&self, start: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        (start..start + self.length * self.stride).step_by(self.stride.max(1))
+    }
 }
 
 /// The shape rule of operators whose inputs are combined element by element.

@@ -131,6 +131,10 @@ impl Scalar for Dual {
         self.chain(libm::erf(self.value), FRAC_2_SQRT_PI * (-self.value * self.value).exp())
     }
 
+    fn erfc(self) -> Self {
+        self.chain(libm::erfc(self.value), -FRAC_2_SQRT_PI * (-self.value * self.value).exp())
+    }
+
     fn gemm(product: Product, a: View<'_, Self>, b: View<'_, Self>, c: &mut ViewMut<'_, Self>) {
         gemm::real(product, a.plane(0), b.plane(0), c.plane(0));
         gemm::real(product, a.plane(1), b.plane(0), c.plane(1));

@@ -61,6 +61,8 @@ pub trait Scalar:
     fn tanh(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// 1 - erf(x), with all its digits where erf rounds to 1.
+    fn erfc(self) -> Self;
 
     /// The logistic function 1 / (1 + e^-x), without overflow on either side.
     #[must_use]

@@ -50,6 +50,10 @@ impl Scalar for f64 {
         libm::erf(self)
     }
 
+    fn erfc(self) -> Self {
+        libm::erfc(self)
+    }
+
     fn gemm(product: Product, a: View<'_, Self>, b: View<'_, Self>, c: &mut ViewMut<'_, Self>) {
         gemm::real(product, a.plane(0), b.plane(0), c.plane(0));
     }

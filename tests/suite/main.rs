@@ -1,1 +1,7 @@
-fn main() {}
+//! The integration tests: one binary, a module for each boundary.
+
+mod architecture;
+mod cli;
+mod gradcheck;
+mod passes;
+mod properties;

@@ -66,7 +66,7 @@ impl Decoder<'_> {
             }
             Value::Text(word, false) => {
                 let lower = word.to_lowercase();
-                if ["yes", "no", "on", "off", "y", "n"].contains(&lower.as_str()) {
+                if ["yes", "no", "on", "off"].contains(&lower.as_str()) {
                     let message = format!("`{word}` is text here and a boolean for YAML 1.1 readers");
                     self.push(
                         Diagnostic::new(&rules::AMBIGUOUS_SCALAR, node.span, message)

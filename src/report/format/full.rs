@@ -2,7 +2,8 @@
 
 use crate::diag::render::{self, Look, paint};
 use crate::report::{Report, SnapshotStatus, SpecReport, Summary, verdicts};
-use crate::text::plural;
+use crate::text::{count, number, plural};
+use crate::valid::gradcheck;
 use crate::valid::properties::Verdict;
 
 const GREEN: &str = "32";
@@ -11,32 +12,61 @@ const YELLOW: &str = "33";
 const BOLD: &str = "1";
 const DIM: &str = "2";
 
-/// The whole report.
+/// The whole report: for each spec its verdicts in a line each.
 #[must_use]
 pub fn render(report: &Report, look: Look) -> String {
+    with(report, look, |spec| verdict_lines(spec, look))
+}
+
+/// The whole report with the gradient check of each spec tensor by tensor.
+#[must_use]
+pub fn gradients(report: &Report, look: Look) -> String {
+    with(report, look, |spec| spec.gradcheck.as_ref().map_or(Vec::new(), |check| tensor_lines(check, look)))
+}
+
+fn with(report: &Report, look: Look, lines: impl Fn(&SpecReport) -> Vec<String>) -> String {
     let mut out = String::new();
     for spec in &report.specs {
-        one(spec, look, &mut out);
+        let lines = lines(spec);
+        if !lines.is_empty() {
+            out.push_str(&paint(look, BOLD, &verdicts::heading(spec)));
+            out.push('\n');
+            lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+        }
+        if !spec.found.is_empty() {
+            out.push_str(&render::full(&spec.found, &spec.sources, look));
+        }
     }
     out.push_str(&summary(report, look));
     out
 }
 
-fn one(spec: &SpecReport, look: Look, out: &mut String) {
-    let verdicts = verdict_lines(spec, look);
-    if verdicts.is_empty() && spec.found.is_empty() {
-        return;
+/// The method, a line for each tensor with its worst component, and one for each point.
+fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
+    let width = check.tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0);
+    let mut lines = vec![check.method.clone()];
+    for tensor in &check.tensors {
+        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
+            let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
+            format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
+        });
+        let word = paint(
+            look,
+            if tensor.verdict.is_bad() { RED } else { GREEN },
+            &format!("{:<9}", tensor.verdict.word()),
+        );
+        let (name, error) = (&tensor.name, number(tensor.error));
+        let (checked, all) = (count(tensor.checked as u64), count(tensor.components as u64));
+        lines.push(format!("{name:<width$}  {word} error {error:<9} {checked} of {all} components{worst}"));
     }
-    if !verdicts.is_empty() {
-        out.push_str(&paint(look, BOLD, &verdicts::heading(spec)));
-        out.push('\n');
-        for line in verdicts {
-            out.push_str(&format!("  {line}\n"));
-        }
+    for point in &check.points {
+        let ties =
+            if point.ties > 0 { format!(", {} inputs exactly on a kink", point.ties) } else { String::new() };
+        let (loss, error) = (number(point.loss), number(point.error));
+        lines
+            .push(format!("{} ({} mode): loss {loss}, relative error {error}{ties}", point.name, point.mode));
     }
-    if !spec.found.is_empty() {
-        out.push_str(&render::full(&spec.found, &spec.sources, look));
-    }
+    lines
 }
 
 /// `gradients   PASS  ...`, one line for each stage that ran.

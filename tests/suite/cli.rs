@@ -1,0 +1,232 @@
+//! The program as its users run it: output, exit codes, files.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use wellposed::source::Loader;
+
+/// Files that exist in a test only.
+pub struct Texts(BTreeMap<PathBuf, String>);
+
+impl Texts {
+    pub fn one(path: &str, text: &str) -> Self {
+        Self([(PathBuf::from(path), text.to_owned())].into())
+    }
+}
+
+impl Loader for Texts {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send + '_>> {
+        match self.0.get(path) {
+            Some(text) => Ok(Box::new(text.as_bytes())),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+}
+
+fn wellposed(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wellposed"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("CI")
+        .output()
+        .expect("the program runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+const CLEAN: &str = "spec 1
+model m()
+input x: f64[B, 20]
+target y: class(4)
+net {
+  a: linear(32, init=he_normal)
+     relu
+  c: linear(4, init=xavier_normal)
+}
+train { loss cross_entropy(c, y)  adam(lr=1e-3) }
+";
+
+/// A folder with one spec.
+fn folder(name: &str, text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(name), text).expect("a file");
+    folder
+}
+
+#[test]
+fn a_clean_spec_exits_with_0_and_one_line_of_summary() {
+    let folder = folder("m.nn", CLEAN);
+    let output = wellposed(&["validate", "m.nn"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let text = stdout(&output);
+    assert!(text.contains("m.nn  m, 804 parameters\n"), "{text}");
+    assert!(text.contains("gradients   PASS "), "{text}");
+    assert!(text.ends_with("1 spec: 0 errors, 0 warnings, 1 snapshot missing\n"), "{text}");
+    assert_eq!(stderr(&output), "", "quiet where no one watches");
+}
+
+#[test]
+fn findings_exit_with_1_and_what_cannot_run_with_2() {
+    let folder = folder("m.nn", &CLEAN.replace("relu", "rleu"));
+    let output = wellposed(&["check", "--format", "concise", "m.nn"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "m.nn:7:6: error[N004] there is no op or block `rleu`\n");
+    for arguments in
+        [&["check", "absent.nn"][..], &["check", "Cargo.lock"], &["validate", "."], &["explain", "I999"]]
+    {
+        let empty = tempfile::tempdir().expect("a folder");
+        let output = wellposed(arguments, empty.path());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        assert!(!stdout(&output).is_empty() || !stderr(&output).is_empty());
+    }
+}
+
+#[test]
+fn warnings_count_with_deny_warnings_only() {
+    let folder = folder("m.nn", &format!("# wellposed: allow(I001) nothing is wrong here\n{CLEAN}"));
+    let plain = wellposed(&["check", "--format", "concise", "m.nn"], folder.path());
+    assert_eq!(
+        (plain.status.code(), stdout(&plain).contains("warning[S011]")),
+        (Some(0), true),
+        "{}",
+        stdout(&plain)
+    );
+    let strict = wellposed(&["check", "--deny-warnings", "m.nn"], folder.path());
+    assert_eq!(strict.status.code(), Some(1));
+}
+
+#[test]
+fn the_json_report_has_the_documented_fields() {
+    let folder = folder(
+        "m.nn",
+        &CLEAN.replace("he_normal", "normal(1e200)").replace("xavier_normal", "normal(1e200)"),
+    );
+    let output = wellposed(&["validate", "--format", "json", "m.nn"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(report["version"], 1);
+    let spec = &report["specs"][0];
+    assert_eq!((&spec["path"], &spec["model"], &spec["params"]), (&"m.nn".into(), &"m".into(), &804.into()));
+    assert_eq!(spec["gradcheck"]["verdict"], "INVALID");
+    assert_eq!(spec["gradcheck"]["tensors"][0]["name"], "a.weight");
+    assert_eq!(spec["properties"][0]["name"], "finite");
+    assert_eq!(spec["properties"][0]["verdict"], "FAIL");
+    assert_eq!(spec["snapshot"]["status"], "missing");
+    let findings = spec["diagnostics"].as_array().expect("a list");
+    let gradient =
+        findings.iter().find(|finding| finding["code"] == "K002").expect("a finding about the gradient");
+    let keys =
+        ["severity", "message", "file", "line", "column", "end_line", "end_column", "node", "help", "fix"];
+    assert!(keys.iter().all(|key| gradient.get(key).is_some()), "{gradient}");
+    assert_eq!((gradient["line"].as_u64(), gradient["column"].as_u64()), (Some(6), Some(3)));
+    assert_eq!(report["summary"]["specs"], 1);
+    assert!(report["summary"]["errors"].as_u64() > Some(0));
+}
+
+#[test]
+fn snapshots_are_accepted_compared_and_never_written_in_ci() {
+    let folder = folder("wellposed.toml", "");
+    let spec = folder.path().join("specs/a/m.nn");
+    std::fs::create_dir_all(spec.parent().expect("a parent")).expect("a folder");
+    std::fs::write(&spec, CLEAN).expect("a file");
+    let snapshot = folder.path().join("snapshots/a/m.nn.graph");
+
+    let in_ci = Command::new(env!("CARGO_BIN_EXE_wellposed"))
+        .args(["snapshot", "--accept", "specs"])
+        .current_dir(folder.path())
+        .env("CI", "true")
+        .output()
+        .expect("the program runs");
+    assert_eq!((in_ci.status.code(), snapshot.exists()), (Some(2), false), "{}", stderr(&in_ci));
+
+    let missing = wellposed(&["snapshot", "specs"], folder.path());
+    assert_eq!(missing.status.code(), Some(0), "a missing snapshot is reported, not failed");
+    assert!(stdout(&missing).contains("1 snapshot missing"), "{}", stdout(&missing));
+
+    let accepted = wellposed(&["snapshot", "--accept", "specs"], folder.path());
+    assert_eq!((accepted.status.code(), snapshot.exists()), (Some(0), true), "{}", stdout(&accepted));
+    let same = wellposed(&["validate", "specs"], folder.path());
+    assert!(stdout(&same).contains("1 snapshot same"), "{}", stdout(&same));
+
+    std::fs::write(&spec, CLEAN.replace("linear(32", "linear(48")).expect("a file");
+    let changed = wellposed(&["validate", "specs"], folder.path());
+    assert_eq!(changed.status.code(), Some(1));
+    let text = stdout(&changed);
+    assert!(text.contains("error[R001]"), "{text}");
+    assert!(text.contains("- a: linear(out=32) [B,32] params 672"), "{text}");
+    assert!(text.contains("+ a: linear(out=48) [B,48] params 1,008"), "{text}");
+    assert!(
+        text.contains("snapshots/a/m.nn.graph") && !text.contains(&*folder.path().to_string_lossy()),
+        "{text}"
+    );
+
+    std::fs::remove_file(&spec).expect("the spec goes");
+    std::fs::write(folder.path().join("specs/other.nn"), CLEAN).expect("a file");
+    let left = wellposed(&["validate", "specs"], folder.path());
+    assert!(stdout(&left).contains("warning[R002]"), "{}", stdout(&left));
+}
+
+#[test]
+fn statistics_are_fitted_stored_and_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = "a,b,y\n1,10,0\n2,20,1\n3,60,0\n";
+    std::fs::write(folder.path().join("d.csv"), data).expect("a file");
+    let text = "spec 1\nmodel m()\ndata {\n  train csv(\"d.csv\")\n  x numeric(a, b) |> standardize(fit=train)\n  \
+                y class(y, 2)\n}\nnet { o: linear(2, init=lecun_normal) }\ntrain { loss cross_entropy(o, y) }\n";
+    std::fs::write(folder.path().join("m.nn"), text).expect("a file");
+    let fit = wellposed(&["stats", "fit", "m.nn"], folder.path());
+    assert_eq!(fit.status.code(), Some(0), "{}{}", stdout(&fit), stderr(&fit));
+    let stored = std::fs::read_to_string(folder.path().join("m.nn.stats.json")).expect("the statistics");
+    let json: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
+    assert_eq!(json["groups"]["x"]["rows"], 3);
+    assert_eq!(json["groups"]["x"]["steps"][0]["standardize"]["mean"], serde_json::json!([2.0, 30.0]));
+    let check = wellposed(&["stats", "check", "m.nn"], folder.path());
+    assert_eq!((check.status.code(), stdout(&check)), (Some(0), "1 spec: 0 errors, 0 warnings\n".to_owned()));
+    std::fs::write(folder.path().join("d.csv"), data.replace("60", "61")).expect("a file");
+    let stale = wellposed(&["stats", "check", "--format", "concise", "m.nn"], folder.path());
+    assert_eq!(stale.status.code(), Some(1));
+    assert!(stdout(&stale).contains("error[D110]"), "{}", stdout(&stale));
+}
+
+#[test]
+fn everything_that_can_be_named_is_explained() {
+    let list = stdout(&wellposed(&["rules", "--format", "json"], repository()));
+    let rules: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    for rule in rules.as_array().expect("a list") {
+        let code = rule["code"].as_str().expect("a code");
+        let page = wellposed(&["explain", code], repository());
+        assert_eq!(page.status.code(), Some(0));
+        assert!(stdout(&page).lines().count() >= 3, "{code}");
+    }
+    for list in ["ops", "inits", "transforms", "laws"] {
+        for line in stdout(&wellposed(&["explain", list], repository())).lines() {
+            let name = line.split_whitespace().next().expect("a name");
+            assert_eq!(wellposed(&["explain", name], repository()).status.code(), Some(0), "{name}");
+        }
+    }
+}
+
+#[test]
+fn show_puts_predicted_and_measured_scale_side_by_side() {
+    let folder = folder("m.nn", CLEAN);
+    let output = wellposed(&["show", "m.nn"], folder.path());
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("node") && lines[0].ends_with("measured"), "{text}");
+    let cells: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(cells[..5], ["a", "linear", "[B,32]", "672", "1.414"]);
+    let measured: f64 = cells[5].parse().expect("a number");
+    assert!((measured - 1.414).abs() < 0.2, "{text}");
+    assert_eq!(lines.last(), Some(&"total: 804 parameters, 0 state"));
+}

@@ -1,0 +1,78 @@
+//! The laws find planted faults, shrink them and replay them, and are silent on sound models.
+
+use crate::cli::Texts;
+use wellposed::graph::Runnable;
+use wellposed::pipeline::compile;
+use wellposed::valid::Samples;
+use wellposed::valid::properties::{ALL, Options, Replay, Report, Subject, Verdict, run};
+
+fn test(text: &str, options: &Options) -> Vec<Report> {
+    let compiled = compile("m.nn".as_ref(), &Texts::one("m.nn", text)).expect("the spec is there");
+    let runnable = Runnable::new(&compiled.graph).expect("a complete graph");
+    let samples = Samples::draw(&compiled.graph, 64, 0);
+    run(Subject { graph: &compiled.graph, runnable, samples: &samples }, options)
+}
+
+fn net(init: &str, act: &str, depth: usize) -> String {
+    format!(
+        "spec 1\nmodel m()\ninput x: f64[B, 64]\ntarget y: class(4)\nnet {{\n  h: repeat {depth} {{\n    \
+         fc: linear(64, init={init})\n    {act}\n  }}\n  out: linear(4, init=lecun_normal)\n}}\n\
+         train {{ loss cross_entropy(out, y) }}\n"
+    )
+}
+
+fn verdict(reports: &[Report], law: &str) -> Verdict {
+    reports.iter().find(|report| report.name == law).expect("the law was tested").verdict
+}
+
+#[test]
+fn sound_models_pass_every_law_for_many_seeds() {
+    for seed in 0..10 {
+        for (init, act) in [("he_normal", "relu"), ("lecun_uniform", "relu"), ("orthogonal", "relu")] {
+            let reports = test(&net(init, act, 3), &Options { seed: seed * 1000, ..Options::default() });
+            for report in &reports {
+                assert_eq!(report.verdict, Verdict::Pass, "{init}, seed {seed}: {report:?}");
+            }
+            assert_eq!(reports.len(), ALL.len());
+        }
+    }
+}
+
+#[test]
+fn an_overflow_is_found_shrunk_and_replayed() {
+    let text = net("normal(1e160)", "relu", 2);
+    let reports = test(&text, &Options::default());
+    let finite = reports.iter().find(|report| report.name == "finite").expect("the law was tested");
+    assert_eq!(finite.verdict, Verdict::Fail);
+    let replay: Replay = finite.replay.as_ref().expect("a case").parse().expect("a case that reads back");
+    assert_eq!(
+        (replay.case.seed, replay.case.batch, replay.case.scale),
+        (0, 1, 1.0),
+        "every seed fails, so 0 is found"
+    );
+    let again = test(&text, &Options { replay: Some(replay), ..Options::default() });
+    assert_eq!((again.len(), again[0].verdict), (1, Verdict::Fail));
+    assert_eq!(again[0].detail, finite.detail);
+}
+
+#[test]
+fn runs_are_the_same_for_the_same_seed() {
+    let text = net("normal(1e155)", "relu", 2);
+    assert_eq!(test(&text, &Options::default()), test(&text, &Options::default()));
+}
+
+#[test]
+fn the_predicted_scale_is_inconclusive_where_layers_are_narrow() {
+    let text = net("he_normal", "relu", 2).replace("linear(64", "linear(8");
+    assert_eq!(verdict(&test(&text, &Options::default()), "predicted-scale"), Verdict::Inconclusive);
+}
+
+#[test]
+fn cases_read_back_and_mistakes_in_them_are_explained() {
+    assert!("finite:seed=3,batch=2,scale=1e3".parse::<Replay>().is_ok());
+    let unknown = "finit:seed=3".parse::<Replay>().expect_err("no such law");
+    assert!(unknown.contains("the laws are finite"), "{unknown}");
+    for bad in ["finite", "finite:seed=x", "finite:batch=0", "finite:scale=inf", "finite:size=1"] {
+        assert!(bad.parse::<Replay>().expect_err("no case").contains("LAW:seed=0,batch=1,scale=1"), "{bad}");
+    }
+}
