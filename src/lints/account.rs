@@ -116,17 +116,14 @@ fn factor(context: Context<'_>, node: &Node, position: usize) -> Option<f64> {
             let gain = spec.fan_in as f64 * variance;
             (mean == 0.0).then(|| gain.ln())
         }
-        Category::Activation => {
-            node.op.response()?;
-            slope(context, node)
-        }
+        Category::Activation => slope(context, node),
         Category::Pool | Category::Noise | Category::Layout => Some(0.0),
         Category::Combine if node.op.name() == "mul" => {
             let others = node.inputs.iter().enumerate().filter(|(i, _)| *i != position);
             others.map(|(_, source)| Some(context.signal.of(*source)?.ln_square.middle())).sum()
         }
         Category::Combine => Some(0.0),
-        Category::Norm | Category::Loss => None,
+        Category::Norm | Category::Distribution | Category::Loss => None,
     }
 }
 

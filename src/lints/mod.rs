@@ -6,10 +6,25 @@
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
 mod account;
+mod class_count_mismatch;
+mod dead_zeros;
+mod dropout_before_norm;
+mod extreme_learning_rate;
 mod fitted_beyond_train;
 mod mismatched_gain;
+mod missing_init;
+mod noisy_evaluation;
+mod normalised_twice;
+mod raw_input;
 mod scheme;
+mod softmax_over_one;
+mod squashed_logits;
+mod symmetric_units;
+mod tiny_norm_batch;
+mod uneven_splits;
 mod unmet_fact;
+mod unused_input;
+mod unused_node;
 mod uses;
 
 use crate::diag::suppress::Notation;
@@ -62,8 +77,23 @@ macro_rules! lint {
 use lint;
 
 lints! {
-    mismatched_gain,
+    unused_node,
+    unused_input,
     fitted_beyond_train,
+    uneven_splits,
+    normalised_twice,
+    raw_input,
+    noisy_evaluation,
+    mismatched_gain,
+    symmetric_units,
+    missing_init,
+    dead_zeros,
+    tiny_norm_batch,
+    dropout_before_norm,
+    class_count_mismatch,
+    squashed_logits,
+    softmax_over_one,
+    extreme_learning_rate,
     unmet_fact,
 }
 

@@ -3,7 +3,9 @@
 //! Not a lint; the lints share it. Built once for a lint in one pass over the nodes, so that walks are linear in what they visit.
 
 use crate::graph::{Graph, Handle, Node, Source};
-use crate::ops::Category;
+use crate::moments::Moments;
+use crate::ops::{Category, Transfer};
+use crate::tensor::{Mode, Shape};
 
 /// The consumers of every value.
 #[derive(Debug)]
@@ -69,4 +71,28 @@ pub fn origin(graph: &Graph, mut source: Source) -> Source {
         }
     }
     source
+}
+
+/// An argument of a node in canonical form; `None` where it has its default.
+#[must_use]
+pub fn attribute(node: &Node, name: &str) -> Option<String> {
+    node.op.attributes().into_iter().find(|(known, _)| *known == name).map(|(_, text)| text)
+}
+
+/// Whether what a node makes of zeros is zero: relu and tanh, but not sigmoid.
+#[must_use]
+pub fn keeps_zero(graph: &Graph, node: &Node) -> bool {
+    let Some(shape) = &node.shape else { return false };
+    let shapes: Option<Vec<&Shape>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
+    let Some(shapes) = shapes else { return false };
+    let inputs = vec![Moments::ZERO; shapes.len()];
+    let y = node.op.transfer(Transfer {
+        mode: Mode::Train,
+        shapes: &shapes,
+        shape,
+        inputs: &inputs,
+        params: &[],
+    });
+    // Zeros are drawn with a variance of 1e-260, for which quadrature has numbers.
+    y.ln_square.hi < -500.0
 }
