@@ -15,6 +15,7 @@ mod mismatched_gain;
 mod missing_init;
 mod noisy_evaluation;
 mod normalised_twice;
+mod oversized_logits;
 mod raw_input;
 mod scheme;
 mod softmax_over_one;
@@ -23,6 +24,7 @@ mod symmetric_units;
 mod tiny_norm_batch;
 mod uneven_splits;
 mod unmet_fact;
+mod unstable_depth;
 mod unused_input;
 mod unused_node;
 mod uses;
@@ -84,6 +86,8 @@ lints! {
     normalised_twice,
     raw_input,
     noisy_evaluation,
+    unstable_depth,
+    oversized_logits,
     mismatched_gain,
     symmetric_units,
     missing_init,
