@@ -103,6 +103,22 @@ fn expectation(
 }
 
 impl Gaussian {
+    /// The pair that has the moments `x`.
+    #[must_use]
+    pub fn of(x: &Moments) -> Self {
+        Self::at(x, x.ln_square.middle())
+    }
+
+    /// The pair that has the moments `x` but for its second moment.
+    fn at(x: &Moments, ln_square: f64) -> Self {
+        let square = ln_square.clamp(-600.0, 600.0).exp();
+        let mean = x.mean_share * square.sqrt();
+        let variance = (square - mean * mean).max(0.0);
+        let cross = square * (1.0 - x.contrast) - mean * mean;
+        let correlation = if variance > 0.0 { (cross / variance).clamp(0.0, 1.0) } else { 1.0 };
+        Self { mean, variance, correlation }
+    }
+
     /// The moments of `f` of this Gaussian; `kinks` are the points where f or a derivative of it jumps.
     #[must_use]
     pub fn through(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Transformed {
@@ -125,6 +141,14 @@ impl Gaussian {
             elasticity,
             contrast: if square > 0.0 { self.difference(f, kinks) / square } else { 0.0 },
         }
+    }
+
+    /// E f^2 and E f^4 of either value.
+    #[must_use]
+    pub fn powers(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> (f64, f64) {
+        let sd = self.variance.max(0.0).sqrt();
+        let power = |n: i32| expectation(fine(), self.mean, sd, kinks, |x| f(x).powi(n));
+        (power(2), power(4))
     }
 
     /// E f^2 of either value.
@@ -153,20 +177,12 @@ impl Gaussian {
 /// The moments of `f(x)` for a value with moments `x`, taken as Gaussian.
 #[must_use]
 pub fn through(x: &Moments, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Moments {
-    let gaussian = |ln_square: f64| {
-        let square = ln_square.clamp(-600.0, 600.0).exp();
-        let mean = x.mean_share * square.sqrt();
-        let variance = (square - mean * mean).max(0.0);
-        let cross = square * (1.0 - x.contrast) - mean * mean;
-        let correlation = if variance > 0.0 { (cross / variance).clamp(0.0, 1.0) } else { 1.0 };
-        Gaussian { mean, variance, correlation }
-    };
-    let at = gaussian(x.ln_square.middle()).through(f, kinks);
+    let at = Gaussian::of(x).through(f, kinks);
     if at.square <= 0.0 {
         return Moments::ZERO;
     }
     let ln_square_at = |ln_square: f64| {
-        let Gaussian { mean, variance, .. } = gaussian(ln_square);
+        let Gaussian { mean, variance, .. } = Gaussian::at(x, ln_square);
         expectation(fine(), mean, variance.sqrt(), kinks, |v| f(v).powi(2)).ln()
     };
     let ln_square = if x.ln_square.lo == x.ln_square.hi {

@@ -7,8 +7,10 @@
 //! E tanh(z)^2 = 0.394 at unit variance, yet fifty layers keep 1 % of the signal and not 0.394^50
 //! (Poole et al. 2016; Schoenholz et al. 2017).
 
+mod energy;
 mod gaussian;
 
+pub use energy::Energy;
 pub use gaussian::{Gaussian, Transformed, through};
 
 /// A closed interval of logarithms.

@@ -6,7 +6,7 @@
 
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, Response, Shape, Transfer};
 use crate::args::{Param, Reader};
-use crate::moments::{self, Gaussian, Moments};
+use crate::moments::{self, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
 
 /// An elementwise function.
@@ -81,6 +81,15 @@ impl<A: Activation> Op for A {
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         moments::through(&io.inputs[0], &|x| self.value(x, self.piece(x)), A::KINKS)
+    }
+
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let slope = |x: f64| {
+            let piece = self.piece(x);
+            self.slope(x, self.value(x, piece), piece)
+        };
+        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&slope, A::KINKS);
+        vec![cotangent.slope(square, fourth)]
     }
 
     fn kinks(&self) -> Vec<f64> {

@@ -41,7 +41,7 @@ use crate::args::{Param, Reader};
 use crate::diag::{Rule, rules};
 use crate::inits::{Init, Target};
 use crate::manual::registry;
-use crate::moments::Moments;
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
@@ -400,6 +400,12 @@ pub trait Op: Sized {
     /// The moments of the result at initialisation.
     fn transfer(&self, io: Transfer<'_>) -> Moments;
 
+    /// The energy of the gradient that arrives at each input, given that at the result; the moments of the result are the last
+    /// argument. What moves or selects elements hands the energy on, which is the default for a single input.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _output: &Moments) -> Vec<Energy> {
+        vec![cotangent; io.inputs.len()]
+    }
+
     /// How it differs between training and use.
     fn effect(&self) -> ModeEffect {
         ModeEffect::Same
@@ -483,6 +489,12 @@ impl OpKind {
         op!(self, o => o.transfer(io))
     }
 
+    /// The energy of the gradient that arrives at each input.
+    #[must_use]
+    pub fn energy(&self, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Vec<Energy> {
+        op!(self, o => o.energy(io, cotangent, output))
+    }
+
     /// How it differs between training and use.
     #[must_use]
     pub fn effect(&self) -> ModeEffect {
@@ -537,6 +549,16 @@ fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
     let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
     let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
     Moments { units: spread.units, ..spread.add(common) }
+}
+
+/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn affine_energy(io: &Transfer<'_>, reach: f64, cotangent: Energy) -> Vec<Energy> {
+    let weight = &io.params[0];
+    let (mean, variance) = weight.statistics();
+    let gain = (weight.fan_in as f64 * (variance + mean * mean)).ln();
+    let units = io.shapes[0].channels().unwrap_or(1);
+    vec![cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units)]
 }
 
 /// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.

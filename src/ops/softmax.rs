@@ -17,7 +17,7 @@
 
 use super::{Backward, Category, Forward, Inferred, Lines, Misfit, Op, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
-use crate::moments::{Gaussian, Interval, Moments};
+use crate::moments::{Energy, Gaussian, Interval, Moments};
 use crate::scalar::Scalar;
 
 /// The operator `softmax`.
@@ -115,6 +115,21 @@ impl Op for Softmax {
             units: x.units,
             ..Moments::new(square, each, cross)
         }
+    }
+
+    /// dx = y (g - sum y g): for independent gradients E dx^2 sums to P2 - 2 P3 + P2^2 times that of one output, with
+    /// Pk = E sum y^k and E P2^2 taken as (E P2)^2, which is exact where the outputs are nearly equal and where one has all.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let x = &io.inputs[0];
+        let n = Lines::of(io.shape, self.axis).length;
+        let deviation = 1.0 - x.mean_share * x.mean_share;
+        let variance = x.ln_square.middle().clamp(-600.0, 10.0).exp() * deviation;
+        let (second, third) = (power_sum(2, n, variance), power_sum(3, n, variance));
+        let factor = super::reciprocal(n) * (second - 2.0 * third + second * second);
+        if factor <= 0.0 {
+            return vec![Energy::ZERO];
+        }
+        vec![cotangent.times(Interval::point(factor.ln()))]
     }
 }
 
