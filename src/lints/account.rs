@@ -6,23 +6,20 @@
 //! static.md 2.1). A norm ends a region of the account: what lies before it is rescaled, so its scale is free. So does what the
 //! account cannot judge: weights with a mean, softmax, the loss. The last layer of a path, the head, is left out: it decides how
 //! fast all layers learn, not how they compare.
-//!
-//! E f'^2 needs no rule of its own: two inputs that differ by an infinitesimal amount differ behind f by f' times as much, so the
-//! contrast that the operator's moment map gives for nearly equal inputs is E f'^2.
 
 use super::Context;
 use super::scheme;
 use super::uses::Uses;
 use crate::graph::{Graph, Handle, Node, Optimizer, Source};
-use crate::moments::{Interval, Moments};
-use crate::ops::{Category, Transfer};
+use crate::moments::Energy;
+use crate::ops::Category;
+use crate::signal;
 use crate::tensor::Mode;
 
 /// The account of a graph.
 #[derive(Debug)]
 pub struct Account {
-    /// ln of the gradient's energy at each node's value, relative to the end of its region; -inf behind zero weights.
-    pub energy: Vec<f64>,
+    energy: Vec<Energy>,
     /// The layers behind which there is no other.
     pub head: Vec<bool>,
     /// The region of each node.
@@ -36,6 +33,8 @@ pub struct Extreme {
     pub layer: Handle<Node>,
     /// ln of its energy relative to the end of the region.
     pub ln: f64,
+    /// Standard deviation of that logarithm over random draws.
+    pub scatter: f64,
 }
 
 impl Account {
@@ -46,33 +45,32 @@ impl Account {
         let n = graph.nodes.len();
         let head = heads(graph, uses);
         let mut region: Vec<usize> = (0..n).collect();
-        let mut energy = vec![f64::NEG_INFINITY; n];
-        let mut received = vec![false; n];
+        let mut energy: Vec<Option<Energy>> = vec![None; n];
         for (handle, node) in graph.nodes.iter().rev() {
             let at = handle.index();
-            if !received[at] {
-                energy[at] = 0.0;
-            }
+            let units = context.signal.node(handle).map_or(1.0, |moments| moments.units);
+            let own = *energy[at].get_or_insert(Energy::unit(units));
+            let arrived = if head[at] { None } else { hand_back(context, handle, own) };
             for (position, source) in node.inputs.iter().enumerate() {
                 let Source::Node(input) = source else { continue };
-                if node.op.category() != Category::Loss && !head[at] {
-                    if let Some(factor) = factor(context, node, position) {
-                        let (input, share) = (input.index(), energy[at] + factor);
-                        energy[input] = if received[input] {
-                            crate::moments::ln_add(energy[input], share)
-                        } else {
-                            share
-                        };
-                        received[input] = true;
-                    }
+                if let Some(share) = arrived.as_ref().and_then(|arrived| arrived.get(position)) {
+                    let sum = energy[input.index()].map_or(*share, |sum| sum.plus(*share));
+                    energy[input.index()] = Some(sum);
                 }
                 if node.op.category() != Category::Norm {
                     join(&mut region, at, input.index());
                 }
             }
         }
+        let energy = energy.into_iter().map(|energy| energy.unwrap_or(Energy::ZERO)).collect();
         let region = (0..n).map(|i| root(&mut region, i)).collect();
         Self { energy, head, region }
+    }
+
+    /// ln of the gradient's energy at a node's value, relative to the end of its region; -inf behind zero weights.
+    #[must_use]
+    pub fn ln(&self, node: Handle<Node>) -> f64 {
+        self.energy[node.index()].ln.middle()
     }
 
     /// Which region a node belongs to.
@@ -88,11 +86,12 @@ impl Account {
         let mut found: Option<(Extreme, Extreme)> = None;
         for (layer, node) in graph.nodes.iter() {
             let at = layer.index();
-            let hidden = self.region[at] == region && !self.head[at] && self.energy[at].is_finite();
+            let hidden = self.region[at] == region && !self.head[at] && self.ln(layer).is_finite();
             if !hidden || scheme::kernel(graph, node).is_none() {
                 continue;
             }
-            let here = Extreme { layer, ln: self.energy[at] };
+            let scatter = self.energy[at].measured_spread().sqrt();
+            let here = Extreme { layer, ln: self.ln(layer), scatter };
             let (least, most) = found.get_or_insert((here, here));
             if here.ln < least.ln {
                 *least = here;
@@ -105,48 +104,31 @@ impl Account {
     }
 }
 
-/// ln of what an edge does to the energy on its way back; `None` where the account ends.
-fn factor(context: Context<'_>, node: &Node, position: usize) -> Option<f64> {
+/// What a node hands back to its inputs; `None` where the account ends.
+fn hand_back(context: Context<'_>, handle: Handle<Node>, energy: Energy) -> Option<Vec<Energy>> {
     let graph: &Graph = context.graph;
+    let node = &graph.nodes[handle];
+    let through = || {
+        let output = context.signal.node(handle)?;
+        signal::with_transfer(graph, Mode::Train, context.signal, node, |io| {
+            node.op.energy(io, energy, output)
+        })
+    };
     match node.op.category() {
         Category::Layer => {
-            let spec = scheme::kernel(graph, node)?;
-            let (mean, variance) = spec.statistics();
-            #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-            let gain = spec.fan_in as f64 * variance;
-            (mean == 0.0).then(|| gain.ln())
+            // Weights with a mean add their inputs up coherently, and the account is one of independent terms.
+            let (mean, variance) = scheme::kernel(graph, node)?.statistics();
+            match (mean == 0.0, variance == 0.0) {
+                (true, true) => Some(vec![Energy::ZERO; node.inputs.len()]),
+                (true, false) => through(),
+                (false, _) => None,
+            }
         }
-        Category::Activation => slope(context, node),
-        Category::Pool | Category::Noise | Category::Layout => Some(0.0),
-        Category::Combine if node.op.name() == "mul" => {
-            let others = node.inputs.iter().enumerate().filter(|(i, _)| *i != position);
-            others.map(|(_, source)| Some(context.signal.of(*source)?.ln_square.middle())).sum()
-        }
-        Category::Combine => Some(0.0),
+        Category::Activation | Category::Combine => through(),
+        // The average of a map divides the energy by its size, but weights below sum it up again over as many places.
+        Category::Pool | Category::Noise | Category::Layout => Some(vec![energy; node.inputs.len()]),
         Category::Norm | Category::Distribution | Category::Loss => None,
     }
-}
-
-/// How much two nearly equal inputs differ: 1 - correlation. The error of the quotient is of the order of its root, 1e-4.
-const NEAR: f64 = 1e-8;
-/// What stands for a second moment of zero, so that f'(0)^2 has a quotient: 1e-52, far below every signal.
-const TINY: f64 = -120.0;
-
-/// ln E f'(h)^2 of an activation at the scale of its input.
-fn slope(context: Context<'_>, node: &Node) -> Option<f64> {
-    let source = *node.inputs.first()?;
-    let x = context.signal.of(source)?;
-    let (input, shape) = (context.graph.shape(source)?, node.shape.as_ref()?);
-    let scale = x.ln_square.middle().max(TINY);
-    let near = Moments { ln_square: Interval::point(scale), contrast: NEAR, spread: 0.0, ..*x };
-    let y = node.op.transfer(Transfer {
-        mode: Mode::Train,
-        shapes: &[input],
-        shape,
-        inputs: &[near],
-        params: &[],
-    });
-    Some(y.ln_square.middle() + y.contrast.ln() - scale - NEAR.ln())
 }
 
 /// The layers behind which there is no other layer.

@@ -213,8 +213,7 @@ fn factors(context: Context<'_>, account: &Account, members: &[Off]) -> (Option<
     #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
     let gain = scheme::kernel(graph, &graph.nodes[first.node])
         .map_or(0.0, |spec| (spec.fan_in as f64 * spec.statistics().1).ln());
-    let at = |node: Handle<Node>| account.energy[node.index()];
-    (forward, at(first.node) + gain - at(last.activation))
+    (forward, account.ln(first.node) + gain - account.ln(last.activation))
 }
 
 /// The edits that give every layer its scheme; none if a `default` among them serves other layers, too.

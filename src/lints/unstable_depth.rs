@@ -91,7 +91,7 @@ fn graded(limits: [bool; 2]) -> Option<Severity> {
 fn hidden(graph: &Graph, account: &Account, region: usize) -> Vec<Handle<Node>> {
     let inside = |handle: &Handle<Node>| {
         let at = handle.index();
-        account.region(*handle) == region && !account.head[at] && account.energy[at].is_finite()
+        account.region(*handle) == region && !account.head[at] && account.ln(*handle).is_finite()
     };
     let layers = graph.nodes.iter().filter(|(_, node)| scheme::kernel(graph, node).is_some());
     layers.map(|(handle, _)| handle).filter(inside).collect()
@@ -104,14 +104,13 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
     let (least, most) = account.extremes(graph, region)?;
     let falls = graded(limits.vanishing.map(|limit| least.ln / LN_10 < limit));
     let grows = graded(limits.exploding.map(|limit| most.ln / LN_10 > limit));
-    let (Extreme { layer, ln }, severity) = match (falls, grows) {
+    let (Extreme { layer, ln, scatter }, severity) = match (falls, grows) {
         (Some(falls), grows) if grows <= Some(falls) => (least, falls),
         (_, Some(grows)) => (most, grows),
         _ => return None,
     };
     let layers = hidden(graph, account, region);
-    let scatter = layers.iter().filter_map(|layer| context.signal.node(*layer)).map(|x| x.measured_spread());
-    if ln.abs() < 2.0 * scatter.fold(0.0, f64::max).sqrt() {
+    if ln.abs() < 2.0 * scatter {
         return None;
     }
     let node = &graph.nodes[layer];
@@ -130,7 +129,7 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
     let pace = if ln < 0.0 { "falls" } else { "grows" };
     diagnostic = diagnostic.note("pace", format!("{pace} by e every {} layers", number(xi)));
     let beyond = |layer: &&Handle<Node>| {
-        let energy = account.energy[layer.index()];
+        let energy = account.ln(**layer);
         if ln < 0.0 { energy < -MARK } else { energy > MARK }
     };
     if let Some(mark) = layers.iter().rev().find(beyond) {
