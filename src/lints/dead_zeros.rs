@@ -59,8 +59,11 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let uses = Uses::of(graph);
     let dead = dead(graph, &uses);
     let Some(first) = dead.first() else { return };
-    let paths: Vec<String> = dead.iter().map(|dead| graph.nodes[dead.node].path.to_string()).collect();
-    let verb = if dead.len() == 1 { "receives" } else { "receive" };
+    // The second zero map of a pair sees zeros, so it does not learn either.
+    let partners = dead.iter().filter(|dead| !dead.stop.by_slope).map(|dead| dead.stop.node);
+    let asleep: BTreeSet<Handle<Node>> = dead.iter().map(|dead| dead.node).chain(partners).collect();
+    let paths: Vec<String> = asleep.iter().map(|node| graph.nodes[*node].path.to_string()).collect();
+    let verb = if paths.len() == 1 { "receives" } else { "receive" };
     let message = format!("{} never {verb} a gradient", quoted(&paths));
     let mut diagnostic = Diagnostic::new(&RULE, place(graph, first.node), message)
         .remark("a zero map")

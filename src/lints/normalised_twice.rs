@@ -69,7 +69,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 
 fn walk(context: Context<'_>, name: &str, mut scale: Scale, chain: &[Step], out: &mut Diagnostics) {
     for (i, step) in chain.iter().enumerate() {
-        let call = step.transform.to_string();
+        let call = show(&step.transform);
         let before = match scale {
             Scale::Unknown => None,
             Scale::Unit(span, text, _) => Some((span, text)),
@@ -126,4 +126,15 @@ fn walk(context: Context<'_>, name: &str, mut scale: Scale, chain: &[Step], out:
             | Transform::Noise(_) => scale,
         };
     }
+}
+
+/// A step as people write it: `scale(1/255)`.
+fn show(transform: &Transform) -> String {
+    if let Transform::Scale(by) = transform {
+        let divisor = 1.0 / by.factor();
+        if by.factor().abs() < 1.0 && (divisor - divisor.round()).abs() < 1e-6 {
+            return format!("scale(1/{})", number(divisor.round()));
+        }
+    }
+    transform.to_string()
 }
