@@ -12,21 +12,28 @@
 
 mod activation;
 mod add;
+mod avg_pool;
+mod batch_norm;
 mod bce_with_logits;
 mod common;
 mod concat;
+mod conv2d;
 mod cross_entropy;
+mod dropout;
 mod elu;
 mod flatten;
 mod gelu;
+mod global_avg_pool;
 mod huber;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
 mod mae;
+mod max_pool;
 mod mse;
 mod mul;
 mod pairwise;
+mod patches;
 mod relu;
 mod reshape;
 mod selu;
@@ -35,6 +42,7 @@ mod silu;
 mod softmax;
 mod softplus;
 mod tanh;
+mod window;
 
 pub use activation::Activation;
 
@@ -53,7 +61,13 @@ registry! {
     /// An operator with its arguments.
     pub enum OpKind: Op by op;
     linear::Linear,
+    conv2d::Conv2d,
+    batch_norm::BatchNorm,
     layer_norm::LayerNorm,
+    max_pool::MaxPool,
+    avg_pool::AvgPool,
+    global_avg_pool::GlobalAvgPool,
+    dropout::Dropout,
     relu::Relu,
     leaky_relu::LeakyRelu,
     elu::Elu,
