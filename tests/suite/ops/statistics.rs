@@ -19,13 +19,13 @@ use wellposed::moments::{Energy, Moments};
 use wellposed::ops::{OpKind, ParamSpec, Response, Role, Transfer};
 use wellposed::tensor::{Draws, Mode, Shape, Tensor, stream};
 
-/// How many independent elements are drawn in all, within 48 and 400 draws of weights and inputs: as many as the result has, or
+/// How many independent elements are drawn in all, within 48 and 300 draws of weights and inputs: as many as the result has, or
 /// as the smallest kernel, whose weights positions share.
 const ELEMENTS: usize = 20_000;
 /// Samples in a batch.
 const BATCH: usize = 24;
 /// The last axis of every input is this many times longer than in the manual.
-const WIDER: usize = 64;
+const WIDER: usize = 32;
 
 /// Mean, variance and correlation of the inputs.
 pub type Inputs = [(f64, f64, f64); 3];
@@ -89,7 +89,7 @@ impl Sample {
         let outputs = node.shape.as_ref().map_or(1, Shape::elements);
         let kernels = node.params.iter().map(|param| &case.graph.params[*param].spec);
         let kernels = kernels.filter(|spec| spec.role == Role::Kernel).map(ParamSpec::elements);
-        let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 400) as u64;
+        let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 300) as u64;
         let draws: Vec<Vec<f64>> = (0..seeds).map(|seed| once(case, &mut session, seed, inputs)).collect();
         let column = |i: usize| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>());
         let [square, mean, cross] = [0, 1, 2].map(column);
@@ -103,7 +103,8 @@ impl Sample {
     pub fn agrees(&self, stated: Moments) -> Verdict {
         let (low, high) = (stated.ln_square.lo.exp(), stated.ln_square.hi.exp());
         let allowance = self.allowance * high;
-        self.square.lies_in("E y^2", low, high, allowance)?;
+        let (less, more) = (1.0 - self.allowance, 1.0 + self.allowance);
+        self.square.lies_in("E y^2", low * less, high * more, 0.0)?;
         if low == high {
             self.mean.lies_in("E y", stated.mean(), stated.mean(), self.allowance * high.sqrt())?;
             let cross = high * (1.0 - stated.contrast);
@@ -119,7 +120,8 @@ impl Sample {
         }
         for (i, (measured, stated)) in self.energies.iter().zip(stated).enumerate() {
             let (low, high) = (stated.ln.lo.exp(), stated.ln.hi.exp());
-            measured.lies_in(&format!("energy at input {i}"), low, high, self.allowance * high)?;
+            let (less, more) = (1.0 - self.allowance, 1.0 + self.allowance);
+            measured.lies_in(&format!("energy at input {i}"), low * less, high * more, 0.0)?;
         }
         Ok(())
     }
