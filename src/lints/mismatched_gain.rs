@@ -187,7 +187,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
         .label(act.span, passes(graph, *activation, spec))
         .node(scheme::names(&paths))
         .note("predicted", predicted)
-        .trail(&layer.trail)
+        .trail(if members.len() == 1 { &layer.trail } else { &[] })
         .help(format!("init={text} (std {})", number(std)));
     if let Some(edits) = edits(graph, uses, members) {
         diagnostic = diagnostic.fix(Fix {
