@@ -135,7 +135,8 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
             worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
         }
     }
-    (worst > Severity::Info || total.abs() > HARMLESS.ln()).then_some(worst)
+    let mild = group.members.len() > 1 && total.abs() > HARMLESS.ln();
+    (worst > Severity::Info || mild).then_some(worst)
 }
 
 /// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.

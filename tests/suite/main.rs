@@ -3,5 +3,6 @@
 mod architecture;
 mod cli;
 mod gradcheck;
+mod lints;
 mod passes;
 mod properties;
