@@ -69,7 +69,7 @@ impl Op for MaxPool {
         let (window, shape) = self.pool.over("max_pool", inputs[0])?;
         let flops = shape.elements().saturating_mul(window.taps());
         let saved = Room { fixed: 0, per_sample: shape.elements() };
-        Ok(Inferred { flops, saved, ..Inferred::shape(shape) })
+        Ok(Inferred { saved, flops, ..Inferred::shape(shape) })
     }
 
     /// Saves which element of its map each position took, so that the reverse rule follows a replayed decision, too.

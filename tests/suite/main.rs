@@ -3,5 +3,7 @@
 mod architecture;
 mod cli;
 mod gradcheck;
+mod kernels;
 mod passes;
 mod properties;
+mod reference;
