@@ -6,7 +6,7 @@
 
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, Response, Shape, Transfer};
 use crate::args::{Param, Reader};
-use crate::moments::{self, Gaussian, Moments};
+use crate::moments::{self, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
 
 /// An elementwise function.
@@ -83,6 +83,15 @@ impl<A: Activation> Op for A {
         moments::through(&io.inputs[0], &|x| self.value(x, self.piece(x)), A::KINKS)
     }
 
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let slope = |x: f64| {
+            let piece = self.piece(x);
+            self.slope(x, self.value(x, piece), piece)
+        };
+        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&slope, A::KINKS);
+        vec![cotangent.slope(square, fourth)]
+    }
+
     fn kinks(&self) -> Vec<f64> {
         A::KINKS.to_vec()
     }
@@ -90,7 +99,7 @@ impl<A: Activation> Op for A {
     fn response(&self) -> Option<Response> {
         let value = |x: f64| self.value(x, self.piece(x));
         let slope = |x: f64| self.slope(x, value(x), self.piece(x));
-        let standard = Gaussian { mean: 0.0, variance: 1.0, correlation: 0.0 };
+        let standard = Gaussian { mean: 0.0, variance: 1.0, decorrelation: 1.0 };
         let forward = standard.through(&value, A::KINKS);
         let slope_square = standard.square(&slope, A::KINKS);
         Some(Response { square: forward.square, slope_square, elasticity: forward.elasticity })

@@ -2,7 +2,7 @@
 
 use super::{Inferred, Misfit, ParamSpec, Transfer};
 use crate::diag::rules;
-use crate::moments::Moments;
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::{Shape, View, product};
 
@@ -29,7 +29,17 @@ pub(super) fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
     let average = fan_in * mean * centre + shift;
     let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
     let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
-    Moments { units: spread.units, ..spread.add(common) }
+    Moments { units: spread.units, ..spread.plus(common) }
+}
+
+/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+pub(super) fn affine_energy(io: &Transfer<'_>, reach: f64, cotangent: Energy) -> Vec<Energy> {
+    let weight = &io.params[0];
+    let (mean, variance) = weight.statistics();
+    let gain = (weight.fan_in as f64 * (variance + mean * mean)).ln();
+    let units = io.shapes[0].channels().unwrap_or(1);
+    vec![cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units)]
 }
 
 /// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.

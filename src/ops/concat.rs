@@ -16,7 +16,7 @@
 
 use super::{Arity, Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
-use crate::moments::{Interval, Moments};
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::product;
 
@@ -123,5 +123,19 @@ impl Op for Concat {
             tail: (sum(&|x, w, ratio| w * ratio * ratio * (1.0 + x.tail)) - 1.0).max(0.0),
             units: if features { units.sum() } else { units.fold(f64::INFINITY, f64::min) },
         }
+    }
+
+    /// Each input gets its share of the elements.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let whole: usize = self.runs(io.shapes).map(|(run, _)| run).sum();
+        #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+        let share = |run: usize| run as f64 * super::reciprocal(whole);
+        let features = io.shape.sample_axis(self.axis) == Some(0);
+        self.runs(io.shapes)
+            .map(|(run, _)| {
+                let units = if features { cotangent.units * share(run) } else { cotangent.units };
+                Energy { units: units.max(1.0), ..cotangent.times(Interval::point(share(run).ln())) }
+            })
+            .collect()
     }
 }

@@ -18,7 +18,7 @@
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
-use crate::moments::{Interval, Moments, ln_add};
+use crate::moments::{Energy, Interval, Moments, ln_add};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{View, product};
@@ -172,5 +172,20 @@ impl Op for LayerNorm {
             tail: signal * signal * tail,
             units: x.units,
         }
+    }
+
+    /// gamma^2 / (v + eps), of which the two directions that the norm removes take no part: the mean and the value itself.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let x = &io.inputs[0];
+        let (gamma, variance) = io.params[0].statistics();
+        let kept = 1.0 - 2.0 * super::reciprocal(io.params[0].elements());
+        let scale = (gamma * gamma + variance) * kept;
+        if scale <= 0.0 {
+            return vec![Energy::ZERO];
+        }
+        let deviation = (1.0 - x.mean_share * x.mean_share).ln();
+        let factor = |ln_square: f64| scale.ln() - ln_add(ln_square + deviation, self.eps.ln());
+        let ends = Interval { lo: factor(x.ln_square.hi), hi: factor(x.ln_square.lo) };
+        vec![cotangent.times(ends)]
     }
 }

@@ -16,7 +16,7 @@
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::inits::Init;
-use crate::moments::Moments;
+use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Product, product};
@@ -110,5 +110,9 @@ impl Op for Linear {
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         super::affine_moments(&io, 1.0)
+    }
+
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        super::affine_energy(&io, 1.0, cotangent)
     }
 }

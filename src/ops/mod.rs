@@ -46,13 +46,13 @@ mod window;
 
 pub use activation::Activation;
 
-use common::{Lines, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
+use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
 
 use crate::args::{Param, Reader};
 use crate::diag::{Rule, rules};
 use crate::inits::{Init, Target};
 use crate::manual::registry;
-use crate::moments::Moments;
+use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
@@ -417,6 +417,12 @@ pub trait Op: Sized {
     /// The moments of the result at initialisation.
     fn transfer(&self, io: Transfer<'_>) -> Moments;
 
+    /// The energy of the gradient that arrives at each input, given that at the result; the moments of the result are the last
+    /// argument. What moves or selects elements hands the energy on, which is the default for a single input.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _output: &Moments) -> Vec<Energy> {
+        vec![cotangent; io.inputs.len()]
+    }
+
     /// How it differs between training and use.
     fn effect(&self) -> ModeEffect {
         ModeEffect::Same
@@ -498,6 +504,12 @@ impl OpKind {
     #[must_use]
     pub fn transfer(&self, io: Transfer<'_>) -> Moments {
         op!(self, o => o.transfer(io))
+    }
+
+    /// The energy of the gradient that arrives at each input.
+    #[must_use]
+    pub fn energy(&self, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Vec<Energy> {
+        op!(self, o => o.energy(io, cotangent, output))
     }
 
     /// How it differs between training and use.

@@ -14,7 +14,7 @@
 
 use super::{Arity, Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
 use crate::args::{Param, Reader};
-use crate::moments::{Interval, Moments};
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 
 /// The operator `mul`.
@@ -65,5 +65,18 @@ impl Op for Mul {
             tail: (1.0 + y.tail) * (1.0 + x.tail) - 1.0,
             units: y.units.min(x.units),
         })
+    }
+
+    /// Each factor gets the gradient times the other factors.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let others =
+            |own: usize| io.inputs.iter().enumerate().filter(move |(i, _)| *i != own).map(|(_, x)| x);
+        let through = |own: usize| {
+            others(own).fold(cotangent, |energy, x| Energy {
+                tail: (1.0 + energy.tail) * (1.0 + x.tail) - 1.0,
+                ..energy.times(x.ln_square)
+            })
+        };
+        (0..io.inputs.len()).map(through).collect()
     }
 }

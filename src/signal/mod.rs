@@ -6,7 +6,7 @@
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
-use crate::moments::Moments;
+use crate::moments::{Energy, Moments};
 use crate::ops::{ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
 
@@ -19,6 +19,8 @@ pub struct Signal {
     pub assumed: Vec<bool>,
     /// By node; `None` where the shape is unknown.
     pub nodes: Vec<Option<Moments>>,
+    /// The energy of the gradient at each node's value, relative to that at the prediction; zero where none arrives.
+    pub energies: Vec<Energy>,
 }
 
 impl Signal {
@@ -55,28 +57,52 @@ pub fn analyse_measured(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>
 }
 
 fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: Vec<bool>) -> Signal {
-    let mut signal = Signal { feeds, assumed, nodes: Vec::with_capacity(graph.nodes.len()) };
+    let mut signal =
+        Signal { feeds, assumed, nodes: Vec::with_capacity(graph.nodes.len()), energies: Vec::new() };
     for (_, node) in graph.nodes.iter() {
-        let inputs: Option<Vec<Moments>> =
-            node.inputs.iter().map(|source| signal.of(*source).copied()).collect();
-        let shapes: Option<Vec<&Shape>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
-        let moments = match (&node.shape, inputs, shapes) {
-            (Some(shape), Some(inputs), Some(shapes)) => {
-                let params: Vec<ParamSpec> =
-                    node.params.iter().map(|p| graph.params[*p].spec.clone()).collect();
-                Some(node.op.transfer(Transfer {
-                    mode,
-                    shapes: &shapes,
-                    shape,
-                    inputs: &inputs,
-                    params: &params,
-                }))
-            }
-            _ => None,
-        };
+        let moments = with_transfer(graph, mode, &signal, node, |io| node.op.transfer(io));
         signal.nodes.push(moments);
     }
+    signal.energies = energies(graph, mode, &signal);
     signal
+}
+
+/// Calls `f` with what a node's rules take, if all of it is known.
+pub(crate) fn with_transfer<T>(
+    graph: &Graph,
+    mode: Mode,
+    signal: &Signal,
+    node: &Node,
+    f: impl FnOnce(Transfer<'_>) -> T,
+) -> Option<T> {
+    let shape = node.shape.as_ref()?;
+    let inputs: Vec<Moments> =
+        node.inputs.iter().map(|source| signal.of(*source).copied()).collect::<Option<_>>()?;
+    let shapes: Vec<&Shape> = node.inputs.iter().map(|source| graph.shape(*source)).collect::<Option<_>>()?;
+    let params: Vec<ParamSpec> = node.params.iter().map(|p| graph.params[*p].spec.clone()).collect();
+    Some(f(Transfer { mode, shapes: &shapes, shape, inputs: &inputs, params: &params }))
+}
+
+/// Follows the gradient from the prediction back to every node; what several nodes consume gets the sum.
+fn energies(graph: &Graph, mode: Mode, signal: &Signal) -> Vec<Energy> {
+    let mut energies = vec![Energy::ZERO; graph.nodes.len()];
+    if let Some(Source::Node(prediction)) = graph.prediction() {
+        let units = signal.node(prediction).map_or(1.0, |moments| moments.units);
+        energies[prediction.index()] = Energy::unit(units);
+    }
+    for (handle, node) in graph.nodes.iter().rev() {
+        let (cotangent, Some(output)) = (energies[handle.index()], signal.node(handle)) else { continue };
+        if cotangent.is_zero() || Some(handle) == graph.loss {
+            continue;
+        }
+        let arrived = with_transfer(graph, mode, signal, node, |io| node.op.energy(io, cotangent, output));
+        for (source, energy) in node.inputs.iter().zip(arrived.into_iter().flatten()) {
+            if let Source::Node(input) = source {
+                energies[input.index()] = energies[input.index()].plus(energy);
+            }
+        }
+    }
+    energies
 }
 
 /// What a spec says of an input, and whether its scale is an assumption.

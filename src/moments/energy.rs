@@ -1,0 +1,111 @@
+//! How much gradient arrives at a value: the backward side of the static analysis.
+//!
+//! Contract: the energy of a value x is the sum over its elements of E (dL/dx)^2, relative to the energy at the model's prediction.
+//! The sum, not the mean: width, stride and pooling then drop out, and a plain chain multiplies it by fan_in Var(w) E f'^2 a layer
+//! (Schoenholz et al. 2017, chi). Logarithms throughout; intervals where windows overlap.
+
+use super::{Interval, ln_add};
+
+/// The gradient's energy at one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Energy {
+    /// ln of the energy, relative to the prediction's.
+    pub ln: Interval,
+    /// Variance over random initialisations of that logarithm for infinitely wide layers on the way.
+    pub spread: f64,
+    /// E g^4 / (E g^2)^2 - 1 of one element: what one unit adds to the relative variance of a sum over units.
+    pub tail: f64,
+    /// Over how many independent units the sum runs.
+    pub units: f64,
+}
+
+impl Energy {
+    /// Nothing arrives.
+    pub const ZERO: Self =
+        Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0 };
+
+    /// The energy at the place it is measured from, with Gaussian elements.
+    #[must_use]
+    pub const fn unit(units: f64) -> Self {
+        Self { ln: Interval::point(0.0), spread: 0.0, tail: 2.0, units }
+    }
+
+    /// Variance over random initialisations of ln of the measured energy.
+    #[must_use]
+    pub fn measured_spread(&self) -> f64 {
+        self.spread + self.tail / self.units
+    }
+
+    /// Whether nothing arrives.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.ln.hi == f64::NEG_INFINITY
+    }
+
+    /// The same elements, multiplied by numbers with the mean square e^`factor`.
+    #[must_use]
+    pub fn times(self, factor: Interval) -> Self {
+        Self { ln: self.ln.plus(factor), ..self }
+    }
+
+    /// Through the transpose of independent zero-mean weights: e_in = fan_in Var(w) e_out, whatever the gradient
+    /// (He et al. 2015, eq. 13); each of the `units` inputs sums over many outputs and is Gaussian.
+    #[must_use]
+    pub fn linear(self, factor: Interval, units: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+        let units = units.max(1) as f64;
+        Self { ln: self.ln.plus(factor), spread: self.measured_spread(), tail: 2.0, units }
+    }
+
+    /// Through an elementwise function: multiplied by f', with E f'^2 = `square` and E f'^4 = `fourth`.
+    #[must_use]
+    pub fn slope(self, square: f64, fourth: f64) -> Self {
+        if square <= 0.0 {
+            return Self::ZERO;
+        }
+        let tail = (1.0 + self.tail) * fourth / (square * square) - 1.0;
+        Self { ln: self.ln.shift(square.ln()), tail: tail.max(0.0), ..self }
+    }
+
+    /// The sum of two contributions to one value, independent of each other.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        if self.is_zero() {
+            return other;
+        }
+        if other.is_zero() {
+            return self;
+        }
+        let (a, b) = (self.ln, other.ln);
+        let ln = Interval { lo: ln_add(a.lo, b.lo), hi: ln_add(a.hi, b.hi) };
+        let share = |part: Interval| (part.middle() - ln.middle()).exp();
+        Self {
+            ln,
+            spread: share(a).powi(2) * self.spread + share(b).powi(2) * other.spread,
+            tail: self.tail.max(other.tail),
+            units: self.units.min(other.units),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_he_layer_before_relu_keeps_the_energy() {
+        // fan_in Var(w) = 2 and E relu'^2 = 1/2.
+        let below = Energy::unit(100.0).slope(0.5, 0.5).linear(Interval::point(2f64.ln()), 100);
+        assert!(below.ln.lo.abs() < 1e-15);
+        // (3 E f'^4 / (E f'^2)^2 - 1) / n = (3 * 2 - 1) / 100.
+        assert!((below.spread - 0.05).abs() < 1e-15);
+    }
+
+    #[test]
+    fn contributions_add_up_without_overflow() {
+        let far = Energy { ln: Interval::point(2000.0), ..Energy::unit(10.0) };
+        let sum = far.plus(far);
+        assert!((sum.ln.lo - 2000.0 - 2f64.ln()).abs() < 1e-12);
+        assert_eq!(Energy::ZERO.plus(far), far);
+    }
+}
