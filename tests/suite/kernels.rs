@@ -1,6 +1,6 @@
 //! Convolution, pools, dropout and batch norm against their definitions, written out naively here, through compiled specs.
 
-use crate::cli::Texts;
+use crate::support::Memory;
 use wellposed::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
 use wellposed::graph::{Graph, Runnable, Verified};
 use wellposed::optim;
@@ -12,7 +12,7 @@ const TRAIN: Settings = Settings { mode: Mode::Train, seed: 5, penalties: false 
 
 fn graph(input: &str, call: &str) -> Verified<Graph> {
     let text = format!("spec 1\nmodel m()\ninput x: f64[B, {input}]\nnet {{ it: {call} }}\n");
-    let compiled = compile("m.nn".as_ref(), &Texts::one("m.nn", &text)).expect("the spec is there");
+    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text.as_str())).expect("the spec is there");
     let first = compiled.found.iter().find(|found| found.severity == wellposed::diag::Severity::Error);
     assert!(first.is_none(), "{text}: {first:?}");
     compiled.graph
@@ -292,7 +292,7 @@ fn the_mask_of_dropout_is_a_prefix_of_one_stream() {
 #[test]
 fn batch_norm_updates_running_statistics_as_pytorch_does() {
     let text = "spec 1\nmodel m()\ninput x: f64[B, 2, 1, 2]\nnet { it: batch_norm(momentum=0.3) }\n";
-    let graph = compile("m.nn".as_ref(), &Texts::one("m.nn", text)).expect("the spec is there").graph;
+    let graph = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there").graph;
     let x =
         Tensor::new(vec![3, 2, 1, 2], vec![1.0, 2.0, 10.0, 10.0, 3.0, 4.0, 10.0, 10.0, 5.0, 9.0, 10.0, 16.0]);
     // Channel 0: 1 2 3 4 5 9, mean 4, squares 40; channel 1: 10 10 10 10 10 16, mean 11, squares 30.
@@ -331,7 +331,7 @@ fn conv2d_has_the_fans_of_pytorch() {
 /// The finding for a call that does not fit: its code and the text it points at.
 fn misfit(input: &str, call: &str) -> (String, String, String) {
     let text = format!("spec 1\nmodel m()\ninput x: f64[B, {input}]\nnet {{\n  it: {call}\n}}\n");
-    let compiled = compile("m.nn".as_ref(), &Texts::one("m.nn", &text)).expect("the spec is there");
+    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text.as_str())).expect("the spec is there");
     let found =
         compiled.found.iter().find(|d| d.severity == wellposed::diag::Severity::Error).expect("an error");
     let place = found.span().map(|span| compiled.sources.text(span).to_owned()).unwrap_or_default();
