@@ -361,3 +361,28 @@ fn misfits_point_at_the_argument() {
         assert!(text.starts_with(place), "{call} points at `{text}`: {message}");
     }
 }
+
+/// Sizes at the limit of the language are refused or planned, never multiplied into an overflow.
+#[test]
+fn absurd_sizes_do_not_overflow() {
+    let most = 1u64 << 40;
+    for call in [
+        format!("conv2d({most}, kernel={most}, pad={most}, init=he_normal)"),
+        format!("conv2d(1, kernel={most}, pad={most}, dilation={most}, init=he_normal)"),
+        format!("conv2d(1, kernel=1, pad={most}, init=he_normal)"),
+        format!("conv2d(1, kernel={most}, pad=same, init=he_normal)"),
+        format!("conv2d(1, kernel=[1, 500000000000], pad=same, init=he_normal)"),
+        format!("max_pool({most}, stride=1, pad={})", most / 2),
+        format!("avg_pool([1, {most}], pad=[0, {}])", most / 2),
+        format!("max_pool(1, stride={most})"),
+    ] {
+        let text = format!("spec 1\nmodel m()\ninput x: f64[B, 1, 4, 4]\nnet {{ it: {call} }}\n");
+        let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there");
+        let shape = compiled.graph.nodes.iter().next().map(|(_, node)| node.shape.clone());
+        let codes: Vec<&str> = compiled.found.iter().map(|found| found.rule.code).collect();
+        assert!(
+            shape.flatten().is_some() || codes.iter().any(|code| ["H002", "S008"].contains(code)),
+            "{call}: {codes:?}"
+        );
+    }
+}

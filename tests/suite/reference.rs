@@ -1,9 +1,9 @@
 //! Whole models against PyTorch: loss, output and every gradient, on the weights and inputs in `tests/reference`.
 //!
 //! Tolerance: |a - b|_2 / max(|b|_2, 1e-12) at most 1e-12 for each tensor. Both programs compute in f64 with other orders of
-//! summation: a sum of n terms carries n 2^-53 of the sum of magnitudes, here at most 200 terms through 20 layers with
-//! condition numbers below 100, which gives 4e-11 if all errors conspire and about 1e-14 if they do not. The negative control
-//! moves one weight by 1e-9 of itself, which every model must show.
+//! summation. A sum of n terms carries at most n 2^-53 of the sum of their magnitudes; with sums of at most 200 terms through at most
+//! 20 layers and cancellation by a factor of up to 2 that is 20 * 200 * 2 * 2^-53 = 9e-13 if all errors conspire, and a hundredth
+//! of it if they do not. The negative control moves one weight by 1e-9 of itself, which every model must show.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -171,7 +171,7 @@ fn real(data: &[f64]) -> Elements {
 fn small() -> Compiled {
     let text = "spec 1\nmodel m()\ninput x: f64[B, 2]\ntarget y: class(3)\nnet {\n  fc1: linear(3, init=he_normal)\n  \
                 bn: batch_norm\n}\ntrain { loss cross_entropy(bn, y) }\n";
-    compile("m.nn".as_ref(), &crate::cli::Texts::one("m.nn", text)).expect("the spec is there")
+    compile("m.nn".as_ref(), &crate::support::Memory::of("m.nn", text)).expect("the spec is there")
 }
 
 fn messages(found: &wellposed::diag::Diagnostics) -> Vec<String> {
