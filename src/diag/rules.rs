@@ -69,6 +69,21 @@ rules! {
     /// of its kind.
     UNUSED_ALLOW = "S011" "unused-allow" Warning;
 
+    /// A tensor file does not fit the model.
+    ///
+    /// ## What it checks
+    ///
+    /// Weights, running statistics, inputs and targets are read from safetensors files by name: a weight is called after its node's
+    /// path and PyTorch's suffix (`fc1.weight`, `bn1.running_mean`), an input or target after its declaration. Every tensor must
+    /// be there with the right shape and type and finite numbers, and no other may be there. PyTorch's `num_batches_tracked` counters are
+    /// passed over. A file of weights without any running statistic leaves them at their initial values; one with some of them must have
+    /// all.
+    ///
+    /// ## Why it matters
+    ///
+    /// Loading what fits and drawing the rest at random (`strict=False`) gives numbers that look like results.
+    UNFIT_TENSOR_FILE = "S012" "unfit-tensor-file" Error;
+
     /// The text is not valid YAML 1.2.
     ///
     /// The position is where the reader gave up, which is at or behind the mistake: look at the line above, too.

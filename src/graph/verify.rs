@@ -4,10 +4,11 @@
 //! 2. Paths of nodes, names of feeds and paths of tensors are unique.
 //! 3. The number of inputs is that of the operator; the second input of a loss is a target, and no other input is.
 //! 4. A node's shape, tensors and room are what the operator's shape rule says for the shapes of its inputs, and unknown
-//!    only if an input is unknown or the rule rejects the inputs (which the builder has reported).
+//!    only if an input is unknown, the rule rejects the inputs or the result exceeds the limits (which the builder has reported).
 //! 5. The loss is the last node, nothing consumes it, and the output is a node or an input.
 //! 6. Penalty factors are finite and not negative.
 
+use super::builder::too_large;
 use super::{FeedKind, Graph, Node, Source};
 use crate::ops::Arity;
 use std::collections::BTreeSet;
@@ -120,6 +121,7 @@ fn arity(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
 fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     let known: Option<Vec<_>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
     let inferred = known.and_then(|shapes| node.op.infer(&shapes).ok());
+    let inferred = inferred.filter(|inferred| too_large(inferred).is_none());
     match (&node.shape, inferred) {
         (None, None) => {}
         (Some(shape), None) => say(format!("has shape {shape}, which no rule gives")),

@@ -232,7 +232,7 @@ impl Room {
     /// The number of scalars for a batch.
     #[must_use]
     pub fn of(self, batch: usize) -> usize {
-        self.fixed + self.per_sample * batch
+        self.fixed.saturating_add(self.per_sample.saturating_mul(batch))
     }
 }
 

@@ -81,18 +81,22 @@ impl Add<f64> for Dual {
 impl Scalar for Dual {
     const PLANES: usize = 2;
 
+    #[inline]
     fn constant(value: f64) -> Self {
         Self { value, tangent: 0.0 }
     }
 
+    #[inline]
     fn primal(self) -> f64 {
         self.value
     }
 
+    #[inline]
     fn load(planes: &[f64], stride: usize, at: usize) -> Self {
         Self { value: planes[at], tangent: planes[stride + at] }
     }
 
+    #[inline]
     fn store(self, planes: &mut [f64], stride: usize, at: usize) {
         planes[at] = self.value;
         planes[stride + at] = self.tangent;

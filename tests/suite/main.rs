@@ -3,9 +3,11 @@
 mod architecture;
 mod cli;
 mod gradcheck;
+mod kernels;
 mod lints;
 mod ops;
 mod passes;
 mod properties;
+mod reference;
 mod support;
 mod twins;
