@@ -101,7 +101,7 @@ fn hidden(graph: &Graph, account: &Account, region: usize) -> Vec<Handle<Node>> 
 fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize) -> Option<Diagnostic> {
     let graph: &Graph = context.graph;
     let limits = Limits::of(graph);
-    let (least, most) = account.extremes(graph, region)?;
+    let (least, most) = account.extremes(region)?;
     let falls = graded(limits.vanishing.map(|limit| least.ln / LN_10 < limit));
     let grows = graded(limits.exploding.map(|limit| most.ln / LN_10 > limit));
     let (Extreme { layer, ln, scatter }, severity) = match (falls, grows) {
@@ -120,9 +120,10 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         0 => plural(layers.len(), "hidden layer"),
         _ => format!("{} without norm", plural(sums, "residual block")),
     };
-    let message = match ln < 0.0 {
-        true => format!("the gradient vanishes over {depth}: {ratio} of its energy arrives"),
-        false => format!("the gradient explodes over {depth}: {ratio} times its energy arrives"),
+    let message = if ln < 0.0 {
+        format!("the gradient vanishes over {depth}: {ratio} of its energy arrives")
+    } else {
+        format!("the gradient explodes over {depth}: {ratio} times its energy arrives")
     };
     let mut diagnostic = Diagnostic::new(&RULE, node.span, message)
         .severity(severity)

@@ -34,6 +34,7 @@ use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::source::Span;
 use crate::text::{count, plural};
+use std::collections::BTreeMap;
 
 pub static RULE: Rule = lint!("unused_node.rs" = "A001" "unused-node" Warning from "A07");
 
@@ -45,13 +46,11 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let roots = graph.output.into_iter().chain(graph.loss.map(Source::Node));
     let used = needed(graph, roots);
     let uses = Uses::of(graph);
-    let mut ends: Vec<(Span, Vec<Handle<Node>>)> = Vec::new();
+    // By statement: a loop repeats one mistake.
+    let mut ends: BTreeMap<Span, Vec<Handle<Node>>> = BTreeMap::new();
     for (handle, node) in graph.nodes.iter().filter(|(handle, _)| !used[handle.index()]) {
         if uses.after(Source::Node(handle)).is_empty() {
-            match ends.iter_mut().find(|(span, _)| *span == node.span) {
-                Some((_, members)) => members.push(handle),
-                None => ends.push((node.span, vec![handle])),
-            }
+            ends.entry(node.span).or_default().push(handle);
         }
     }
     for (span, members) in ends {

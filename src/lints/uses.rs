@@ -51,10 +51,9 @@ pub fn needed(graph: &Graph, roots: impl IntoIterator<Item = Source>) -> Vec<boo
     let mut found = vec![false; graph.nodes.len()];
     let mut open: Vec<Source> = roots.into_iter().collect();
     while let Some(source) = open.pop() {
-        if let Source::Node(node) = source {
-            if !std::mem::replace(&mut found[node.index()], true) {
-                open.extend(&graph.nodes[node].inputs);
-            }
+        let Source::Node(node) = source else { continue };
+        if !std::mem::replace(&mut found[node.index()], true) {
+            open.extend(&graph.nodes[node].inputs);
         }
     }
     found
