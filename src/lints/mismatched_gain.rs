@@ -87,8 +87,7 @@ pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> 
     let mut groups: Vec<Kind> = Vec::new();
     for (node, layer) in graph.nodes.iter().filter(|(node, _)| !account.head[node.index()]) {
         let Some(spec) = scheme::kernel(graph, layer) else { continue };
-        let (Some(init), Consumer::Activation(activation)) =
-            (&spec.init, scheme::consumer(graph, uses, node))
+        let (Some(init), Consumer::Activation(activation)) = (&spec.init, scheme::consumer(uses, node))
         else {
             continue;
         };
@@ -195,7 +194,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
     if *distance > 0.0 {
         nodes.extend(heads_alike(graph, account, group.region, &init.value));
     }
-    if let Some(edits) = edits(graph, uses, &nodes) {
+    if let Some(edits) = edits(graph, uses, account, &nodes) {
         diagnostic = diagnostic.fix(Fix {
             title: format!("initialise with {text}"),
             safety: Safety::Unsafe,
@@ -242,8 +241,9 @@ fn kernel_init<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Spanned<Init>> {
     scheme::kernel(graph, node)?.init.as_ref()
 }
 
-/// The edits that give every one of these layers its scheme; none if a `default` among them serves other layers, too.
-fn edits(graph: &Graph, uses: &Uses, nodes: &BTreeSet<Handle<Node>>) -> Option<Vec<Edit>> {
+/// The edits that give every one of these layers its scheme; none if a `default` among them serves layers for which scale
+/// matters and this one fits. Heads and layers before a norm take any scheme.
+fn edits(graph: &Graph, uses: &Uses, account: &Account, nodes: &BTreeSet<Handle<Node>>) -> Option<Vec<Edit>> {
     let mut edits: Vec<Edit> = Vec::new();
     for node in nodes {
         let spec = scheme::kernel(graph, &graph.nodes[*node])?;
@@ -252,7 +252,10 @@ fn edits(graph: &Graph, uses: &Uses, nodes: &BTreeSet<Handle<Node>>) -> Option<V
             edits.push(Edit { span, text: scheme::proposal(graph, uses, *node, spec).0 });
         }
     }
-    let others = graph.nodes.iter().filter(|(node, _)| !nodes.contains(node));
+    let others = graph.nodes.iter().filter(|(node, _)| {
+        let free = account.head[node.index()] || matches!(scheme::consumer(uses, *node), Consumer::Norm(_));
+        !free && !nodes.contains(node)
+    });
     let mut spans = others.filter_map(|(_, other)| Some(kernel_init(graph, other)?.span));
     if spans.any(|span| edits.iter().any(|edit| edit.span == span)) {
         return None;

@@ -73,7 +73,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             .node(name)
             .trail(&node.trail)
             .help(format!("init={text} (std {})", number(std)));
-        diagnostic = match scheme::consumer(graph, uses, handle) {
+        diagnostic = match scheme::consumer(uses, handle) {
             Consumer::Activation(act) => {
                 let act = &graph.nodes[act];
                 diagnostic.label(act.span, format!("its values go into `{}`", act.op.name()))

@@ -52,7 +52,8 @@ struct Symmetric {
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let uses = Uses::of(graph);
-    let dead: Vec<Handle<Node>> = dead_zeros::dead(graph, &uses).iter().map(dead_zeros::Dead::node).collect();
+    let dead: BTreeSet<Handle<Node>> =
+        dead_zeros::dead(graph, &uses).iter().map(dead_zeros::Dead::node).collect();
     let found: Vec<Symmetric> = graph
         .nodes
         .iter()

@@ -143,7 +143,7 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         diagnostic = diagnostic
             .note("mark", format!("a factor of e^{MARK} is passed at {path}, seen from the output"));
     }
-    if let Consumer::Activation(act) = scheme::consumer(graph, uses, layer) {
+    if let Consumer::Activation(act) = scheme::consumer(uses, layer) {
         let act = &graph.nodes[act];
         if let (Some(response), true) = (act.op.response(), ln < 0.0) {
             let share = number(response.slope_square);
@@ -197,7 +197,7 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             .node(graph.nodes[before].path.to_string())
             .trail(&graph.nodes[before].trail)
             .help("a norm between the layers, or relu with he_normal and zero biases");
-        if scheme::consumer(graph, uses, handle) == Consumer::Linear {
+        if scheme::consumer(uses, handle) == Consumer::Linear {
             diagnostic = diagnostic.label(head.span, "learns from this");
         }
         return Some(diagnostic);

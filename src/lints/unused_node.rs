@@ -34,7 +34,7 @@ use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::source::Span;
 use crate::text::{count, plural};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub static RULE: Rule = lint!("unused_node.rs" = "A001" "unused-node" Warning from "A07");
 
@@ -54,13 +54,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
     }
     for (span, members) in ends {
-        let branch = needed(graph, members.iter().map(|node| Source::Node(*node)));
-        let lost: Vec<&Node> = graph
-            .nodes
-            .iter()
-            .filter(|(handle, _)| branch[handle.index()] && !used[handle.index()])
-            .map(|(_, node)| node)
-            .collect();
+        let lost: Vec<&Node> =
+            branch(graph, &used, &members).iter().map(|node| &graph.nodes[*node]).collect();
         let params: u64 = lost
             .iter()
             .flat_map(|node| &node.params)
@@ -82,4 +77,19 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
         out.push(diagnostic);
     }
+}
+
+/// The unused nodes that some nodes depend on, and these themselves.
+fn branch(graph: &Graph, used: &[bool], ends: &[Handle<Node>]) -> BTreeSet<Handle<Node>> {
+    let mut found = BTreeSet::new();
+    let mut open = ends.to_vec();
+    while let Some(node) = open.pop() {
+        if !used[node.index()] && found.insert(node) {
+            open.extend(graph.nodes[node].inputs.iter().filter_map(|source| match source {
+                Source::Node(node) => Some(*node),
+                Source::Feed(_) => None,
+            }));
+        }
+    }
+    found
 }
