@@ -47,7 +47,8 @@ use crate::inits::Init;
 use crate::ops::ParamSpec;
 use crate::source::Spanned;
 use crate::text::{number, plural};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub static RULE: Rule = lint!("mismatched_gain.rs" = "I001" "mismatched-gain" Warning from "I03" "I06" "I08");
 
@@ -155,9 +156,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
     let graph: &Graph = context.graph;
     let severity = severity(context, account, group)?;
     let members = &group.members;
-    let worst = members
-        .iter()
-        .reduce(|worst, off| if off.distance.abs() > worst.distance.abs() + 1e-9 { off } else { worst })?;
+    let worst = typical(graph, members)?;
     let Off { node, activation, distance } = worst;
     let (layer, act) = (&graph.nodes[*node], &graph.nodes[*activation]);
     let spec = scheme::kernel(graph, layer)?;
@@ -203,6 +202,18 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
         });
     }
     Some(diagnostic)
+}
+
+/// The layer that a message shows: of those that are furthest off, the first with the most common fans.
+fn typical<'m>(graph: &Graph, members: &'m [Off]) -> Option<&'m Off> {
+    let most = members.iter().map(|off| off.distance.abs()).fold(0.0, f64::max);
+    let worst = members.iter().filter(|off| off.distance.abs() > most - 1e-9);
+    let fans = |off: &Off| {
+        scheme::kernel(graph, &graph.nodes[off.node]).map_or((0, 0), |spec| (spec.fan_in, spec.fan_out))
+    };
+    let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    worst.clone().for_each(|off| *counts.entry(fans(off)).or_default() += 1);
+    worst.min_by_key(|off| Reverse(counts.get(&fans(off)).copied()))
 }
 
 /// ln of the predicted factors of second moment and of gradient energy, from before the first layer to behind the last

@@ -3,7 +3,8 @@
 //! ## What it checks
 //!
 //! Every node lies on a path to the loss or to the net's output, the value of its last statement. Of a branch that leads nowhere
-//! the last node is reported, with what the branch costs.
+//! the last node is reported, with what the branch costs. Weights on the way to the output that the loss does not depend on are
+//! reported, too: they are used, and never trained.
 //!
 //! ## Why it matters
 //!
@@ -43,6 +44,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     if graph.partial {
         return;
     }
+    out.extend(untrained(graph));
     let roots = graph.output.into_iter().chain(graph.loss.map(Source::Node));
     let used = needed(graph, roots);
     let uses = Uses::of(graph);
@@ -77,6 +79,31 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
         out.push(diagnostic);
     }
+}
+
+/// The finding about weights that the output needs and the loss does not.
+fn untrained(graph: &Graph) -> Option<Diagnostic> {
+    let loss = graph.loss?;
+    let trained = needed(graph, [Source::Node(loss)]);
+    let used = needed(graph, graph.output);
+    let lost: Vec<&Node> = graph
+        .nodes
+        .iter()
+        .filter(|(handle, node)| used[handle.index()] && !trained[handle.index()] && !node.params.is_empty())
+        .map(|(_, node)| node)
+        .collect();
+    let first = lost.first()?;
+    let paths: Vec<String> = lost.iter().map(|node| node.path.to_string()).collect();
+    let prediction = graph.nodes[loss].inputs.first().map_or(String::new(), |source| graph.name_of(*source));
+    let message = format!("the output needs `{}`, and the loss does not depend on it", first.path);
+    Some(
+        Diagnostic::new(&RULE, first.span, message)
+            .remark("its weights never get a gradient")
+            .label(graph.nodes[loss].span, format!("takes `{prediction}`"))
+            .node(scheme::names(&paths))
+            .trail(&first.trail)
+            .help("compute the loss on the output, or remove what follows its argument"),
+    )
 }
 
 /// The unused nodes that some nodes depend on, and these themselves.
