@@ -19,7 +19,7 @@
 use super::window::{Pool, Window};
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
-use crate::moments::{Interval, Moments};
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 
 /// The operator `avg_pool`.
@@ -98,6 +98,13 @@ impl Op for AvgPool {
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let window = self.pool.window(io.shapes[0]);
         averaged(&io.inputs[0], super::reciprocal(window.taps()), window.reach())
+    }
+
+    /// Each of the taps inside the map gets 1/n of the gradient: the energy is divided by n, exactly for independent gradients.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let window = self.pool.window(io.shapes[0]);
+        let factor = window.reach().0 * super::reciprocal(window.taps());
+        vec![cotangent.times(Interval::point(factor.ln()))]
     }
 }
 

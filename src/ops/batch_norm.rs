@@ -33,7 +33,7 @@ use super::{
 };
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
-use crate::moments::{Interval, Moments, ln_add};
+use crate::moments::{Energy, Interval, Moments, ln_add};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Mode, Tensor, View};
@@ -252,9 +252,26 @@ impl Op for BatchNorm {
                     ..scaled
                 };
                 let offset = Moments { units: x.units, ..Moments::new(shift, beta, shift) };
-                if shift > 0.0 { scaled.add(offset) } else { scaled }
+                if shift > 0.0 { scaled.plus(offset) } else { scaled }
             }
         }
+    }
+
+    /// gamma^2 / (v + eps) with the variance of the batch in training, of the running statistics in use. The two directions that the
+    /// statistics of a large batch take away do not count.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let x = &io.inputs[0];
+        let (gamma, variance) = io.params[0].statistics();
+        let scale = gamma * gamma + variance;
+        if scale <= 0.0 {
+            return vec![Energy::ZERO];
+        }
+        let factor = |ln_square: f64| match io.mode {
+            Mode::Train => scale.ln() - ln_add(ln_square + x.contrast.ln(), self.eps.ln()),
+            Mode::Eval => scale.ln() - self.eps.ln_1p(),
+        };
+        let ends = Interval { lo: factor(x.ln_square.hi), hi: factor(x.ln_square.lo) };
+        vec![cotangent.times(ends)]
     }
 
     fn effect(&self) -> ModeEffect {

@@ -34,7 +34,7 @@ use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, 
 use crate::args::{Kind, Param, Reader, absent, optional, required, word};
 use crate::diag::rules;
 use crate::inits::Init;
-use crate::moments::Moments;
+use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Product, View, ViewMut, product};
@@ -363,6 +363,11 @@ impl Op for Conv2d {
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let (reach, _) = self.planned(io.shapes[0]).window.reach();
         super::affine_moments(&io, reach)
+    }
+
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let (reach, _) = self.planned(io.shapes[0]).window.reach();
+        super::affine_energy(&io, reach, cotangent)
     }
 }
 

@@ -19,7 +19,7 @@
 
 use super::{Backward, Category, Forward, Inferred, Misfit, ModeEffect, Op, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, required};
-use crate::moments::Moments;
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::{Draws, Mode, View, ViewMut};
 
@@ -87,6 +87,15 @@ impl Op for Dropout {
             tail: (x.tail + 1.0) / keep - 1.0,
             ..x
         }
+    }
+
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        if io.mode == Mode::Eval || self.p == 0.0 {
+            return vec![cotangent];
+        }
+        let keep = 1.0 - self.p;
+        let scaled = cotangent.times(Interval::point(-keep.ln()));
+        vec![Energy { tail: (cotangent.tail + 1.0) / keep - 1.0, ..scaled }]
     }
 
     fn effect(&self) -> ModeEffect {

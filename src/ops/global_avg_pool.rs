@@ -15,7 +15,7 @@
 
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer, window};
 use crate::args::{Param, Reader};
-use crate::moments::Moments;
+use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 
 /// The operator `global_avg_pool`.
@@ -58,5 +58,11 @@ impl Op for GlobalAvgPool {
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let share = super::reciprocal(io.shapes[0].elements() / io.shape.elements().max(1));
         super::avg_pool::averaged(&io.inputs[0], share, (1.0, 1.0))
+    }
+
+    /// Each of n pixels gets 1/n of the gradient.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let share = super::reciprocal(io.shapes[0].elements() / io.shape.elements().max(1));
+        vec![cotangent.times(Interval::point(share.ln()))]
     }
 }

@@ -23,7 +23,7 @@
 use super::window::{Pool, Window};
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, Room, Shape, Transfer, avg_pool};
 use crate::args::{Param, Reader};
-use crate::moments::{Gaussian, Interval, Moments};
+use crate::moments::{Energy, Gaussian, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::View;
 use std::f64::consts::{PI, SQRT_2};
@@ -131,6 +131,12 @@ impl Op for MaxPool {
             ..*x
         }
     }
+
+    /// A gradient goes to one element; where windows overlap, several may go to the same one.
+    fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
+        let overlap = self.pool.window(io.shapes[0]).overlap();
+        vec![cotangent.times(Interval { lo: 0.0, hi: overlap.ln() })]
+    }
 }
 
 /// A share of the mean from which on values count as one-sided; behind a ReLU it is 0.56.
@@ -159,7 +165,7 @@ fn largest(mean_share: f64, n: usize) -> (f64, f64) {
     }
     let value = |x: f64| if one_sided { x.max(0.0) / unit } else { x };
     let (count, rest) = (n as f64, n as f64 - 1.0);
-    let source = Gaussian { mean: centre, variance: deviation * deviation, correlation: 0.0 };
+    let source = Gaussian { mean: centre, variance: deviation * deviation, decorrelation: 1.0 };
     let rank = |x: f64| below((x - centre) / deviation);
     let square = source.square(&|x| count.sqrt() * value(x) * rank(x).powf(0.5 * rest), &[0.0]);
     let mean = source.through(&|x| count * value(x) * rank(x).powf(rest), &[0.0]).mean;

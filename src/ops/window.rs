@@ -137,6 +137,13 @@ impl Window {
         self.rows.input * self.columns.input
     }
 
+    /// In how many windows an element lies at most.
+    #[expect(clippy::cast_precision_loss, reason = "kernels are far below 2^53")]
+    pub(super) fn overlap(&self) -> f64 {
+        let most = |axis: &Axis| axis.kernel.div_ceil(axis.stride) as f64;
+        most(&self.rows) * most(&self.columns)
+    }
+
     /// Mean and mean square over the positions of the share of the taps that meet the map.
     pub(super) fn reach(&self) -> (f64, f64) {
         let (rows, columns) = (self.rows.reach(), self.columns.reach());
