@@ -247,7 +247,7 @@ impl<'a> Lowering<'a> {
         flow: Flow,
         scope: &mut Scope,
     ) -> Flow {
-        if body.statements.is_empty() {
+        if body.statements.is_empty() && self.lost.is_empty() {
             self.out.push(Diagnostic::new(&rules::MISSING, statement.head.0, "a residual without a branch"));
             return self.poisoned(statement, scope);
         }

@@ -6,7 +6,7 @@
 
 use crate::args::{Arg, Call, Value, mistyped, number, unknown_variable};
 use crate::diag::{Diagnostic, Diagnostics, rules};
-use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Unary};
+use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Lost, Unary};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
 
@@ -22,6 +22,8 @@ pub struct Env {
     pub input: Option<Shape>,
     /// Whether there is a value that `in` names.
     pub has_input: bool,
+    /// Names whose absence has been explained.
+    pub lost: Lost,
 }
 
 impl Env {
@@ -45,7 +47,11 @@ pub fn eval(expr: &Spanned<Expr>, env: &Env, out: &mut Diagnostics) -> Option<Sp
         Expr::Float(x) => Value::Float(*x),
         Expr::Bool(b) => Value::Bool(*b),
         Expr::Str(s) => Value::Str(s.clone()),
-        Expr::Name(name) => env.get(name).cloned().unwrap_or_else(|| Value::Symbol(name.clone())),
+        Expr::Name(name) => match env.get(name) {
+            Some(value) => value.clone(),
+            None if env.lost.explains(name) && !super::words().contains(name.as_str()) => return None,
+            None => Value::Symbol(name.clone()),
+        },
         Expr::Input => {
             out.push(
                 Diagnostic::new(&rules::BAD_EXPRESSION, span, "`in` is a value of the net, not a number")

@@ -76,6 +76,12 @@ impl Lowering<'_> {
             }
         }
         let name = declared.name.value.clone();
+        if target && kind.is_none() {
+            // Which losses it goes with is unknown.
+            self.lost.learn(&name);
+            self.graph.partial = true;
+            return;
+        }
         self.feed(Feed {
             name,
             shape,

@@ -13,7 +13,7 @@ mod training;
 
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
-use crate::front::ast::{Block, ParamDecl, Spec};
+use crate::front::ast::{Block, Lost, ParamDecl, Spec};
 use crate::graph::{Arena, Graph, Setting, Source, Training};
 use crate::inits::Init;
 use crate::ops::OpKind;
@@ -60,6 +60,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         fuel: FUEL,
         calls: Vec::new(),
         trail: Vec::new(),
+        lost: spec.lost.clone(),
     };
     lowering.run();
     (lowering.graph, lowering.out)
@@ -84,6 +85,8 @@ struct Lowering<'a> {
     calls: Vec<&'a str>,
     /// How blocks and loops led here.
     trail: Vec<String>,
+    /// Names whose absence has been explained.
+    lost: Lost,
 }
 
 impl<'a> Lowering<'a> {
@@ -98,7 +101,10 @@ impl<'a> Lowering<'a> {
         self.feeds();
         match &spec.net {
             Some(net) => self.net(net),
-            None => self.missing("net", "net { ... } holds the model's statements"),
+            None => {
+                self.missing("`net`", "net { ... } holds the model's statements");
+                self.lost.everything();
+            }
         }
         self.training();
     }
@@ -114,23 +120,22 @@ impl<'a> Lowering<'a> {
                 );
             }
             Some(_) => {}
-            None => self.missing("spec", "the first line of a spec is `spec 1`"),
+            None => self.missing("version", "the first line of a spec is `spec 1`"),
         }
         if spec.model.is_none() {
-            self.missing("model", "model NAME(parameters) names the model");
+            self.missing("`model`", "model NAME(parameters) names the model");
         }
     }
 
     fn missing(&mut self, what: &str, help: &str) {
         self.graph.partial = true;
         let place = Span::new(self.spec.file, 0..0);
-        self.out
-            .push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no `{what}`")).help(help));
+        self.out.push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no {what}")).help(help));
     }
 
     /// An environment in which only the model's parameters have a meaning.
     fn env(&self) -> Env {
-        Env { variables: self.globals.clone(), input: None, has_input: false }
+        Env { variables: self.globals.clone(), input: None, has_input: false, lost: self.lost.clone() }
     }
 
     fn params(&mut self) {
@@ -139,30 +144,41 @@ impl<'a> Lowering<'a> {
             self.check_name(&param.name, "parameter");
             if self.globals.iter().any(|(name, _)| *name == param.name.value) {
                 let message = format!("two parameters are called `{}`", param.name.value);
-                self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message));
+                let first = model.params.iter().find(|other| other.name == param.name);
+                let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message);
+                self.out.push(match first {
+                    Some(first) => diagnostic.label(first.name.span, "first declared here"),
+                    None => diagnostic,
+                });
                 continue;
             }
-            let Some(default) = &param.default else {
-                let message = format!("the parameter `{}` has no value", param.name.value);
-                self.out.push(
-                    Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"),
-                );
-                continue;
-            };
-            let env = self.env();
-            let Some(value) = eval::eval(default, &env, &mut self.out) else { continue };
-            if let Value::Symbol(name) = &value.value {
-                // A parameter may hold a word, for instance the name of an initialiser, but not a slip of the hand.
-                if !words().contains(name.as_str()) {
-                    self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
-                    continue;
-                }
+            match self.param(param) {
+                Some(value) => self.globals.push((param.name.value.clone(), value)),
+                None => self.lost.learn(&param.name.value),
             }
-            let range = self.range(param, &value);
-            let name = param.name.value.clone();
-            self.graph.settings.push(Setting { name, value: value.value.clone(), range });
-            self.globals.push((param.name.value.clone(), value.value));
         }
+    }
+
+    fn param(&mut self, param: &ParamDecl) -> Option<Value> {
+        let Some(default) = &param.default else {
+            let message = format!("the parameter `{}` has no value", param.name.value);
+            self.out
+                .push(Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"));
+            return None;
+        };
+        let env = self.env();
+        let value = eval::eval(default, &env, &mut self.out)?;
+        if let Value::Symbol(name) = &value.value
+            && !words().contains(name.as_str())
+        {
+            // A parameter may hold a word, for instance the name of an initialiser, but not a slip of the hand.
+            self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
+            return None;
+        }
+        let range = self.range(param, &value);
+        let name = param.name.value.clone();
+        self.graph.settings.push(Setting { name, value: value.value.clone(), range });
+        Some(value.value)
     }
 
     /// The range of a parameter, which must hold its value.
@@ -203,7 +219,10 @@ impl<'a> Lowering<'a> {
         let name = &block.name;
         if OpKind::find(&name.value).is_some() {
             let message = format!("`{}` is an op and cannot name a block", name.value);
-            self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message));
+            self.out.push(
+                Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message).help("choose another name"),
+            );
+            return;
         }
         if let Some(first) = self.blocks.get(&name.value) {
             let message = format!("two blocks are called `{}`", name.value);
@@ -247,6 +266,9 @@ impl<'a> Lowering<'a> {
 
     /// The finding for a statement whose op or block does not exist.
     fn unknown_op(&mut self, name: &Spanned<String>) {
+        if self.lost.explains(&name.value) {
+            return;
+        }
         let ops = OpKind::ALL.iter().filter(|op| op.group != "loss").map(|op| op.name);
         let known = ops.chain(self.blocks.keys().map(String::as_str));
         let near = did_you_mean(&name.value, known).map(str::to_owned);
@@ -264,6 +286,7 @@ impl<'a> Lowering<'a> {
                 let message = format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps");
                 self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(&self.trail));
                 self.graph.partial = true;
+                self.lost.everything();
                 // A marker: the message is said, and nothing runs any more.
                 self.fuel = usize::MAX;
             }
