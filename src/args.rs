@@ -9,6 +9,7 @@
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::source::{Span, Spanned};
 use std::fmt;
+use std::sync::Arc;
 
 /// The largest number of elements that a tensor, and the largest value that a size, may have.
 pub const MAX_ELEMENTS: u64 = 1 << 40;
@@ -26,8 +27,8 @@ pub enum Value {
     Str(String),
     /// A word that names no variable: `he_normal`, `same`, `train`.
     Symbol(String),
-    /// `[1, 2]`.
-    List(Vec<Spanned<Value>>),
+    /// `[1, 2]`, shared, because a variable is copied wherever its name stands.
+    List(Arc<Vec<Spanned<Value>>>),
     /// `range(4)`, kept lazy so that its length costs nothing.
     Range(i64, i64),
     /// A word with arguments: `he_normal(fan_out)`.

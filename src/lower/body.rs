@@ -5,7 +5,7 @@
 //! renames nothing else.
 
 use super::Lowering;
-use super::eval::{self, Env};
+use super::eval::{self, Env, Variables};
 use crate::args::{Reader, Value};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{Action, Body, CallExpr, Statement};
@@ -37,7 +37,7 @@ pub(super) struct Scope {
     /// Values older than this belong to the caller of the block.
     pub(super) since: usize,
     /// The variables of the block and its loops.
-    pub(super) variables: Vec<(String, Value)>,
+    pub(super) variables: Variables,
     /// What `in` names.
     pub(super) input: Flow,
 }
@@ -75,9 +75,11 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn statements(&mut self, body: &'a Body, flow: Flow, scope: &mut Scope) -> Flow {
         let mut flow = flow;
+        self.depth += 1;
         for statement in &body.statements {
             if !self.step(statement.head.0) {
-                return Flow::Poison;
+                flow = Flow::Poison;
+                break;
             }
             flow = self.statement(statement, flow, scope);
             if flow == Flow::Poison {
@@ -85,6 +87,7 @@ impl<'a> Lowering<'a> {
                 self.lost.learn(name);
             }
         }
+        self.depth -= 1;
         flow
     }
 

@@ -222,7 +222,7 @@ impl Lowering<'_> {
             }
             Value::List(items) if !items.is_empty() => {
                 let mut labels = Vec::new();
-                for item in items {
+                for item in items.iter() {
                     let Some(label) = word(&item.value).map(str::to_owned) else {
                         let message = format!("the label `{}` is not text", item.value);
                         self.out.push(

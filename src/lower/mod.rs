@@ -18,14 +18,18 @@ use crate::graph::{Arena, Graph, Setting, Source, Training};
 use crate::inits::Init;
 use crate::ops::OpKind;
 use crate::source::{Loader, Span, Spanned};
-use eval::Env;
+use eval::{Env, Variables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A model may have this many nodes.
 pub const MAX_NODES: usize = 100_000;
 /// Expansion may take this many steps.
-const FUEL: usize = 1_000_000;
+const FUEL: usize = 300_000;
+/// A model may have this many parameters.
+const MAX_PARAMETERS: usize = 1_000;
+/// Blocks, loops and residuals may be expanded this deep within each other.
+const MAX_DEPTH: usize = 64;
 
 /// Lowers a spec. `path` is the spec's file, against whose folder data files are resolved.
 pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnostics) {
@@ -52,17 +56,24 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         loader,
         graph,
         out: Diagnostics::default(),
-        globals: Vec::new(),
+        globals: Variables::default(),
         blocks: BTreeMap::new(),
         defaults: BTreeMap::new(),
         names: BTreeMap::new(),
         order: 0,
         fuel: FUEL,
+        depth: 0,
         calls: Vec::new(),
         trail: Vec::new(),
         lost: spec.lost.clone(),
     };
     lowering.run();
+    if lowering.fuel == usize::MAX {
+        // What a hostile spec has filled so far is worth nothing, and everybody else's time.
+        let graph = &mut lowering.graph;
+        (graph.nodes, graph.params, graph.states) = (Arena::default(), Arena::default(), Arena::default());
+        (graph.output, graph.loss) = (None, None);
+    }
     (lowering.graph, lowering.out)
 }
 
@@ -74,13 +85,15 @@ struct Lowering<'a> {
     graph: Graph,
     out: Diagnostics,
     /// The model's parameters.
-    globals: Vec<(String, Value)>,
+    globals: Variables,
     blocks: BTreeMap<String, &'a Block>,
     defaults: BTreeMap<String, Call>,
     /// What a path of a finished value means, and when it came to be.
     names: BTreeMap<String, (Source, usize)>,
     order: usize,
     fuel: usize,
+    /// How deep the current statement is nested in what is being expanded.
+    depth: usize,
     /// The blocks that are being expanded.
     calls: Vec<&'a str>,
     /// How blocks and loops led here.
@@ -140,9 +153,16 @@ impl<'a> Lowering<'a> {
 
     fn params(&mut self) {
         let Some(model) = &self.spec.model else { return };
-        for param in &model.params {
+        if let Some(first) = model.params.get(MAX_PARAMETERS) {
+            let n = model.params.len();
+            let message = format!("{n} parameters; a model has at most {MAX_PARAMETERS}");
+            self.out.push(Diagnostic::new(&rules::TOO_LARGE, first.name.span, message));
+            self.lost.everything();
+        }
+        let mut names = BTreeSet::new();
+        for param in model.params.iter().take(MAX_PARAMETERS) {
             self.check_name(&param.name, "parameter");
-            if self.globals.iter().any(|(name, _)| *name == param.name.value) {
+            if !names.insert(param.name.value.as_str()) {
                 let message = format!("two parameters are called `{}`", param.name.value);
                 let first = model.params.iter().find(|other| other.name == param.name);
                 let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message);
@@ -153,7 +173,7 @@ impl<'a> Lowering<'a> {
                 continue;
             }
             match self.param(param) {
-                Some(value) => self.globals.push((param.name.value.clone(), value)),
+                Some(value) => self.globals.push(param.name.value.clone(), value),
                 None => self.lost.learn(&param.name.value),
             }
         }
@@ -281,22 +301,25 @@ impl<'a> Lowering<'a> {
 
     /// Burns one unit of fuel; `false` when it has run out, which is reported once.
     fn step(&mut self, span: Span) -> bool {
-        if self.fuel == 0 || self.graph.nodes.len() > MAX_NODES {
-            if self.fuel != usize::MAX {
-                let message = format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps");
-                self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(&self.trail));
-                self.graph.partial = true;
-                self.lost.everything();
-                // A marker: the message is said, and nothing runs any more.
-                self.fuel = usize::MAX;
-            }
-            return false;
-        }
         if self.fuel == usize::MAX {
             return false;
         }
-        self.fuel -= 1;
-        true
+        let message = if self.depth > MAX_DEPTH {
+            format!("blocks, loops and residuals expand more than {MAX_DEPTH} deep")
+        } else if self.fuel == 0 || self.graph.nodes.len() >= MAX_NODES {
+            format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps")
+        } else {
+            self.fuel -= 1;
+            return true;
+        };
+        // The innermost part of the way suffices.
+        let trail = &self.trail[self.trail.len().saturating_sub(8)..];
+        self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(trail));
+        self.graph.partial = true;
+        self.lost.everything();
+        // A marker: the message is said, and nothing runs any more.
+        self.fuel = usize::MAX;
+        false
     }
 }
 

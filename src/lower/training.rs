@@ -341,8 +341,8 @@ impl Lowering<'_> {
     }
 
     fn fact(&mut self, fact: &Setting) {
-        let mut env = self.env();
-        env.variables.retain(|(name, _)| name != "B");
+        // `B` names the batch, because no parameter may be called that.
+        let env = self.env();
         let Some(value) = eval::eval(&fact.value, &env, &mut self.out) else { return };
         let kind = match (fact.name.value.as_str(), &value.value) {
             ("params", Value::Int(n)) if *n >= 0 => Some(FactKind::Params(n.unsigned_abs())),

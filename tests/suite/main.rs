@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod diagnostics;
 mod gradcheck;
+mod hostile;
 mod passes;
 mod properties;
 mod support;
