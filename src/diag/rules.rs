@@ -47,8 +47,8 @@ rules! {
 
     /// The spec exceeds a limit of the compiler.
     ///
-    /// Brackets nest at most 64 deep, an expression has at most 1,000 operators, a model at most 100,000 nodes, a
-    /// tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
+    /// Brackets, blocks and loops nest at most 64 deep, an expression has at most 1,000 operators, a model at most 1,000
+    /// parameters and 100,000 nodes, a tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
     /// machine; no model that anyone trains comes near them.
     TOO_LARGE = "S008" "limit-exceeded" Error;
 

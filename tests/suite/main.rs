@@ -2,7 +2,9 @@
 
 mod architecture;
 mod cli;
+mod diagnostics;
 mod gradcheck;
+mod hostile;
 mod kernels;
 mod lints;
 mod ops;
