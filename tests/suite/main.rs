@@ -1,7 +1,9 @@
-//! The integration tests: one binary, a module for each boundary.
+//! The integration tests: one binary, a module for each boundary, everything through the public interface of the library.
 
 mod architecture;
 mod cli;
 mod gradcheck;
+mod ops;
 mod passes;
 mod properties;
+mod support;

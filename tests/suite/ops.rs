@@ -1,0 +1,237 @@
+//! Laws of all operators, driven by the registry: a new operator is tested without a line here.
+//!
+//! Cases come from the `## Shapes` tables of the manual pages, points from seeded draws. What each law says and where its bound
+//! comes from stands in `checks.rs` and `statistics.rs`. The last tests plant faults and assert that each law sees them.
+
+#[path = "ops/checks.rs"]
+mod checks;
+#[path = "ops/planted.rs"]
+mod planted;
+#[path = "ops/statistics.rs"]
+mod statistics;
+#[path = "ops/table.rs"]
+mod table;
+#[path = "ops/trial.rs"]
+mod trial;
+
+use crate::support::lower_text;
+use checks::Verdict;
+use planted::{WrongKernel, WrongRule};
+use table::{Case, Row, rows};
+use trial::{Registered, Trial, Values};
+use wellposed::diag::Severity;
+use wellposed::exec::Registry;
+use wellposed::ops::{ModeEffect, OpKind};
+use wellposed::tensor::Mode;
+
+const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
+const BATCHES: [usize; 3] = [1, 3, 5];
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+fn all_rows() -> impl Iterator<Item = Row> {
+    OpKind::ALL.iter().copied().flat_map(rows)
+}
+
+/// Every row that is not `error`, lowered.
+fn good_rows() -> impl Iterator<Item = (Row, Case)> {
+    all_rows().filter(|row| row.output.is_some()).map(|row| {
+        let case = row.case().unwrap_or_else(|reason| panic!("{}: {reason}\n{}", row.name(), row.spec()));
+        (row, case)
+    })
+}
+
+/// Applies a law to every good row at several seeds and batch sizes, in both modes, and reports all that break it.
+fn for_all(law: impl Fn(&Trial<'_>) -> Verdict) {
+    let mut broken = Vec::new();
+    for (row, case) in good_rows() {
+        for mode in MODES {
+            for batch in BATCHES {
+                for seed in SEEDS {
+                    if let Err(reason) = law(&Trial::new(&case, batch, mode, seed)) {
+                        broken
+                            .push(format!("{} in {mode}, batch {batch}, seed {seed}: {reason}", row.name()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+/// Whether the graph of a row has the stated shape, or one error of the shape or schema family.
+fn shape_law(row: &Row) -> Verdict {
+    let (_, found, _) = lower_text(&row.spec());
+    let codes: Vec<String> = found.iter().map(|d| format!("{}: {}", d.rule.code, d.message)).collect();
+    match (&row.output, row.case()) {
+        (Some(stated), Ok(case)) => {
+            let shape = case.graph.nodes[case.node].shape.as_ref().map(ToString::to_string);
+            if shape.as_ref() == Some(stated) { Ok(()) } else { Err(format!("the rule gives {shape:?}")) }
+        }
+        (Some(_), Err(reason)) => Err(reason),
+        (None, _) => match found.iter().collect::<Vec<_>>().as_slice() {
+            [only] if only.severity == Severity::Error && only.rule.code.starts_with(['H', 'S']) => Ok(()),
+            _ => Err(format!("one error was expected: {codes:?}")),
+        },
+    }
+}
+
+#[test]
+fn shape_rules_are_those_of_the_manual() {
+    let broken: Vec<String> = all_rows()
+        .filter_map(|row| shape_law(&row).err().map(|reason| format!("{}: {reason}", row.name())))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn tangents_agree_with_reverse_rules() {
+    for_all(|trial| checks::tangent_agrees(trial, &Registry));
+}
+
+#[test]
+fn differences_agree_with_reverse_rules() {
+    for_all(|trial| checks::differences_agree(trial, &Registry));
+}
+
+/// Values at every kink of a piecewise operator and a billionth to either side. The kinks of a loss are differences from the
+/// target, which then stands on multiples of 1/8, so that the differences are exact.
+fn near_kinks(case: &Case, batch: usize, kinks: &[f64]) -> Values {
+    let mut values = Values::random(case, batch, 0);
+    let places: Vec<f64> = kinks.iter().flat_map(|kink| [*kink, kink + 1e-9, kink - 1e-9]).collect();
+    let loss = case.graph.loss.is_some();
+    if loss {
+        values.feeds[1].iter_mut().for_each(|y| *y = (*y * 8.0).round() / 8.0);
+    }
+    let targets = values.feeds.last().cloned().unwrap_or_default();
+    let outputs = if loss { 1 } else { values.feeds.len() };
+    for feed in &mut values.feeds[..outputs] {
+        for (i, x) in feed.iter_mut().enumerate() {
+            *x = places[i % places.len()] + if loss { targets[i] } else { 0.0 };
+        }
+    }
+    values
+}
+
+#[test]
+fn derivatives_are_consistent_at_kinks() {
+    let mut seen = 0;
+    for (row, case) in good_rows() {
+        let kinks = case.graph.nodes[case.node].op.kinks();
+        if kinks.is_empty() {
+            continue;
+        }
+        seen += 1;
+        for mode in MODES {
+            let trial = Trial::at(&case, 3, mode, 1, near_kinks(&case, 3, &kinks));
+            for law in [checks::tangent_agrees, checks::differences_agree] {
+                law(&trial, &Registry).unwrap_or_else(|reason| panic!("{} in {mode}: {reason}", row.name()));
+            }
+        }
+    }
+    assert!(seen > 0, "no operator has a kink");
+}
+
+#[test]
+fn use_is_determined_and_draws_nothing() {
+    for (row, case) in good_rows() {
+        let trial = Trial::new(&case, 3, Mode::Eval, 1);
+        let other = Trial::at(&case, 3, Mode::Eval, 2, trial.values.clone());
+        let law = checks::is_determined(&trial, &other, &Registered, &Registry);
+        law.unwrap_or_else(|reason| panic!("{}: {reason}", row.name()));
+    }
+}
+
+#[test]
+fn kernels_overwrite_what_buffers_held() {
+    for_all(|trial| checks::overwrites(trial, &Registered, &Registry));
+}
+
+/// Masks are drawn by the place in the batch, so a mode that draws is left out, as is one that mixes the batch by contract.
+#[test]
+fn samples_do_not_see_each_other() {
+    for_all(|trial| {
+        let op = &trial.node().op;
+        let draws = trial.settings.mode == Mode::Train && op.effect() != ModeEffect::Same;
+        if draws || op.mixes_batch(trial.settings.mode) {
+            return Ok(());
+        }
+        checks::is_independent(trial, &Registered, &Registry)
+    });
+}
+
+#[test]
+fn every_page_has_a_summary_examples_and_documented_arguments() {
+    for op in OpKind::ALL {
+        assert!(op.summary().len() > 10, "{} has no summary", op.name);
+        assert!(rows(op).iter().any(|row| row.output.is_some()), "{} has no good row", op.name);
+        for row in rows(op) {
+            let called = row.call.split('(').next();
+            assert_eq!(called, Some(op.name), "a row of {} calls something else", op.name);
+        }
+        for param in op.signature {
+            assert!(param.doc.len() > 5, "`{}` of {} has no documentation", param.name, op.name);
+        }
+    }
+}
+
+/// The laws of derivatives see a flipped sign, a missing 1/N, a transposed matrix, one component that is 0.1 % off, forgotten
+/// parameters and results that are added, in the rule of every operator.
+#[test]
+fn a_wrong_rule_is_seen() {
+    for (row, case) in good_rows() {
+        let trial = Trial::new(&case, 3, Mode::Train, 1);
+        let name = row.name();
+        for rule in [WrongRule::Sign, WrongRule::Mean, WrongRule::Transposed, WrongRule::OneComponent] {
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{name}: tangents miss {rule:?}");
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{name}: differences miss {rule:?}");
+        }
+        if !trial.node().params.is_empty() {
+            let rule = WrongRule::NoParameters;
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{name}: tangents miss {rule:?}");
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{name}: differences miss {rule:?}");
+        }
+        assert!(checks::overwrites(&trial, &Registered, &WrongRule::Accumulates).is_err(), "{name}: adds");
+    }
+}
+
+#[test]
+fn a_wrong_subgradient_is_seen() {
+    for (row, case) in good_rows().filter(|(row, _)| row.op.group == "activation") {
+        let kinks = case.graph.nodes[case.node].op.kinks();
+        for kink in &kinks {
+            let trial = Trial::at(&case, 3, Mode::Train, 1, near_kinks(&case, 3, &kinks));
+            let rule = WrongRule::AtKink(*kink);
+            assert!(checks::tangent_agrees(&trial, &rule).is_err(), "{}: {rule:?}", row.name());
+            assert!(checks::differences_agree(&trial, &rule).is_err(), "{}: {rule:?}", row.name());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_kernel_is_seen() {
+    for (row, case) in good_rows() {
+        let trial = Trial::new(&case, 3, Mode::Eval, 1);
+        let other = Trial::at(&case, 3, Mode::Eval, 2, trial.values.clone());
+        let name = row.name();
+        let law = checks::overwrites(&trial, &WrongKernel::Accumulates, &Registry);
+        assert!(law.is_err(), "{name}: adding to the result is not seen");
+        let law = checks::is_determined(&trial, &other, &WrongKernel::Draws, &Registry);
+        assert!(law.is_err(), "{name}: drawing in use is not seen");
+        let law = checks::is_independent(&trial, &WrongKernel::Mixes, &Registry);
+        assert!(law.is_err(), "{name}: mixing samples is not seen");
+    }
+}
+
+#[test]
+fn a_wrong_shape_is_seen() {
+    for row in all_rows() {
+        let wrong = match &row.output {
+            Some(shape) => [Some(format!("{shape},")), None],
+            None => [Some("[B]".to_owned()), Some("[B,4]".to_owned())],
+        };
+        for output in wrong {
+            let row = Row { output, ..row.clone() };
+            assert!(shape_law(&row).is_err(), "{}: {:?} is not seen", row.name(), row.output);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Moment rules against draws.
