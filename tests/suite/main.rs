@@ -7,3 +7,4 @@ mod ops;
 mod passes;
 mod properties;
 mod support;
+mod twins;

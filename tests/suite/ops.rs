@@ -17,11 +17,13 @@ mod trial;
 use crate::support::lower_text;
 use checks::Verdict;
 use planted::{WrongKernel, WrongRule};
+use statistics::{Responses, Sample};
 use table::{Case, Row, rows};
-use trial::{Registered, Trial, Values};
+use trial::{Registered, Slot, Trial, Values};
 use wellposed::diag::Severity;
-use wellposed::exec::Registry;
-use wellposed::ops::{ModeEffect, OpKind};
+use wellposed::exec::{Registry, Reverse};
+use wellposed::moments::Moments;
+use wellposed::ops::{ModeEffect, OpKind, Response};
 use wellposed::tensor::Mode;
 
 const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
@@ -234,4 +236,129 @@ fn a_wrong_shape_is_seen() {
             assert!(shape_law(&row).is_err(), "{}: {:?} is not seen", row.name(), row.output);
         }
     }
+}
+
+/// Inputs that differ in mean, scale and correlation, so that no symmetry hides a wrong term.
+const INPUTS: [statistics::Inputs; 2] = [
+    [(0.3, 1.5, 0.4), (-0.2, 0.7, 0.6), (0.1, 2.0, 0.0)],
+    [(0.0, 0.25, 0.9), (0.0, 4.0, 0.5), (0.0, 1.0, 0.2)],
+];
+
+/// Every good row that a longer last axis fits, except losses, whose moments describe one number.
+fn wide_rows() -> impl Iterator<Item = (Row, Case)> {
+    let rows = all_rows().filter(|row| row.output.is_some() && !row.is_loss());
+    rows.filter_map(|row| statistics::widened(&row).map(|case| (row, case)))
+}
+
+#[test]
+fn moment_rules_agree_with_draws() {
+    let mut broken = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (row, case) in wide_rows() {
+        seen.insert(row.op.name);
+        for inputs in &INPUTS {
+            let law = Sample::draw(&case, inputs).agrees(statistics::stated(&case, inputs));
+            broken.extend(law.err().map(|reason| format!("{} at {inputs:?}: {reason}", row.name())));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let scaling = ["layer", "norm", "activation", "distribution", "combine"];
+    let missing: Vec<&str> = OpKind::ALL
+        .iter()
+        .filter(|op| scaling.contains(&op.group) && !seen.contains(op.name))
+        .map(|op| op.name)
+        .collect();
+    assert!(missing.is_empty(), "no row of {missing:?} can be widened");
+}
+
+#[test]
+fn activations_respond_to_normal_draws_as_stated() {
+    for (row, case) in good_rows() {
+        if let Some(response) = statistics::op(&case).response() {
+            let law = Responses::draw(&case).agree(response);
+            law.unwrap_or_else(|reason| panic!("{}: {reason}", row.name()));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_moment_rule_is_seen() {
+    let inputs = &INPUTS[0];
+    for (row, case) in wide_rows() {
+        let right = statistics::stated(&case, inputs);
+        let louder = Moments { ln_square: right.ln_square.shift(0.3), ..right };
+        let alike = Moments { contrast: right.contrast + 0.2, ..right };
+        let moved = Moments { mean_share: right.mean_share + 0.2, ..right };
+        let mut wrong = vec![louder];
+        if right.ln_square.lo == right.ln_square.hi {
+            wrong.extend([alike, moved]);
+        }
+        let sample = Sample::draw(&case, inputs);
+        for wrong in wrong {
+            assert!(sample.agrees(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_response_is_seen() {
+    for (row, case) in good_rows() {
+        let Some(right) = statistics::op(&case).response() else { continue };
+        let draws = Responses::draw(&case);
+        let louder = Response { square: right.square * 1.05, ..right };
+        let steeper = Response { slope_square: right.slope_square * 1.05, ..right };
+        for wrong in [louder, steeper] {
+            assert!(draws.agree(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+        }
+    }
+}
+
+/// Where exponentials overflow, squares overflow, and functions are flat to the last bit.
+const EXTREMES: [f64; 14] =
+    [0.0, 1e-300, 1e-9, 0.5, 3.0, 19.0, 29.0, 31.0, 37.0, 700.0, 750.0, 1e103, 1e160, 1e300];
+
+/// Values, tangents and slopes are finite on the whole range, and tangent and slope agree in their leading digits even where
+/// both are tiny: each has a formula of its own, so digits that cancelled in one would show. The exponent of an exponential has an
+/// error of half an ulp, so e^-t has the relative error t u, with t = x^2/2 for a Gaussian density and t <= 745 wherever the result is
+/// not zero; a slope that changes its sign (of gelu and silu, at -0.75 and -1.28) is not among the points.
+fn extremes_law(trial: &Trial<'_>, rule: &impl Reverse) -> Verdict {
+    let value = trial.value_at(&trial.values, wellposed::exec::Tapes::Live);
+    let ones = vec![1.0; trial.slot(Slot::Feed(0)).len()];
+    let tangent = trial.tangent(Slot::Feed(0), &ones);
+    let slope = &trial.gradients(rule).feeds[0];
+    for (i, x) in trial.values.feeds[0].iter().enumerate() {
+        let (y, t, s) = (value[i], tangent[i], slope[i]);
+        let exponent = (0.5 * x * x).min(745.0);
+        let bound = (64.0 + 4.0 * exponent) * f64::EPSILON * s.abs() + f64::MIN_POSITIVE;
+        if !(y.is_finite() && t.is_finite() && s.is_finite() && (t - s).abs() <= bound) {
+            return Err(format!("at {x:e}: value {y:e}, tangent {t:e}, slope {s:e}, bound {bound:e}"));
+        }
+    }
+    Ok(())
+}
+
+/// An activation at all extremes, on both sides.
+fn at_extremes(case: &Case) -> Trial<'_> {
+    let points: Vec<f64> = EXTREMES.iter().flat_map(|x| [*x, -x]).collect();
+    let mut values = Values::random(case, points.len(), 0);
+    let n = values.feeds[0].len();
+    values.feeds[0] = points.iter().flat_map(|x| vec![*x; n / points.len()]).collect();
+    let mut trial = Trial::at(case, points.len(), Mode::Eval, 0, values);
+    trial.cotangent.fill(1.0);
+    trial
+}
+
+#[test]
+fn activations_keep_their_digits_on_the_whole_range() {
+    let mut flat = 0;
+    for (row, case) in good_rows().filter(|(row, _)| row.op.group == "activation") {
+        let trial = at_extremes(&case);
+        extremes_law(&trial, &Registry).unwrap_or_else(|reason| panic!("{}: {reason}", row.name()));
+        let ones = vec![1.0; trial.slot(Slot::Feed(0)).len()];
+        let tiny = trial.tangent(Slot::Feed(0), &ones).iter().any(|t| *t != 0.0 && t.abs() < 1e-12);
+        let seen = extremes_law(&trial, &WrongRule::Absorbed).is_err();
+        assert!(seen || !tiny, "{}: lost digits are not seen", row.name());
+        flat += usize::from(tiny);
+    }
+    assert!(flat > 0, "no activation has a slope small enough to lose its digits");
 }

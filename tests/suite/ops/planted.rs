@@ -22,6 +22,8 @@ pub enum WrongRule {
     NoParameters,
     /// Results are added to what the buffer held.
     Accumulates,
+    /// Small derivatives were added to 1 and 1 was taken away again.
+    Absorbed,
     /// The derivative is larger where an input is exactly at this kink.
     AtKink(f64),
 }
@@ -48,6 +50,7 @@ impl Reverse for WrongRule {
                     },
                     Self::OneComponent if i == largest => right * 1.001,
                     Self::NoParameters if !input => right * 0.0,
+                    Self::Absorbed => (right + 1.0) + -1.0,
                     Self::Accumulates => grad.at(i) + right,
                     Self::AtKink(kink) if input && x.at(i).primal() == kink => right + 0.1,
                     Self::OneComponent | Self::NoParameters | Self::AtKink(_) => right,

@@ -109,7 +109,7 @@ impl Row {
                 Input::Values(_) => format!("f64{shape}"),
                 Input::Labels(_) => format!("class({}){shape}", self.classes()),
             };
-            text += &format!("{word} {name}: {kind}\n");
+            text += &[word, " ", &name, ": ", &kind, "\n"].concat();
             names.push(name);
         }
         if self.is_loss() {

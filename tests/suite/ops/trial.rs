@@ -2,7 +2,7 @@
 //! buffers of the caller's choice.
 
 use super::table::Case;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use wellposed::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes};
 use wellposed::graph::{Graph, Handle, Node, Runnable};
 use wellposed::inits::standard_normal;
@@ -144,8 +144,8 @@ pub struct Trial<'g> {
     pub values: Values,
     /// The weights of the outputs.
     pub cotangent: Vec<f64>,
-    real: RefCell<Session<'g, f64>>,
-    dual: RefCell<Session<'g, Dual>>,
+    real: OnceCell<RefCell<Session<'g, f64>>>,
+    dual: OnceCell<RefCell<Session<'g, Dual>>>,
 }
 
 impl<'g> Trial<'g> {
@@ -165,8 +165,8 @@ impl<'g> Trial<'g> {
             settings: Settings { mode, seed, penalties: false },
             values,
             cotangent,
-            real: RefCell::new(Session::new(graph, batch, Keep::All)),
-            dual: RefCell::new(Session::new(graph, batch, Keep::All)),
+            real: OnceCell::new(),
+            dual: OnceCell::new(),
         }
     }
 
@@ -188,9 +188,17 @@ impl<'g> Trial<'g> {
         }
     }
 
+    /// A session is made when it is first needed.
+    fn session<'s, S: Scalar>(
+        &self,
+        cell: &'s OnceCell<RefCell<Session<'g, S>>>,
+    ) -> &'s RefCell<Session<'g, S>> {
+        cell.get_or_init(|| RefCell::new(Session::new(self.graph, self.batch, Keep::All)))
+    }
+
     /// The node's value at other values than the trial's.
     pub fn value_at(&self, values: &Values, tapes: Tapes) -> Vec<f64> {
-        let mut session = self.real.borrow_mut();
+        let mut session = self.session(&self.real).borrow_mut();
         session.forward(&values.point(), self.settings, tapes);
         session.value(self.handle).plane(0).to_vec()
     }
@@ -204,7 +212,7 @@ impl<'g> Trial<'g> {
         let tensor = planes.slot(slot);
         let n = direction.len();
         tensor[n..].copy_from_slice(direction);
-        let mut session = self.dual.borrow_mut();
+        let mut session = self.session(&self.dual).borrow_mut();
         session.forward(&planes.point(), self.settings, Tapes::Live);
         session.value(self.handle).plane(1).to_vec()
     }
@@ -218,7 +226,7 @@ impl<'g> Trial<'g> {
 
     /// What the reverse rule makes of the cotangent.
     pub fn gradients(&self, rule: &impl Reverse) -> Gradients {
-        let mut session = self.real.borrow_mut();
+        let mut session = self.session(&self.real).borrow_mut();
         let mut gradients = Gradients::zeros::<f64>(&self.graph, self.batch);
         let point = self.values.point();
         let objective =
