@@ -3,6 +3,8 @@
 //! Contract: row-major matrices, each operand optionally transposed; the result does not depend on the number of
 //! threads, because none are used here: the program splits work over specs and perturbations instead.
 
+use super::{View, ViewMut};
+use crate::scalar::Scalar;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder, linalg::general_mat_mul};
 
 /// The shape of `c[m,n] = op(a)[m,k] op(b)[k,n]`.
@@ -98,6 +100,22 @@ fn loops(product: Product, a: &[f64], b: &[f64], c: &mut [f64]) {
                     *out += factor * b;
                 }
             }
+        }
+    }
+}
+
+/// The same for scalars of any kind, term by term as the definition says; the measure of the fast kernels.
+pub fn plain<S: Scalar>(product: Product, a: View<'_, S>, b: View<'_, S>, c: &mut ViewMut<'_, S>) {
+    let Product { m, n, k, a_transposed, b_transposed, accumulate } = product;
+    for i in 0..m {
+        for j in 0..n {
+            let mut sum = if accumulate { c.at(i * n + j) } else { S::constant(0.0) };
+            for p in 0..k {
+                let left = a.at(if a_transposed { p * m + i } else { i * k + p });
+                let right = b.at(if b_transposed { j * k + p } else { p * n + j });
+                sum += left * right;
+            }
+            c.set(i * n + j, sum);
         }
     }
 }
