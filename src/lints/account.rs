@@ -11,7 +11,7 @@ use super::Context;
 use super::scheme;
 use super::uses::Uses;
 use crate::graph::{Graph, Handle, Node, Optimizer, Source};
-use crate::moments::Energy;
+use crate::moments::{Energy, Interval};
 use crate::ops::Category;
 use crate::signal;
 use crate::tensor::Mode;
@@ -117,12 +117,17 @@ fn hand_back(context: Context<'_>, handle: Handle<Node>, energy: Energy) -> Opti
     match node.op.category() {
         Category::Layer => {
             // Weights with a mean add their inputs up coherently, and the account is one of independent terms.
-            let (mean, variance) = scheme::kernel(graph, node)?.statistics();
-            match (mean == 0.0, variance == 0.0) {
-                (true, true) => Some(vec![Energy::ZERO; node.inputs.len()]),
-                (true, false) => through(),
-                (false, _) => None,
-            }
+            let spec = scheme::kernel(graph, node)?;
+            let (mean, variance) = spec.statistics();
+            #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+            let gain = spec.fan_in as f64 * variance;
+            // Padding at the borders is left out: it makes the account larger, never an alarm.
+            let units = graph.shape(*node.inputs.first()?)?.channels().unwrap_or(1);
+            let arrived = match variance {
+                0.0 => Energy::ZERO,
+                _ => energy.linear(Interval::point(gain.ln()), units),
+            };
+            (mean == 0.0).then(|| vec![arrived; node.inputs.len()])
         }
         Category::Activation | Category::Combine => through(),
         // The average of a map divides the energy by its size, but weights below sum it up again over as many places.

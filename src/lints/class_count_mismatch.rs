@@ -51,10 +51,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         Source::Feed(_) => None,
     };
     let place = head.map_or(graph.span(*prediction), |head| head.argument("out"));
-    let last = logits.min(*wanted);
-    let remark = match logits < *wanted {
-        true => format!("classes {last}..{} have no logit", wanted - 1),
-        false => format!("logits {last}..{} have no class", logits - 1),
+    let (from, to) = (logits.min(*wanted), logits.max(*wanted) - 1);
+    let remark = match (logits < *wanted, from == to) {
+        (true, true) => format!("class {from} has no logit"),
+        (true, false) => format!("classes {from}..{to} have no logit"),
+        (false, true) => format!("logit {from} has no class"),
+        (false, false) => format!("logits {from}..{to} have no class"),
     };
     let mut diagnostic = Diagnostic::new(&RULE, place, message)
         .severity(severity)

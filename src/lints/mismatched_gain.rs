@@ -135,7 +135,8 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
             worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
         }
     }
-    (worst > Severity::Info || total.abs() > HARMLESS.ln()).then_some(worst)
+    let mild = group.members.len() > 1 && total.abs() > HARMLESS.ln();
+    (worst > Severity::Info || mild).then_some(worst)
 }
 
 /// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.
@@ -187,7 +188,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
         .label(act.span, passes(graph, *activation, spec))
         .node(scheme::names(&paths))
         .note("predicted", predicted)
-        .trail(&layer.trail)
+        .trail(if members.len() == 1 { &layer.trail } else { &[] })
         .help(format!("init={text} (std {})", number(std)));
     if let Some(edits) = edits(graph, uses, members) {
         diagnostic = diagnostic.fix(Fix {

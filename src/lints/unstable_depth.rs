@@ -41,7 +41,7 @@ use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
-use crate::graph::{Graph, Handle, Node, Source};
+use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
 use crate::text::{number, plural};
 use std::f64::consts::LN_10;
@@ -115,9 +115,14 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
     }
     let node = &graph.nodes[layer];
     let ratio = number(ln.exp());
+    let sums = sums(graph, account, region);
+    let depth = match sums {
+        0 => plural(layers.len(), "hidden layer"),
+        _ => format!("{} without norm", plural(sums, "residual block")),
+    };
     let message = match ln < 0.0 {
-        true => format!("the gradient vanishes over {}: {ratio} of its energy arrives", depth(&layers)),
-        false => format!("the gradient explodes over {}: {ratio} times its energy arrives", depth(&layers)),
+        true => format!("the gradient vanishes over {depth}: {ratio} of its energy arrives"),
+        false => format!("the gradient explodes over {depth}: {ratio} times its energy arrives"),
     };
     let mut diagnostic = Diagnostic::new(&RULE, node.span, message)
         .severity(severity)
@@ -125,9 +130,9 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         .node(node.path.to_string())
         .trail(&node.trail);
     #[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^53")]
-    let xi = layers.len() as f64 / ln.abs();
-    let pace = if ln < 0.0 { "falls" } else { "grows" };
-    diagnostic = diagnostic.note("pace", format!("{pace} by e every {} layers", number(xi)));
+    let (steps, what) = if sums == 0 { (layers.len() as f64, "layer") } else { (sums as f64, "block") };
+    let pace = format!("a factor of {} per {what}", number((ln / steps).exp()));
+    diagnostic = diagnostic.note("pace", pace);
     let beyond = |layer: &&Handle<Node>| {
         let energy = account.ln(**layer);
         if ln < 0.0 { energy < -MARK } else { energy > MARK }
@@ -145,9 +150,7 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
                 diagnostic.label(act.span, format!("passes {share} of the gradient's energy at unit scale"));
         }
     }
-    let bypassed = scheme::bypassed(graph);
-    let residual = layers.iter().any(|layer| bypassed[layer.index()]);
-    Some(diagnostic.help(match (ln < 0.0, residual) {
+    Some(diagnostic.help(match (ln < 0.0, sums > 0) {
         (false, true) => "a norm at the start of every branch, or init=zeros in its last layer",
         (false, false) => "weights of the scheme that fits the activation, or a norm between the layers",
         (true, _) => {
@@ -156,8 +159,10 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
     }))
 }
 
-fn depth(layers: &[Handle<Node>]) -> String {
-    plural(layers.len(), "hidden layer")
+/// The residual sums of a region.
+fn sums(graph: &Graph, account: &Account, region: usize) -> usize {
+    let sums = graph.nodes.iter().filter(|(_, node)| node.role == NodeRole::ResidualSum);
+    sums.filter(|(handle, _)| account.region(*handle) == region).count()
 }
 
 /// The finding about inputs that cannot be told apart in front of the head.

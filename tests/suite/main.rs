@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod gradcheck;
+mod lints;
 mod ops;
 mod passes;
 mod properties;

@@ -286,11 +286,18 @@ fn a_wrong_moment_rule_is_seen() {
     let inputs = &INPUTS[0];
     for (row, case) in wide_rows() {
         let right = statistics::stated(&case, inputs);
-        let louder = Moments { ln_square: right.ln_square.shift(0.3), ..right };
-        let alike = Moments { contrast: right.contrast + 0.2, ..right };
-        let moved = Moments { mean_share: right.mean_share + 0.2, ..right };
-        let mut wrong = vec![louder];
-        if right.ln_square.lo == right.ln_square.hi {
+        let width = if right.ln_square.lo == right.ln_square.hi {
+            0.0
+        } else {
+            right.ln_square.hi - right.ln_square.lo
+        };
+        let louder = Moments { ln_square: right.ln_square.shift(width + 0.5), ..right };
+        let alike = Moments { contrast: right.contrast + 0.4, ..right };
+        let moved = Moments { mean_share: right.mean_share + 0.4, ..right };
+        // Louder than nothing is nothing.
+        let zero = right.ln_square.hi == f64::NEG_INFINITY;
+        let mut wrong = vec![if zero { Moments::STANDARD } else { louder }];
+        if !zero && right.ln_square.lo == right.ln_square.hi {
             wrong.extend([alike, moved]);
         }
         let sample = Sample::draw(&case, inputs);

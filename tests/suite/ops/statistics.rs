@@ -1,7 +1,8 @@
 //! Moment rules against draws.
 //!
 //! A batch of exchangeable samples is drawn: every element is mean + common part + own part, so that any two samples have a stated
-//! correlation. Second moment, mean and cross-moment of the result are averaged over elements and compared with what the moment
+//! correlation. The common part has a value of its own in every element; for an operator that takes statistics over the batch, which
+//! it takes over positions, too, one value in every channel. Second moment, mean and cross-moment of the result are averaged over elements and compared with what the moment
 //! rule says, once for each of many draws of weights and inputs.
 //!
 //! Bound: five standard errors over the draws, and what a finite width adds: sums over n elements scatter by 2/n relative to
@@ -15,10 +16,11 @@ use wellposed::exec::{Keep, Registry, Session, Settings, Tapes, Weights};
 use wellposed::graph::Runnable;
 use wellposed::inits::standard_normal;
 use wellposed::moments::Moments;
-use wellposed::ops::{OpKind, ParamSpec, Response, Transfer};
+use wellposed::ops::{OpKind, ParamSpec, Response, Role, Transfer};
 use wellposed::tensor::{Draws, Mode, Shape, Tensor, stream};
 
-/// How many output elements are drawn in all, within 48 and 1000 draws of weights and inputs.
+/// How many independent elements are drawn in all, within 48 and 400 draws of weights and inputs: as many as the result has, or
+/// as the smallest kernel, whose weights positions share.
 const ELEMENTS: usize = 20_000;
 /// Samples in a batch.
 const BATCH: usize = 24;
@@ -83,7 +85,9 @@ impl Sample {
         let mut session = Session::new(graph, BATCH, Keep::All);
         let node = &case.graph.nodes[case.node];
         let outputs = node.shape.as_ref().map_or(1, Shape::elements);
-        let seeds = (ELEMENTS / outputs).clamp(48, 1000) as u64;
+        let kernels = node.params.iter().map(|param| &case.graph.params[*param].spec);
+        let kernels = kernels.filter(|spec| spec.role == Role::Kernel).map(ParamSpec::elements);
+        let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 400) as u64;
         let draws: Vec<[f64; 3]> = (0..seeds).map(|seed| once(case, &mut session, seed, inputs)).collect();
         let [square, mean, cross] =
             [0, 1, 2].map(|i| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>()));
@@ -117,9 +121,12 @@ fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs)
             standard_normal(n, Draws { seed, stream: stream(&format!("{} {part}", feed.name)) })
         };
         let (common, own) = (normal("common", n), normal("own", n * BATCH));
-        let shared = common.iter().cycle().zip(&own);
         let (a, b) = ((variance * correlation).sqrt(), (variance * (1.0 - correlation)).sqrt());
-        Tensor::new(vec![BATCH, n], shared.map(|(common, own)| mean + a * common + b * own).collect())
+        let mixes = op(case).mixes_batch(Mode::Train);
+        let channels = feed.shape.as_ref().and_then(Shape::channels).unwrap_or(1);
+        let place = |i: usize| if mixes { i % n / (n / channels) } else { i % n };
+        let values = own.iter().enumerate().map(|(i, own)| mean + a * common[place(i)] + b * own);
+        Tensor::new(vec![BATCH, n], values.collect())
     });
     let feeds: Vec<Tensor> = feeds.collect();
     let settings = Settings { mode: Mode::Train, seed, penalties: false };
