@@ -7,5 +7,6 @@ mod lints;
 mod ops;
 mod passes;
 mod properties;
+mod scalars;
 mod support;
 mod twins;

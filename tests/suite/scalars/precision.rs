@@ -10,7 +10,10 @@ fn missing(found: Double, want: Big) -> f64 {
     let error = Big::double(found).minus(want).abs();
     // 2^-1074 is the last digit of an `f64`; a rounding there, or two on the way, is not the function's.
     let error = error.minus(Big::int(1).scaled(-1073));
-    if error.smaller(ZERO) || error.log2() == f64::NEG_INFINITY || Big::double(found).minus(want).log2() < -1073.0 {
+    if error.smaller(ZERO)
+        || error.log2() == f64::NEG_INFINITY
+        || Big::double(found).minus(want).log2() < -1073.0
+    {
         return f64::NEG_INFINITY;
     }
     error.log2() - want.log2()
@@ -105,7 +108,8 @@ fn arithmetic_is_exact_to_the_last_digits() {
     for (name, bound, double, big) in operations {
         let mut worst = (f64::NEG_INFINITY, None);
         for (i, a) in left.iter().enumerate() {
-            for b in [right[i], Double::new(-a.hi * 1.25, a.lo), Double::new(-a.hi, a.lo * 0.75), left[i / 2]] {
+            for b in [right[i], Double::new(-a.hi * 1.25, a.lo), Double::new(-a.hi, a.lo * 0.75), left[i / 2]]
+            {
                 let found = double(*a, b);
                 if !found.hi.is_finite() || !b.hi.is_finite() || a.hi == 0.0 || b.hi == 0.0 {
                     continue;
@@ -128,8 +132,20 @@ fn arithmetic_is_exact_to_the_last_digits() {
 /// Where an operand or the result is 0, infinite or NaN, both kinds of numbers agree, to the sign of a zero.
 #[test]
 fn special_values_are_those_of_f64() {
-    let special =
-        [0.0, -0.0, 1.0, -1.0, 5e-324, f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-200, 1e200];
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        5e-324,
+        f64::MAX,
+        f64::MIN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        1e-200,
+        1e200,
+    ];
     let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
     let check = |name: &str, found: Double, want: f64, at: (f64, f64)| {
         let fits = if want == 0.0 || !want.is_finite() {

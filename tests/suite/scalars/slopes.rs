@@ -7,7 +7,7 @@
 //! out.
 
 use super::points;
-use wellposed::scalar::{DoubleDual, Double, Dual, Lanes, Scalar, WIDTH};
+use wellposed::scalar::{Double, DoubleDual, Dual, Lanes, Scalar, WIDTH};
 use wellposed::tensor::{Draws, Product, View, ViewMut, stream};
 
 /// A function on dual numbers and what its slope is measured with.
@@ -125,7 +125,7 @@ const SLOPES: &[Slope] = &[
         dual: Scalar::erf,
         double_dual: Scalar::erf,
         twin: error_function,
-        length: unit,
+        length: |_| 1.0,
         bound: gaussian,
         domain: EVERYWHERE,
         steep: (-27.3, 27.3),
@@ -135,7 +135,7 @@ const SLOPES: &[Slope] = &[
         dual: Scalar::erfc,
         double_dual: Scalar::erfc,
         twin: |x, at| -error_function(x, at),
-        length: unit,
+        length: |_| 1.0,
         bound: gaussian,
         domain: EVERYWHERE,
         steep: (-27.3, 27.3),
@@ -234,7 +234,8 @@ fn slopes_agree_with_differences() {
             }
             let Some(want) = slope.difference(x) else { continue };
             tried += 1;
-            let error = distance(Double::plain(dual.tangent), want, length) / ((slope.bound)(x) * f64::EPSILON);
+            let error =
+                distance(Double::plain(dual.tangent), want, length) / ((slope.bound)(x) * f64::EPSILON);
             if !(error <= worst) {
                 (worst, at) = (error, x);
             }
@@ -248,8 +249,8 @@ fn slopes_agree_with_differences() {
 }
 
 /// The slopes of dual numbers over double-doubles have all their digits, constants included: a constant that was rounded to `f64`
-/// would be off by up to 2^-53. For |x| <= 4 no third derivative exceeds 64 slopes, so the difference is good to
-/// 64 2^-68 / 6 + 2^-66 < 2^-63.
+/// would be off by up to 2^-53. For |x| <= 4 no third derivative, on the scale of the length, exceeds 64 slopes, so the difference
+/// is good to 64 2^-68 / 6 + 2^-66 < 2^-63.
 #[test]
 fn slopes_of_double_doubles_have_their_digits() {
     for slope in SLOPES {
@@ -354,7 +355,12 @@ fn lanes_are_eight_duals_bit_for_bit() {
             Lanes::gemm(product, View::new(&a), View::new(&b), &mut ViewMut::new(&mut found));
             same_lanes(&format!("{product:?}"), &found, |i| {
                 let mut c = lane(&start, i);
-                Dual::gemm(product, View::new(&lane(&a, i)), View::new(&lane(&b, i)), &mut ViewMut::new(&mut c));
+                Dual::gemm(
+                    product,
+                    View::new(&lane(&a, i)),
+                    View::new(&lane(&b, i)),
+                    &mut ViewMut::new(&mut c),
+                );
                 c
             });
         }
