@@ -109,11 +109,7 @@ const fn pow2(k: i32) -> f64 {
 
 /// The k with 2^k <= |x| < 2^(k+1); x is finite and not 0.
 fn exponent(x: f64) -> i32 {
-    let biased = |x: f64| {
-        #[expect(clippy::cast_possible_truncation, reason = "11 bits")]
-        let bits = (x.to_bits() >> 52) as i32 & 0x7ff;
-        bits
-    };
+    let biased = |x: f64| (x.to_bits() >> 52) as i32 & 0x7ff;
     match biased(x) {
         0 => biased(x * pow2(64)) - 1023 - 64,
         normal => normal - 1023,

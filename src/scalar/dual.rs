@@ -87,6 +87,7 @@ impl<T: Scalar, V: Tangent<T>> Sub for DualOf<T, V> {
 
 impl<T: Scalar, V: Tangent<T>> Mul for DualOf<T, V> {
     type Output = Self;
+    #[expect(clippy::suspicious_arithmetic_impl, reason = "the product rule adds")]
     fn mul(self, other: Self) -> Self {
         self.both(other, self.value * other.value, |a, b| a * other.value + self.value * b)
     }
@@ -94,6 +95,7 @@ impl<T: Scalar, V: Tangent<T>> Mul for DualOf<T, V> {
 
 impl<T: Scalar, V: Tangent<T>> Div for DualOf<T, V> {
     type Output = Self;
+    #[expect(clippy::suspicious_arithmetic_impl, reason = "the quotient rule multiplies and subtracts")]
     fn div(self, other: Self) -> Self {
         let value = self.value / other.value;
         self.both(other, value, |a, b| (a - value * b) / other.value)

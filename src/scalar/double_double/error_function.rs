@@ -104,7 +104,7 @@ fn complement(x: Double) -> Double {
         weight = weight * factor;
         factor = factor * twice;
         let t = STEP * f64::from(k);
-        sum = sum + weight / (square + t * t);
+        sum += weight / (square + t * t);
     }
     let integral = exp_of_minus_square(x) * (x * TWO_STEPS_OVER_PI * sum);
     if x.hi < POLE { integral - Double::plain(2.0) / exp_m1(x * TWO_PI_OVER_STEP) } else { integral }

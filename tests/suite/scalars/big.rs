@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use wellposed::scalar::Double;
 
 const LIMBS: usize = 6;
-const BITS: i64 = 64 * LIMBS as i64;
+const BITS: i64 = 384;
 
 /// +-0.d1d2d3... 2^exponent in binary, with d1 = 1, most significant limb first; zero has no digits.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +60,10 @@ impl Big {
         self.exponent -= 64 * i64::try_from(first).expect("few limbs");
         let shift = self.limbs[0].leading_zeros();
         if shift > 0 {
-            for i in 0..LIMBS {
-                let next = if i + 1 < LIMBS { self.limbs[i + 1] >> (64 - shift) } else { 0 };
-                self.limbs[i] = self.limbs[i] << shift | next;
-            }
+            let next = self.limbs[1..].iter().map(|limb| limb >> (64 - shift)).chain([0]);
+            let shifted: Vec<u64> =
+                self.limbs.iter().zip(next).map(|(limb, next)| limb << shift | next).collect();
+            self.limbs.copy_from_slice(&shifted);
             self.exponent -= i64::from(shift);
         }
         self
@@ -77,11 +77,10 @@ impl Big {
         }
         let by = usize::try_from(by).expect("a shift to the right");
         let (whole, part) = (by / 64, by % 64);
-        for i in whole..LIMBS {
-            let from = i - whole;
-            limbs[i] = self.limbs[from] >> part;
+        for (from, limb) in limbs[whole..].iter_mut().enumerate() {
+            *limb = self.limbs[from] >> part;
             if part > 0 && from > 0 {
-                limbs[i] |= self.limbs[from - 1] << (64 - part);
+                *limb |= self.limbs[from - 1] << (64 - part);
             }
         }
         limbs

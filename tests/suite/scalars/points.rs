@@ -3,6 +3,29 @@
 use wellposed::scalar::Double;
 use wellposed::tensor::{Draws, stream};
 
+/// The largest error so far and where it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Worst {
+    pub error: f64,
+    pub at: f64,
+}
+
+impl Worst {
+    pub const NONE: Self = Self { error: f64::NEG_INFINITY, at: 0.0 };
+
+    /// Sees an error; one that is no number stays the largest.
+    pub fn see(&mut self, error: f64, at: f64) {
+        if error.is_nan() || error > self.error {
+            *self = Self { error, at };
+        }
+    }
+
+    /// Whether all errors were numbers within a bound.
+    pub fn within(&self, bound: f64) -> bool {
+        self.error <= bound
+    }
+}
+
 /// Magnitudes from 1e-300 to 1e300, `per_decade` in each decade at random places, by sign.
 fn magnitudes(per_decade: usize, name: &str) -> Vec<f64> {
     let mut draws = Draws { seed: 1, stream: stream(name) }.uniform();

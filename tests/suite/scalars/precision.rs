@@ -2,7 +2,7 @@
 
 use super::big::{Big, ZERO};
 use super::functions::{FUNCTIONS, Function};
-use super::points;
+use super::points::{self, Worst};
 use wellposed::scalar::{Double, Scalar};
 
 /// The digits that a result lacks: log2 of its error relative to the value, of which what `lo` cannot hold is forgiven.
@@ -24,7 +24,7 @@ fn missing(found: Double, want: Big) -> f64 {
 fn double_doubles_have_a_hundred_digits() {
     let mut broken = Vec::new();
     for function in FUNCTIONS {
-        let mut worst = (f64::NEG_INFINITY, 0.0);
+        let mut worst = Worst::NONE;
         for x in points::doubled(&function.points()) {
             let found = (function.double)(x);
             if !found.hi.is_finite() {
@@ -44,13 +44,12 @@ fn double_doubles_have_a_hundred_digits() {
                 Some(_) => 0.0,
                 None => missing(found, (function.big)(Big::double(x))),
             };
-            if digits > worst.0 {
-                worst = (digits, x.hi);
-            }
+            worst.see(digits, x.hi);
         }
-        println!("{}: error 2^{:.1} at {:e}", function.name, worst.0, worst.1);
-        if worst.0 > -100.0 {
-            broken.push(format!("{} has an error of 2^{:.1} at {:e}", function.name, worst.0, worst.1));
+        let verdict = format!("{}: error 2^{:.1} at {:e}", function.name, worst.error, worst.at);
+        println!("{verdict}");
+        if !worst.within(-100.0) {
+            broken.push(verdict);
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -73,17 +72,14 @@ fn functions_of_f64_are_within_their_bounds() {
     let mut broken = Vec::new();
     for function in FUNCTIONS {
         let Function { name, real, double, bound, .. } = function;
-        let mut worst = (0.0, 0.0);
+        let mut worst = Worst::NONE;
         for x in function.points() {
-            let error = ulps(real(x), double(Double::plain(x)));
-            // A NaN must not pass.
-            if !(error <= worst.0) {
-                worst = (error, x);
-            }
+            worst.see(ulps(real(x), double(Double::plain(x))), x);
         }
-        println!("{name}: {:.2} units at {:e}", worst.0, worst.1);
-        if !(worst.0 <= *bound) {
-            broken.push(format!("{name}: {:.2} units at {:e}, bound {bound}", worst.0, worst.1));
+        let verdict = format!("{name}: {:.2} units at {:e}, bound {bound}", worst.error, worst.at);
+        println!("{verdict}");
+        if !worst.within(*bound) {
+            broken.push(verdict);
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -106,7 +102,7 @@ fn arithmetic_is_exact_to_the_last_digits() {
     let mut right = points::numbers("right");
     right.rotate_left(731);
     for (name, bound, double, big) in operations {
-        let mut worst = (f64::NEG_INFINITY, None);
+        let mut worst = Worst::NONE;
         for (i, a) in left.iter().enumerate() {
             for b in [right[i], Double::new(-a.hi * 1.25, a.lo), Double::new(-a.hi, a.lo * 0.75), left[i / 2]]
             {
@@ -118,14 +114,16 @@ fn arithmetic_is_exact_to_the_last_digits() {
                 if want.log2() < -1074.0 && found.hi == 0.0 {
                     continue;
                 }
-                let digits = missing(found, want);
-                if digits > worst.0 {
-                    worst = (digits, Some((*a, b, found)));
-                }
+                assert_eq!(
+                    found.hi + found.lo,
+                    found.hi,
+                    "{name} of {a:?} and {b:?} is not normal: {found:?}"
+                );
+                worst.see(missing(found, want), a.hi);
             }
         }
-        println!("{name}: error 2^{:.1}", worst.0);
-        assert!(worst.0 <= bound, "{name}: error 2^{:.1} of {:?}", worst.0, worst.1);
+        println!("{name}: error 2^{:.1} at {:e}", worst.error, worst.at);
+        assert!(worst.within(bound), "{name}: error 2^{:.1} at {:e}", worst.error, worst.at);
     }
 }
 

@@ -6,7 +6,7 @@
 //! it), and where it saturates with a twin that has the same slope and does not: tanh x = 1 - 2/(e^2x + 1), and the constant drops
 //! out.
 
-use super::points;
+use super::points::{self, Worst};
 use wellposed::scalar::{Double, DoubleDual, Dual, Lanes, Scalar, WIDTH};
 use wellposed::tensor::{Draws, Product, View, ViewMut, stream};
 
@@ -224,7 +224,7 @@ fn distance(found: Double, want: Double, length: f64) -> f64 {
 fn slopes_agree_with_differences() {
     let mut broken = Vec::new();
     for slope in SLOPES {
-        let (mut worst, mut at, mut tried) = (0.0, 0.0, 0);
+        let (mut worst, mut tried) = (Worst::NONE, 0);
         for x in slope.points() {
             let dual = (slope.dual)(Dual { value: x, tangent: 1.0 });
             let length = (slope.length)(x);
@@ -236,13 +236,13 @@ fn slopes_agree_with_differences() {
             tried += 1;
             let error =
                 distance(Double::plain(dual.tangent), want, length) / ((slope.bound)(x) * f64::EPSILON);
-            if !(error <= worst) {
-                (worst, at) = (error, x);
-            }
+            worst.see(error, x);
         }
-        println!("{}: {worst:.2} of the bound at {at:e}, {tried} points", slope.name);
-        if !(worst <= 1.0) || tried < 2000 {
-            broken.push(format!("{}: {worst:.2} of the bound at {at:e}, {tried} points", slope.name));
+        let Worst { error, at } = worst;
+        let verdict = format!("{}: {error:.2} of the bound at {at:e}, {tried} points", slope.name);
+        println!("{verdict}");
+        if !worst.within(1.0) || tried < 2000 {
+            broken.push(verdict);
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -254,18 +254,17 @@ fn slopes_agree_with_differences() {
 #[test]
 fn slopes_of_double_doubles_have_their_digits() {
     for slope in SLOPES {
-        let (mut worst, mut at) = (0.0, 0.0);
+        let mut worst = Worst::NONE;
         for x in slope.points().into_iter().filter(|x| x.abs() > 1e-100 && x.abs() <= 4.0) {
             let one = Double::plain(1.0);
             let dual = (slope.double_dual)(DoubleDual { value: Double::plain(x), tangent: one });
             let Some(want) = slope.difference(x) else { continue };
             let error = distance(dual.tangent, want, (slope.length)(x));
-            if !(error <= worst) {
-                (worst, at) = (error, x);
-            }
+            worst.see(error, x);
         }
-        println!("{}: 2^{:.1} at {at:e}", slope.name, worst.log2());
-        assert!(worst <= 2f64.powi(-61), "{}: 2^{:.1} at {at:e}", slope.name, worst.log2());
+        let verdict = format!("{}: 2^{:.1} at {:e}", slope.name, worst.error.log2(), worst.at);
+        println!("{verdict}");
+        assert!(worst.within(2f64.powi(-61)), "{verdict}");
     }
 }
 
@@ -308,14 +307,15 @@ fn same_lanes(name: &str, lanes: &[f64], dual: impl Fn(usize) -> Vec<f64>) {
     }
 }
 
+fn apply<S: Scalar>(f: impl Fn(S, S) -> S, x: &[f64], y: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; x.len()];
+    S::zip(View::new(x), View::new(y), &mut ViewMut::new(&mut out), f);
+    out
+}
+
 #[test]
 fn lanes_are_eight_duals_bit_for_bit() {
     assert_eq!((Dual::PLANES, Lanes::PLANES, Double::PLANES, DoubleDual::PLANES), (2, 9, 2, 4));
-    fn apply<S: Scalar>(f: impl Fn(S, S) -> S, x: &[f64], y: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; x.len()];
-        S::zip(View::new(x), View::new(y), &mut ViewMut::new(&mut out), f);
-        out
-    }
     macro_rules! check {
         ($($name:literal: $f:expr;)*) => {$(
             let (x, y) = (planes("x", 40 * Lanes::PLANES), planes("y", 40 * Lanes::PLANES));
