@@ -22,7 +22,7 @@ use table::{Case, Row, rows};
 use trial::{Registered, Slot, Trial, Values};
 use wellposed::diag::Severity;
 use wellposed::exec::{Registry, Reverse};
-use wellposed::moments::Moments;
+use wellposed::moments::{Energy, Interval, Moments};
 use wellposed::ops::{ModeEffect, OpKind, Response};
 use wellposed::tensor::Mode;
 
@@ -251,13 +251,15 @@ fn wide_rows() -> impl Iterator<Item = (Row, Case)> {
 }
 
 #[test]
-fn moment_rules_agree_with_draws() {
+fn moment_and_energy_rules_agree_with_draws() {
     let mut broken = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (row, case) in wide_rows() {
         seen.insert(row.op.name);
         for inputs in &INPUTS {
-            let law = Sample::draw(&case, inputs).agrees(statistics::stated(&case, inputs));
+            let (result, energies) = statistics::stated(&case, inputs);
+            let sample = Sample::draw(&case, inputs);
+            let law = sample.agrees(result).and_then(|()| sample.energies_agree(&energies));
             broken.extend(law.err().map(|reason| format!("{} at {inputs:?}: {reason}", row.name())));
         }
     }
@@ -281,17 +283,17 @@ fn activations_respond_to_normal_draws_as_stated() {
     }
 }
 
+/// What moves an interval of logarithms past itself, and by half a nat more.
+fn past(interval: Interval) -> f64 {
+    if interval.lo == interval.hi { 0.5 } else { interval.hi - interval.lo + 0.5 }
+}
+
 #[test]
-fn a_wrong_moment_rule_is_seen() {
+fn a_wrong_moment_or_energy_rule_is_seen() {
     let inputs = &INPUTS[0];
     for (row, case) in wide_rows() {
-        let right = statistics::stated(&case, inputs);
-        let width = if right.ln_square.lo == right.ln_square.hi {
-            0.0
-        } else {
-            right.ln_square.hi - right.ln_square.lo
-        };
-        let louder = Moments { ln_square: right.ln_square.shift(width + 0.5), ..right };
+        let (right, energies) = statistics::stated(&case, inputs);
+        let louder = Moments { ln_square: right.ln_square.shift(past(right.ln_square)), ..right };
         let alike = Moments { contrast: right.contrast + 0.4, ..right };
         let moved = Moments { mean_share: right.mean_share + 0.4, ..right };
         // Louder than nothing is nothing.
@@ -303,6 +305,15 @@ fn a_wrong_moment_rule_is_seen() {
         let sample = Sample::draw(&case, inputs);
         for wrong in wrong {
             assert!(sample.agrees(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+        }
+        for i in 0..energies.len() {
+            let mut wrong = energies.clone();
+            wrong[i] = if wrong[i].is_zero() {
+                Energy::unit(1.0)
+            } else {
+                wrong[i].times(Interval::point(past(wrong[i].ln)))
+            };
+            assert!(sample.energies_agree(&wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
         }
     }
 }
