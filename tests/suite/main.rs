@@ -11,5 +11,6 @@ mod ops;
 mod passes;
 mod properties;
 mod reference;
+mod scalars;
 mod support;
 mod twins;

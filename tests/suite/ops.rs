@@ -10,9 +10,9 @@ mod planted;
 #[path = "ops/statistics.rs"]
 mod statistics;
 #[path = "ops/table.rs"]
-mod table;
+pub mod table;
 #[path = "ops/trial.rs"]
-mod trial;
+pub mod trial;
 
 use crate::support::lower_text;
 use checks::Verdict;
@@ -26,7 +26,7 @@ use wellposed::moments::{Energy, Interval, Moments};
 use wellposed::ops::{ModeEffect, OpKind, Response};
 use wellposed::tensor::Mode;
 
-const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
+pub const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
 const BATCHES: [usize; 3] = [1, 3, 5];
 const SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -35,7 +35,7 @@ fn all_rows() -> impl Iterator<Item = Row> {
 }
 
 /// Every row that is not `error`, lowered.
-fn good_rows() -> impl Iterator<Item = (Row, Case)> {
+pub fn good_rows() -> impl Iterator<Item = (Row, Case)> {
     all_rows().filter(|row| row.output.is_some()).map(|row| {
         let case = row.case().unwrap_or_else(|reason| panic!("{}: {reason}\n{}", row.name(), row.spec()));
         (row, case)
@@ -97,7 +97,7 @@ fn differences_agree_with_reverse_rules() {
 
 /// Values at every kink of a piecewise operator and a billionth to either side. The kinks of a loss are differences from the
 /// target, which then stands on multiples of 1/8, so that the differences are exact.
-fn near_kinks(case: &Case, batch: usize, kinks: &[f64]) -> Values {
+pub fn near_kinks(case: &Case, batch: usize, kinks: &[f64]) -> Values {
     let mut values = Values::random(case, batch, 0);
     let places: Vec<f64> = kinks.iter().flat_map(|kink| [*kink, kink + 1e-9, kink - 1e-9]).collect();
     let loss = case.graph.loss.is_some();
