@@ -47,8 +47,8 @@ rules! {
 
     /// The spec exceeds a limit of the compiler.
     ///
-    /// Brackets nest at most 64 deep, an expression has at most 1,000 operators, a model at most 100,000 nodes, a
-    /// tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
+    /// Brackets, blocks and loops nest at most 64 deep, an expression has at most 1,000 operators, a model at most 1,000
+    /// parameters and 100,000 nodes, a tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
     /// machine; no model that anyone trains comes near them.
     TOO_LARGE = "S008" "limit-exceeded" Error;
 
@@ -237,8 +237,9 @@ rules! {
 
     /// The model is too large to be run here.
     ///
-    /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more
-    /// memory than the 4 GiB that a check may take, so only the static rules have been applied.
+    /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more than
+    /// 4 GiB, or one training step on eight rows more than 2 10^9 operations, so only the static rules have been applied. Declare
+    /// the widths as parameters of the model, and check a narrow sibling: its gradients are those of the wide one.
     NOT_RUN = "K003" "not-run" Info;
 
     /// A property that holds for every well-posed model fails for some random initialisation.

@@ -9,7 +9,7 @@
 //! 6. Penalty factors are finite and not negative.
 
 use super::builder::too_large;
-use super::{Graph, Node, Source};
+use super::{FeedKind, Graph, Node, Source};
 use crate::ops::Arity;
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -144,7 +144,8 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     }
 }
 
-/// A verified graph in which every shape is known and every parameter has an initialiser: one that can be executed.
+/// A verified graph in which every shape is known, every parameter has an initialiser and every class a logit: one that can be
+/// executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Runnable<'g>(&'g Graph);
 
@@ -155,7 +156,21 @@ impl<'g> Runnable<'g> {
         let shapes = graph.nodes.iter().all(|(_, node)| node.shape.is_some())
             && graph.feeds.iter().all(|(_, feed)| feed.shape.is_some());
         let inits = graph.params.iter().all(|(_, param)| param.spec.init.is_some());
-        (shapes && inits && graph.prediction().is_some()).then_some(Self(graph))
+        (shapes && inits && graph.prediction().is_some() && labels_fit(graph)).then_some(Self(graph))
+    }
+}
+
+/// Whether the loss has a logit for every class of its target.
+fn labels_fit(graph: &Graph) -> bool {
+    let Some(loss) = graph.loss.map(|loss| &graph.nodes[loss]) else { return true };
+    let shapes: Option<Vec<_>> = loss.inputs.iter().map(|source| graph.shape(*source)).collect();
+    let known = shapes.and_then(|shapes| loss.op.classes(&shapes));
+    match (known, loss.inputs.get(1)) {
+        (Some(known), Some(Source::Feed(target))) => match graph.feeds[*target].kind {
+            FeedKind::Class(Some(declared), _) => declared <= known,
+            _ => true,
+        },
+        _ => true,
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod architecture;
 mod cli;
+mod diagnostics;
 mod gradcheck;
+mod hostile;
 mod kernels;
 mod lints;
 mod ops;
 mod passes;
 mod properties;
 mod reference;
+mod scalars;
 mod support;
 mod twins;
