@@ -15,11 +15,12 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{SnapshotStatus, SpecReport};
+use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
+use crate::valid::rows::Beside;
 use crate::valid::{self, Samples, gradcheck, properties};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -170,8 +171,18 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     let mut readable = true;
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
         let (fitted, faults) = valid::rows::check(plan, loader);
-        if stages.statistics {
-            valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+        if stages.statistics && !fitted.groups.is_empty() {
+            let (status, differences) = match valid::rows::compare(plan, path, &fitted, loader) {
+                Beside::Nothing => (StatisticsStatus::Missing, Diagnostics::default()),
+                Beside::Stored(same) if same.is_empty() => (StatisticsStatus::Same, same),
+                Beside::Stored(differences) => (StatisticsStatus::Changed, differences),
+            };
+            report.statistics = Some(status);
+            // A whole validation says so in its line; where nothing else was asked, it is the answer.
+            if status == StatisticsStatus::Missing && !stages.snapshot {
+                compiled.found.push(valid::rows::not_stored(plan, path));
+            }
+            compiled.found.extend(differences);
         }
         statistics = fitted;
         readable = !faults.has_errors();
