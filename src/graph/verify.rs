@@ -4,10 +4,11 @@
 //! 2. Paths of nodes, names of feeds and paths of tensors are unique.
 //! 3. The number of inputs is that of the operator; the second input of a loss is a target, and no other input is.
 //! 4. A node's shape, tensors and room are what the operator's shape rule says for the shapes of its inputs, and unknown
-//!    only if an input is unknown or the rule rejects the inputs (which the builder has reported).
+//!    only if an input is unknown, the rule rejects the inputs, or a tensor is too large (which the builder has reported).
 //! 5. The loss is the last node, nothing consumes it, and the output is a node or an input.
 //! 6. Penalty factors are finite and not negative.
 
+use super::builder::too_large;
 use super::{Graph, Node, Source};
 use crate::ops::Arity;
 use std::collections::BTreeSet;
@@ -123,6 +124,7 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     match (&node.shape, inferred) {
         (None, None) => {}
         (Some(shape), None) => say(format!("has shape {shape}, which no rule gives")),
+        (None, Some(inferred)) if too_large(&inferred).is_some() => {}
         (None, Some(inferred)) => say(format!("has no shape; the rule gives {}", inferred.output)),
         (Some(shape), Some(inferred)) => {
             if *shape != inferred.output {
