@@ -63,7 +63,7 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
         Ok(text) => text,
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..at].split(|&byte| byte == b'\n').count();
             found.push(unreadable(format!("the file is not UTF-8: byte {at}, in line {line}")));
             String::new()
         }
@@ -99,6 +99,7 @@ fn is_head(diagnostic: &Diagnostic) -> bool {
 
 /// What a run did, and with that, which rules it could decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the stages are independent switches")]
 pub struct Stages {
     /// Rows of the data were read.
     pub data: bool,

@@ -63,7 +63,7 @@ fn code_end(line: &str, notation: Notation) -> usize {
             Some(_) => {}
             None if c == '"' => quote = Some(c),
             None if c == '\'' && notation == Notation::Yaml && " \t[{,:-(".contains(before) => {
-                quote = Some(c)
+                quote = Some(c);
             }
             None if c == '#' && (notation == Notation::Dsl || before.is_whitespace()) => return at,
             None => {}

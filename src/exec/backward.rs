@@ -146,7 +146,6 @@ impl<S: Scalar> Session<'_, S> {
     }
 
     /// Runs the reverse rule of one node and hands its results on.
-    #[expect(clippy::too_many_arguments, reason = "the state of one reverse run, in one place")]
     fn reverse_node(
         &mut self,
         handle: Handle<Node>,

@@ -32,7 +32,8 @@ impl Plan {
     #[must_use]
     pub fn new(graph: Runnable<'_>, keep: Keep) -> Self {
         let n = graph.nodes.len();
-        let size = |node: Handle<Node>| graph.nodes[node].shape.as_ref().map_or(0, |shape| shape.elements());
+        let size =
+            |node: Handle<Node>| graph.nodes[node].shape.as_ref().map_or(0, crate::tensor::Shape::elements);
         let prediction = graph.prediction();
         let root = graph.loss.map(Source::Node).or(prediction);
         let mut relevant = vec![false; n];

@@ -1,32 +1,28 @@
 //! The model language, `.nn`. The only file that names pest.
 //!
-//! The grammar is in `grammar/model.pest`. A faulty statement is swallowed by a `bad_…` rule and parsed again with the
-//! rule that it should have followed; the furthest position that parse reached is where the mistake is.
+//! The grammar is in `grammar/model.pest`. This file turns sections, data, statements and calls into the tree; its submodules,
+//! which see pest through it, do expressions and explain what could not be read.
+
+mod explain;
+mod expr;
+
+pub use expr::number;
 
 use super::ast::{
-    Action, ArgExpr, Binary, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override,
-    ParamDecl, Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr, Unary,
+    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl,
+    Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
 };
 use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
+use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::{FileId, Span, Spanned};
 use pest::Parser;
-use pest::error::{ErrorVariant, InputLocation};
+use pest::error::{Error as ParseError, ErrorVariant, InputLocation};
 use pest::iterators::{Pair, Pairs};
 use pest::pratt_parser::{Assoc, Op, PrattParser};
-use std::sync::OnceLock;
 
 #[derive(pest_derive::Parser)]
 #[grammar = "../grammar/model.pest"]
 struct Grammar;
-
-/// An expression may have this many operators.
-const MAX_OPERATORS: usize = 1_000;
-/// More faulty statements than this are counted and not explained.
-const MAX_EXPLAINED: usize = 100;
-/// The words that begin a section.
-const SECTIONS: [&str; 10] =
-    ["spec", "model", "input", "target", "data", "default", "block", "net", "train", "expect"];
 
 /// Parses a whole file.
 pub fn parse(file: FileId, text: &str, out: &mut Diagnostics) -> Spec {
@@ -81,28 +77,6 @@ pub fn type_expression(
 /// Whether a text is a plain word, or a word with arguments.
 pub fn is_word_or_call(text: &str) -> bool {
     Grammar::parse(Rule::invoke_only, text).is_ok()
-}
-
-fn pratt() -> &'static PrattParser<Rule> {
-    static PARSER: OnceLock<PrattParser<Rule>> = OnceLock::new();
-    PARSER.get_or_init(|| {
-        let left = |rule| Op::infix(rule, Assoc::Left);
-        PrattParser::new()
-            .op(left(Rule::kw_or))
-            .op(left(Rule::kw_and))
-            .op(Op::prefix(Rule::kw_not))
-            .op(left(Rule::eq)
-                | left(Rule::ne)
-                | left(Rule::lt)
-                | left(Rule::le)
-                | left(Rule::gt)
-                | left(Rule::ge))
-            .op(left(Rule::add) | left(Rule::sub))
-            .op(left(Rule::mul) | left(Rule::div) | left(Rule::floor_div) | left(Rule::rem))
-            .op(Op::prefix(Rule::neg))
-            .op(Op::infix(Rule::pow, Assoc::Right))
-            .op(Op::postfix(Rule::field) | Op::postfix(Rule::index))
-    })
 }
 
 /// Turns pairs into tree nodes.
@@ -416,193 +390,6 @@ impl Tree<'_> {
         let span = self.span(&pair);
         Spanned::new(Expr::List(children(pair, Rule::expr).map(|e| self.expr(e)).collect()), span)
     }
-
-    /// An expression, unless it has more operators than recursion should follow.
-    fn expr(&mut self, pair: Pair<'_, Rule>) -> Spanned<Expr> {
-        let span = self.span(&pair);
-        let operators = pair.clone().into_inner().flatten().filter(|p| is_operator(p.as_rule())).count();
-        if operators > MAX_OPERATORS {
-            let message = format!("an expression with {operators} operators; the limit is {MAX_OPERATORS}");
-            self.out.push(Diagnostic::new(&rules::TOO_LARGE, Span { end: span.start + 1, ..span }, message));
-            return Spanned::new(Expr::Error, span);
-        }
-        self.bounded_expr(pair)
-    }
-
-    fn bounded_expr(&mut self, pair: Pair<'_, Rule>) -> Spanned<Expr> {
-        let span = self.span(&pair);
-        let mut tiers = Vec::new();
-        let mut otherwise = None;
-        for part in pair.into_inner() {
-            match part.as_rule() {
-                Rule::tier => tiers.push(self.tier(part.into_inner())),
-                Rule::expr => otherwise = Some(self.bounded_expr(part)),
-                _ => {}
-            }
-        }
-        let mut tiers = tiers.into_iter();
-        match (tiers.next(), tiers.next(), otherwise) {
-            (Some(then), Some(condition), Some(otherwise)) => {
-                Spanned::new(Expr::Cond(Box::new(condition), Box::new(then), Box::new(otherwise)), span)
-            }
-            (Some(only), ..) => only,
-            _ => Spanned::new(Expr::Error, span),
-        }
-    }
-
-    fn tier(&mut self, pairs: Pairs<'_, Rule>) -> Spanned<Expr> {
-        let tree = std::cell::RefCell::new(self);
-        pratt()
-            .map_primary(|pair| tree.borrow_mut().atom(pair))
-            .map_prefix(|op, operand| {
-                let span = tree.borrow().span(&op).to(operand.span);
-                let kind = if op.as_rule() == Rule::neg { Unary::Neg } else { Unary::Not };
-                Spanned::new(Expr::Unary(kind, Box::new(operand)), span)
-            })
-            .map_postfix(|operand, op| {
-                let mut tree = tree.borrow_mut();
-                let span = operand.span.to(tree.span(&op));
-                let value = if let Some(name) = first(&op, Rule::ident) {
-                    Expr::Field(Box::new(operand), tree.word(&name))
-                } else if let Some(index) = first(&op, Rule::expr) {
-                    Expr::Index(Box::new(operand), Box::new(tree.bounded_expr(index)))
-                } else {
-                    Expr::Error
-                };
-                Spanned::new(value, span)
-            })
-            .map_infix(|left, op, right| {
-                let span = left.span.to(right.span);
-                let kind = Spanned::new(binary(op.as_rule()), tree.borrow().span(&op));
-                Spanned::new(Expr::Binary(kind, Box::new(left), Box::new(right)), span)
-            })
-            .parse(pairs)
-    }
-
-    fn atom(&mut self, pair: Pair<'_, Rule>) -> Spanned<Expr> {
-        let span = self.span(&pair);
-        let text = pair.as_str();
-        let value = match pair.as_rule() {
-            Rule::number => self.number(text, span),
-            Rule::string => Expr::Str(unescape(text)),
-            Rule::kw_true => Expr::Bool(true),
-            Rule::kw_false => Expr::Bool(false),
-            Rule::kw_in => Expr::Input,
-            Rule::ident => Expr::Name(text.to_owned()),
-            Rule::call => Expr::Call(self.call(pair)),
-            Rule::list => return self.list(pair),
-            Rule::paren => {
-                return first(&pair, Rule::expr)
-                    .map_or(Spanned::new(Expr::Error, span), |e| self.bounded_expr(e));
-            }
-            _ => Expr::Error,
-        };
-        Spanned::new(value, span)
-    }
-
-    fn number(&mut self, text: &str, span: Span) -> Expr {
-        number(text).unwrap_or_else(|| {
-            let message = format!("the number {text} does not fit into 64 bits");
-            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, span, message));
-            Expr::Error
-        })
-    }
-
-    /// Explains a faulty statement by parsing it alone. If the mistake lies before the body that the statement opens, the
-    /// body is read for its own mistakes.
-    fn bad(&mut self, pair: &Pair<'_, Rule>, rule: Rule) {
-        if !self.may_explain(self.span(pair)) {
-            return;
-        }
-        let text = pair.as_str().trim_end();
-        let span = self.span(pair);
-        let outer = std::mem::replace(&mut self.base, span.start as usize);
-        match Grammar::parse(rule, text) {
-            Err(error) => {
-                self.report(&error);
-                let at = match error.location {
-                    InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
-                };
-                if let Some(brace) = text.find('{').filter(|&brace| brace > at) {
-                    self.base += brace;
-                    if let Some(root) =
-                        Grammar::parse(Rule::body_only, &text[brace..]).ok().and_then(|mut p| p.next())
-                    {
-                        first(&root, Rule::body).map(|body| self.body(body));
-                    }
-                }
-            }
-            // The statement is fine by itself: what is wrong is what stands behind it on its line.
-            Ok(_) => self.out.push(Diagnostic::new(&rules::SYNTAX, span, "one statement a line")),
-        }
-        self.base = outer;
-    }
-
-    /// Counts the mistakes that are explained; a hostile file has a hundred thousand.
-    fn may_explain(&mut self, place: Span) -> bool {
-        self.explained += 1;
-        if self.explained == MAX_EXPLAINED + 1 {
-            let message =
-                format!("more than {MAX_EXPLAINED} statements cannot be read; the rest is not explained");
-            self.out.push(Diagnostic::new(&rules::TOO_LARGE, place.head(), message));
-        }
-        self.explained <= MAX_EXPLAINED
-    }
-
-    fn bad_section(&mut self, pair: &Pair<'_, Rule>) {
-        let text = pair.as_str();
-        let span = self.span(pair);
-        let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        let rule = match word.as_str() {
-            "spec" => Rule::version_only,
-            "model" => Rule::model_only,
-            "input" => Rule::input_only,
-            "target" => Rule::target_only,
-            "data" => Rule::data_sec_only,
-            "default" => Rule::default_only,
-            "block" => Rule::block_only,
-            "net" => Rule::net_only,
-            "train" => Rule::train_only,
-            "expect" => Rule::expect_only,
-            _ => {
-                if self.may_explain(span) {
-                    let width = word.len().max(text.chars().next().map_or(0, char::len_utf8));
-                    let place = Span::new(self.file, span.range().start..span.range().start + width);
-                    let near = did_you_mean(&word, SECTIONS);
-                    let known = format!("a section is one of {}", SECTIONS.join(", "));
-                    let what = if word.is_empty() {
-                        "a section begins with a word".to_owned()
-                    } else {
-                        format!("unknown section `{word}`")
-                    };
-                    self.out.push(
-                        Diagnostic::new(&rules::UNKNOWN_KEY, place, what)
-                            .help(near.map_or(known, |near| format!("did you mean `{near}`?"))),
-                    );
-                }
-                return;
-            }
-        };
-        self.bad(pair, rule);
-    }
-
-    fn report(&mut self, error: &pest::error::Error<Rule>) {
-        let (start, end) = match error.location {
-            InputLocation::Pos(at) => (at, at),
-            InputLocation::Span(range) => range,
-        };
-        let span = Span::new(self.file, self.base + start..self.base + end);
-        let diagnostic = match &error.variant {
-            ErrorVariant::ParsingError { positives, .. } => {
-                Diagnostic::new(&rules::SYNTAX, span, format!("expected {}", expected(positives)))
-            }
-            ErrorVariant::CustomError { message } if message.contains("limit") => {
-                Diagnostic::new(&rules::TOO_LARGE, span, "the text nests too deeply to be read")
-            }
-            ErrorVariant::CustomError { message } => Diagnostic::new(&rules::SYNTAX, span, message.clone()),
-        };
-        self.out.push(diagnostic);
-    }
 }
 
 /// Fills a section that may occur once.
@@ -631,120 +418,4 @@ fn first<'i>(pair: &Pair<'i, Rule>, rule: Rule) -> Option<Pair<'i, Rule>> {
 
 fn children(pair: Pair<'_, Rule>, rule: Rule) -> impl Iterator<Item = Pair<'_, Rule>> {
     pair.into_inner().filter(move |inner| inner.as_rule() == rule)
-}
-
-/// Reads an integer or real literal with `_` separators; `None` if an integer does not fit.
-pub fn number(text: &str) -> Option<Expr> {
-    let digits: String = text.chars().filter(|&c| c != '_').collect();
-    if digits.contains(['.', 'e', 'E']) {
-        return digits.parse().ok().filter(|x: &f64| x.is_finite()).map(Expr::Float);
-    }
-    digits.parse().ok().map(Expr::Int)
-}
-
-fn unescape(text: &str) -> String {
-    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-    let mut out = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => match chars.next() {
-                Some('n') => out.push('\n'),
-                Some('t') => out.push('\t'),
-                Some(other) => out.push(other),
-                None => {}
-            },
-            (c, false) => out.push(c),
-        }
-    }
-    out
-}
-
-fn is_operator(rule: Rule) -> bool {
-    matches!(rule, Rule::neg | Rule::kw_not | Rule::field | Rule::index | Rule::kw_if)
-        || infix(rule).is_some()
-}
-
-fn infix(rule: Rule) -> Option<Binary> {
-    Some(match rule {
-        Rule::kw_or => Binary::Or,
-        Rule::kw_and => Binary::And,
-        Rule::eq => Binary::Eq,
-        Rule::ne => Binary::Ne,
-        Rule::lt => Binary::Lt,
-        Rule::le => Binary::Le,
-        Rule::gt => Binary::Gt,
-        Rule::ge => Binary::Ge,
-        Rule::add => Binary::Add,
-        Rule::sub => Binary::Sub,
-        Rule::mul => Binary::Mul,
-        Rule::div => Binary::Div,
-        Rule::floor_div => Binary::FloorDiv,
-        Rule::rem => Binary::Rem,
-        Rule::pow => Binary::Pow,
-        _ => return None,
-    })
-}
-
-fn binary(rule: Rule) -> Binary {
-    infix(rule).unwrap_or_else(|| unreachable!("internal: {rule:?} is not an operator"))
-}
-
-/// What may stand at a place, in words. What may always follow an expression (an operator, `.`, `[`) is left out unless
-/// nothing else may stand there.
-fn expected(positives: &[Rule]) -> String {
-    let behind_a_value = positives.contains(&Rule::dot);
-    let mut words: Vec<&str> = Vec::new();
-    for &rule in positives {
-        let noise = is_operator(rule) || (behind_a_value && matches!(rule, Rule::dot | Rule::lbrack));
-        let text = word(rule);
-        if !noise && !text.is_empty() && !words.contains(&text) {
-            words.push(text);
-        }
-    }
-    match words.as_slice() {
-        [] if behind_a_value => "an operator or the end of the line".to_owned(),
-        [] => "the end of the line".to_owned(),
-        [one] => (*one).to_owned(),
-        [most @ .., last] => format!("{} or {last}", most.join(", ")),
-    }
-}
-
-/// A rule in words; empty for rules that say nothing to a reader.
-fn word(rule: Rule) -> &'static str {
-    match rule {
-        Rule::ident | Rule::type_ | Rule::label => "a name",
-        Rule::number => "a number",
-        Rule::string => "a text in quotation marks",
-        Rule::lparen | Rule::arguments | Rule::params | Rule::paren => "`(`",
-        Rule::rparen => "`)`",
-        Rule::lbrack | Rule::list => "`[`",
-        Rule::rbrack => "`]`",
-        Rule::lbrace | Rule::body => "`{`",
-        Rule::rbrace => "`}`",
-        Rule::comma => "`,`",
-        Rule::colon => "`:`",
-        Rule::assign => "`=`",
-        Rule::arrow | Rule::wiring => "`<-`",
-        Rule::pipe | Rule::chain => "`|>`",
-        Rule::dots => "`..`",
-        Rule::dot => "`.`",
-        Rule::expr | Rule::tier | Rule::arg | Rule::call => "a value",
-        Rule::invoke | Rule::statement | Rule::reference => "the name of an op, a block or a node",
-        Rule::repeat | Rule::kw_repeat => "`repeat`",
-        Rule::for_loop | Rule::kw_for => "`for`",
-        Rule::residual | Rule::kw_residual => "`residual`",
-        Rule::shortcut | Rule::kw_shortcut => "`shortcut`",
-        Rule::kw_as => "`as`",
-        Rule::kw_else => "`else`",
-        Rule::kw_in => "`in`",
-        Rule::kw_when => "`when`",
-        Rule::kw_by => "`by`",
-        Rule::kw_on => "`on`",
-        Rule::share | Rule::setting | Rule::clause => "a name with a value",
-        Rule::column | Rule::split_rule | Rule::override_ => "a split or a column",
-        Rule::param => "a parameter",
-        Rule::EOI | Rule::stop => "the end of the statement",
-        _ => "",
-    }
 }

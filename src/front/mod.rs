@@ -53,7 +53,7 @@ pub fn parse(sources: &Sources, id: FileId, notation: Notation) -> (Spec, Diagno
         },
     };
     spec.comments = suppress::comments(id, text, notation);
-    names::resolve(&mut spec, &mut out);
+    names::resolve(&mut spec);
     (spec, out)
 }
 

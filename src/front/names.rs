@@ -1,10 +1,10 @@
 //! Gives positional arguments their names.
 //!
-//! The tree knows the signatures of ops and blocks, so that `linear(64)` and `linear: {out: 64}` are one thing. Arguments
+//! The tree knows the signatures of ops, blocks and transforms, so that `linear(64)` and `linear: {out: 64}` are one thing. Arguments
 //! beyond a signature stay unnamed and are reported where the call is read.
 
 use super::ast::{Action, ArgExpr, Body, CallExpr, Spec};
-use crate::diag::Diagnostics;
+use crate::data::Transform;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub const CLASS_ARGS: [&str; 2] = ["column", "classes"];
 pub const CATEGORY_ARGS: [&str; 2] = ["column", "vocabulary"];
 
 /// Names every positional argument whose callee is known.
-pub fn resolve(spec: &mut Spec, _: &mut Diagnostics) {
+pub fn resolve(spec: &mut Spec) {
     let blocks: BTreeMap<String, Vec<String>> = spec
         .blocks
         .iter()
@@ -35,6 +35,18 @@ pub fn resolve(spec: &mut Spec, _: &mut Diagnostics) {
         let names: Vec<&str> =
             LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
         assign(&mut loss.args, &names);
+    }
+    let data = spec.data.iter_mut();
+    let columns = data.flat_map(|data| {
+        let columns = data.columns.iter_mut().map(|column| &mut column.chain);
+        columns.chain(data.overrides.iter_mut().map(|own| &mut own.chain))
+    });
+    let declared = spec.inputs.iter_mut().chain(&mut spec.targets).map(|declared| &mut declared.chain);
+    for step in columns.chain(declared).flatten() {
+        if let Some(transform) = Transform::find(&step.name.value) {
+            let names: Vec<&str> = transform.signature.iter().map(|param| param.name).collect();
+            assign(&mut step.args, &names);
+        }
     }
     for column in spec.data.iter_mut().flat_map(|data| &mut data.columns) {
         match column.source.name.value.as_str() {

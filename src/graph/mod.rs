@@ -29,7 +29,7 @@ pub struct Graph {
     /// The model's name.
     pub name: String,
     /// The model's parameters with their values.
-    pub settings: Vec<(String, Value, Option<(f64, f64)>)>,
+    pub settings: Vec<Setting>,
     /// Inputs and targets.
     pub feeds: Arena<Feed>,
     /// The nodes in topological order; a loss comes last.
@@ -54,6 +54,17 @@ pub struct Graph {
     pub partial: bool,
     /// The head of the spec, for findings about it as a whole.
     pub span: Span,
+}
+
+/// A parameter of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// The range that it declares, both ends included.
+    pub range: Option<(f64, f64)>,
 }
 
 /// An input or a target.

@@ -272,10 +272,10 @@ impl Scope<'_> {
                     let _ = write!(inits, "  bias_init {}", with_std(&init.value, spec));
                 }
                 (Role::Scale, Some(init)) if init.value != Init::ones() => {
-                    arguments.push(format!("gamma={}", init.value))
+                    arguments.push(format!("gamma={}", init.value));
                 }
                 (Role::Shift, Some(init)) if init.value != Init::zeros() => {
-                    arguments.push(format!("beta={}", init.value))
+                    arguments.push(format!("beta={}", init.value));
                 }
                 _ => {}
             }

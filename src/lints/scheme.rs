@@ -185,10 +185,10 @@ fn ancestors(graph: &Graph, source: Source) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut open = vec![source];
     while let Some(source) = open.pop() {
-        if let Source::Node(node) = source {
-            if found.insert(node.index()) {
-                open.extend(&graph.nodes[node].inputs);
-            }
+        if let Source::Node(node) = source
+            && found.insert(node.index())
+        {
+            open.extend(&graph.nodes[node].inputs);
         }
     }
     found

@@ -32,15 +32,10 @@ impl Lowering<'_> {
         let headers = self.headers(&plan);
         if let Rows::One(file, rule) = &plan.rows {
             let column = rule.column();
-            if let Some((_, header)) = headers.first() {
-                if header.find(&column.value).is_none() {
-                    self.out.push(data::missing_column(
-                        column.span,
-                        &file.shown,
-                        &column.value,
-                        &header.names,
-                    ));
-                }
+            if let Some((_, header)) = headers.first()
+                && header.find(&column.value).is_none()
+            {
+                self.out.push(data::missing_column(column.span, &file.shown, &column.value, &header.names));
             }
         }
         for column in &section.columns {
@@ -479,13 +474,11 @@ impl Lowering<'_> {
         for (i, step) in chains.flat_map(|chain| chain.iter().enumerate()) {
             let one_hot = matches!(step.transform, Transform::OneHot(_));
             if one_hot != category || (category && i > 0) {
-                let message = match category {
-                    true => format!(
-                        "`{}` is a category: `{}` needs numbers",
-                        group.name.value,
-                        step.transform.name()
-                    ),
-                    false => format!("`{}` holds numbers: `one_hot` needs a category", group.name.value),
+                let (name, transform) = (&group.name.value, step.transform.name());
+                let message = if category {
+                    format!("`{name}` is a category: `{transform}` needs numbers")
+                } else {
+                    format!("`{name}` holds numbers: `one_hot` needs a category")
                 };
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             }

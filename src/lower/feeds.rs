@@ -181,7 +181,7 @@ impl Lowering<'_> {
         for size in sizes {
             match size.value {
                 Value::Int(n) if n >= 1 && n.unsigned_abs() <= MAX_ELEMENTS => {
-                    sample.push(usize::try_from(n).ok()?)
+                    sample.push(usize::try_from(n).ok()?);
                 }
                 Value::Int(n) if n >= 1 => {
                     let message = format!("an axis of {n} elements: more than 2^40");

@@ -5,6 +5,7 @@
 //! nodes, and by fuel that every statement burns, so that empty loops end, too.
 
 mod body;
+mod compound;
 mod data;
 mod eval;
 mod feeds;
@@ -13,7 +14,7 @@ mod training;
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::front::ast::{Block, ParamDecl, Spec};
-use crate::graph::{Arena, Graph, Source, Training};
+use crate::graph::{Arena, Graph, Setting, Source, Training};
 use crate::inits::Init;
 use crate::ops::OpKind;
 use crate::source::{Loader, Span, Spanned};
@@ -158,7 +159,8 @@ impl<'a> Lowering<'a> {
                 }
             }
             let range = self.range(param, &value);
-            self.graph.settings.push((param.name.value.clone(), value.value.clone(), range));
+            let name = param.name.value.clone();
+            self.graph.settings.push(Setting { name, value: value.value.clone(), range });
             self.globals.push((param.name.value.clone(), value.value));
         }
     }

@@ -177,7 +177,7 @@ impl Moments {
 
     /// The sum of two independent values, at least one of which has mean zero.
     #[must_use]
-    pub fn add(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         let (a, b) = (self.ln_square, other.ln_square);
         let plain = Interval { lo: ln_add(a.lo, b.lo), hi: ln_add(a.hi, b.hi) };
         if plain.hi == f64::NEG_INFINITY {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn sums_add_second_moments_and_cross_terms() {
-        let sum = Moments::new(1.0, 0.5, 0.25).add(Moments::new(2.0, 1.0, 1.0));
+        let sum = Moments::new(1.0, 0.5, 0.25).plus(Moments::new(2.0, 1.0, 1.0));
         assert!((sum.square() - 4.0).abs() < 1e-12);
         assert!((sum.mean() - 1.5).abs() < 1e-12);
     }

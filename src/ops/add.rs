@@ -50,6 +50,6 @@ impl Op for Add {
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        io.inputs.iter().skip(1).fold(io.inputs[0], |sum, x| sum.add(*x))
+        io.inputs.iter().skip(1).fold(io.inputs[0], |sum, x| sum.plus(*x))
     }
 }

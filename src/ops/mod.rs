@@ -548,7 +548,7 @@ fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
     let average = fan_in * mean * centre + shift;
     let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
     let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
-    Moments { units: spread.units, ..spread.add(common) }
+    Moments { units: spread.units, ..spread.plus(common) }
 }
 
 /// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.

@@ -96,7 +96,7 @@ impl Op for Reshape {
         let elements = inputs[0].elements();
         let known = product(&self.sizes.iter().copied().flatten().collect::<Vec<_>>());
         let open = self.sizes.contains(&None);
-        if open && elements % known != 0 {
+        if open && !elements.is_multiple_of(known) {
             let message = format!(
                 "`reshape` cannot split the {elements} elements of a sample {} into {}: {known} does not divide {elements}",
                 inputs[0],

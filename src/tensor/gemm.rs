@@ -116,6 +116,7 @@ mod tests {
             for (at, bt, accumulate) in
                 [(false, false, false), (true, false, true), (false, true, false), (true, true, true)]
             {
+                #[expect(clippy::cast_precision_loss, reason = "the numbers are below 101")]
                 let value = |i: usize| ((i * 37 % 101) as f64 / 101.0) - 0.5;
                 let a: Vec<f64> = (0..m * k).map(value).collect();
                 let b: Vec<f64> = (0..k * n).map(|i| value(i + 13)).collect();

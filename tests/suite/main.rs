@@ -5,3 +5,5 @@ mod cli;
 mod gradcheck;
 mod passes;
 mod properties;
+mod support;
+mod twins;

@@ -139,9 +139,12 @@ fn visit(
     let chosen: Vec<Vec<usize>> = graph
         .params
         .iter()
-        .map(|(handle, param)| match finite(handle) {
-            true => components(&gradients.params[handle.index()], every, place.seed, &param.path),
-            false => Vec::new(),
+        .map(|(handle, param)| {
+            if finite(handle) {
+                components(&gradients.params[handle.index()], every, place.seed, &param.path)
+            } else {
+                Vec::new()
+            }
         })
         .collect();
     let at = sweep::Place { graph, objective, settings, feeds, weights };

@@ -79,7 +79,7 @@ impl FromStr for Replay {
                 "seed" => case.seed = value.parse().map_err(|_| usage())?,
                 "batch" => case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
                 "scale" => {
-                    case.scale = value.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(usage)?
+                    case.scale = value.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(usage)?;
                 }
                 _ => return Err(usage()),
             }
