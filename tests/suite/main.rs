@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod gradcheck;
 mod passes;
+mod print;
 mod properties;
 mod support;
 mod twins;

@@ -9,7 +9,7 @@ mod tree;
 
 use super::ast::{
     ArgExpr, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl, Penalty, Setting,
-    Spec, SplitDecl, SplitRule, Train, TypeExpr,
+    Spec, SplitDecl, SplitRule, Train, TypeExpr, Unary,
 };
 use super::dsl;
 use crate::diag::suppress::Notation;
@@ -166,9 +166,9 @@ impl Decoder<'_> {
                     None => (false, digits.strip_prefix('+').unwrap_or(digits)),
                 };
                 match (dsl::number(digits), negative) {
-                    (Some(Expr::Int(i)), true) => Expr::Int(-i),
-                    (Some(Expr::Float(x)), true) => Expr::Float(-x),
-                    (Some(number), _) => number,
+                    // As in the language: a sign is an operator.
+                    (Some(number), true) => Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, node.span))),
+                    (Some(number), false) => number,
                     (None, _) => {
                         let message = format!("{digits} is not a finite number of 64 bits");
                         self.push(Diagnostic::new(&rules::OUT_OF_RANGE, node.span, message));
@@ -214,12 +214,15 @@ impl Decoder<'_> {
         Spanned::new(expr.value, node.span)
     }
 
-    /// A column name, a file name: text that is never an expression. Plain names give the same tree as in the language.
+    /// The name of a column: text, unless it begins with `=`. Plain names give the same tree as in the language.
     fn name_expr(&mut self, what: &str, node: &Node) -> Option<Spanned<Expr>> {
         let Value::Text(text, quoted) = &node.value else {
             self.wrong(what, "a name", node);
             return None;
         };
+        if let Some(body) = text.strip_prefix('=') {
+            return Some(self.parsed(self.text_base(node) + 1, body, node));
+        }
         let plain = !quoted && !text.contains('(') && dsl::is_word_or_call(text);
         let value = if plain { Expr::Name(text.clone()) } else { Expr::Str(text.clone()) };
         Some(Spanned::new(value, node.span))
@@ -422,10 +425,13 @@ impl Decoder<'_> {
         data
     }
 
-    /// `{csv: path}`: the argument is text, whatever it looks like.
+    /// `{csv: path}`: the argument is text, unless it begins with `=`.
     fn path_call(&mut self, (name, value): &(Spanned<String>, Node)) -> Option<CallExpr> {
         let path = match &value.value {
-            Value::Text(path, _) => Spanned::new(Expr::Str(path.clone()), value.span),
+            Value::Text(path, _) => match path.strip_prefix('=') {
+                Some(body) => self.parsed(self.text_base(value) + 1, body, value),
+                None => Spanned::new(Expr::Str(path.clone()), value.span),
+            },
             _ => {
                 self.wrong("csv", "the path of a file", value);
                 return None;
@@ -523,16 +529,10 @@ impl Decoder<'_> {
                 "loss" => train.loss = train.loss.or_else(|| self.call("loss", value)),
                 "optimizer" => train.optimizer = train.optimizer.or_else(|| self.call("optimizer", value)),
                 "l1" | "l2" => match &value.value {
-                    Value::Map(parts) => {
-                        for (on, factor) in parts {
-                            let factor = self.expr(factor);
-                            train.penalties.push(Penalty { kind: key.clone(), factor, on: Some(on.clone()) });
-                        }
+                    Value::Seq(several) => {
+                        several.iter().for_each(|one| train.penalties.extend(self.penalties(key, one)));
                     }
-                    _ => {
-                        let factor = self.expr(value);
-                        train.penalties.push(Penalty { kind: key.clone(), factor, on: None });
-                    }
+                    _ => train.penalties.extend(self.penalties(key, value)),
                 },
                 "batch" | "epochs" | "seed" => {
                     train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
@@ -541,6 +541,20 @@ impl Decoder<'_> {
             }
         }
         train
+    }
+
+    /// `1.0e-4`, or `{weights: 1.0e-4}`.
+    fn penalties(&mut self, kind: &Spanned<String>, node: &Node) -> Vec<Penalty> {
+        let parts: Vec<(Option<&Spanned<String>>, &Node)> = match &node.value {
+            Value::Map(parts) => parts.iter().map(|(on, factor)| (Some(on), factor)).collect(),
+            _ => vec![(None, node)],
+        };
+        let mut penalties = Vec::new();
+        for (on, factor) in parts {
+            let factor = self.expr(factor);
+            penalties.push(Penalty { kind: kind.clone(), factor, on: on.cloned() });
+        }
+        penalties
     }
 
     /// The span of a node's head: a mapping is underlined at its first key.
