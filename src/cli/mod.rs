@@ -5,11 +5,14 @@
 //! `--deny-warnings`); 2: the command could not run.
 
 mod check;
+mod convert;
 mod disk;
+mod expand;
 mod explain;
 mod gradcheck;
 mod parallel;
 mod rules;
+mod schema;
 mod show;
 mod snapshot;
 mod stats;
@@ -76,6 +79,12 @@ enum Command {
     Show(show::Arguments),
     /// Fit the statistics of the data, or compare them with the stored ones.
     Stats(stats::Arguments),
+    /// Print a spec in the other notation.
+    Convert(convert::Arguments),
+    /// Print a spec with every default argument written out.
+    Expand(expand::Arguments),
+    /// Print the JSON Schema of the YAML notation.
+    Schema(schema::Arguments),
     /// Explain a rule, an op, an initialiser, a transform or a law.
     Explain(explain::Arguments),
     /// List every rule with its code, name and severity.
@@ -113,6 +122,9 @@ pub fn main() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(&arguments, global),
         Command::Show(arguments) => show::run(&arguments, global),
         Command::Stats(arguments) => stats::run(&arguments, global),
+        Command::Convert(arguments) => convert::run(&arguments, global),
+        Command::Expand(arguments) => expand::run(&arguments, global),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments, global),
     };

@@ -6,9 +6,11 @@
 
 pub mod ast;
 mod dsl;
+pub mod expand;
 pub mod names;
 pub mod optimizers;
 pub mod print;
+pub mod schema;
 mod yaml;
 
 use crate::diag::suppress::{self, Notation};

@@ -4,8 +4,8 @@
 //! its scope (before any, the input). Loops and named blocks open a scope of their own. No counters anywhere, so an insertion
 //! renames nothing else.
 
-use super::eval::{self, Env};
 use super::Lowering;
+use super::eval::{self, Env};
 use crate::args::{Reader, Value};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{Action, Body, CallExpr, Statement};

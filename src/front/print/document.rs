@@ -143,27 +143,30 @@ fn raised(mut piece: Piece) -> Piece {
 fn put(out: &mut Vec<String>, indent: usize, mut head: String, entry: Entry) {
     let Entry { key: _, value, block, before, mut open, behind: notes, tail, blank: apart } = entry;
     let flow = if block && !value.is_empty() { None } else { value.flow() };
-    let fits = |flow: &str| width(&head) + 1 + width(flow) <= WIDTH || matches!(value, Doc::Scalar(_)) || value.is_empty();
-    let lines = match flow.filter(|flow| fits(flow) && (value.is_empty() || (open.is_empty() && tail.is_empty()))) {
-        Some(flow) => {
-            let mut line = format!("{head} {flow}");
-            let over = behind(&mut line, std::mem::take(&mut open));
-            let mut lines = vec![line];
-            own_lines(&mut lines, indent + 2, over);
-            lines
-        }
-        None => {
-            let over = behind(&mut head, open);
-            let mut lines = vec![head];
-            own_lines(&mut lines, indent + 2, over);
-            lines.extend(match value {
-                Doc::Seq(items) => sequence(items, indent + 2),
-                Doc::Map(entries) => mapping(entries, indent + 2),
-                Doc::Scalar(text) => vec![format!("{:1$}{text}", "", indent + 2)],
-            });
-            lines
-        }
+    let fits = |flow: &str| {
+        width(&head) + 1 + width(flow) <= WIDTH || matches!(value, Doc::Scalar(_)) || value.is_empty()
     };
+    let lines =
+        match flow.filter(|flow| fits(flow) && (value.is_empty() || (open.is_empty() && tail.is_empty()))) {
+            Some(flow) => {
+                let mut line = format!("{head} {flow}");
+                let over = behind(&mut line, std::mem::take(&mut open));
+                let mut lines = vec![line];
+                own_lines(&mut lines, indent + 2, over);
+                lines
+            }
+            None => {
+                let over = behind(&mut head, open);
+                let mut lines = vec![head];
+                own_lines(&mut lines, indent + 2, over);
+                lines.extend(match value {
+                    Doc::Seq(items) => sequence(items, indent + 2),
+                    Doc::Map(entries) => mapping(entries, indent + 2),
+                    Doc::Scalar(text) => vec![format!("{:1$}{text}", "", indent + 2)],
+                });
+                lines
+            }
+        };
     let mut lines = lines;
     own_lines(&mut lines, indent + 2, tail);
     let mut piece = raised(Piece { before, lines, behind: notes, blank: apart });
@@ -209,7 +212,11 @@ pub fn path(text: &str) -> String {
 
 /// Text that is no expression as YAML text.
 pub fn text(text: &str) -> String {
-    if text.contains('(') && dsl::is_word_or_call(text) { expression(&super::expr::quoted(text)) } else { literal(text) }
+    if text.contains('(') && dsl::is_word_or_call(text) {
+        expression(&super::expr::quoted(text))
+    } else {
+        literal(text)
+    }
 }
 
 /// Text where nothing but `=` begins an expression.
@@ -229,7 +236,8 @@ pub fn scalar(text: &str) -> String {
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '=' || c == '_');
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '=' || c == '_')
+        && !TAKEN.contains(&text.to_ascii_lowercase().as_str());
     if plain {
         text.to_owned()
     } else if text.contains('"') && !text.contains('\'') && !text.contains(must_escape) {

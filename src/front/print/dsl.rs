@@ -4,7 +4,8 @@
 //! it must be given, the others are named. Sections keep the order of the text that they were read from.
 
 use super::super::ast::{
-    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, ParamDecl, Setting, Spec, SplitRule, Statement, Train,
+    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, ParamDecl, Setting, Spec, SplitRule,
+    Statement, Train,
 };
 use super::comments::{Comments, Key};
 use super::expr::Writer;
@@ -63,7 +64,8 @@ impl<'a> Printer<'a> {
             head.push((Group::Head, self.section("spec", vec![format!("spec {}", version.value)])));
         }
         if let Some(model) = model {
-            let lines = self.with_params(&format!("model {}", model.name.value), &model.params, inside("params"), "");
+            let lines =
+                self.with_params(&format!("model {}", model.name.value), &model.params, inside("params"), "");
             let mut piece = self.section("model", lines);
             let params = self.comments.before(section("params"));
             piece.before.extend(params);
@@ -156,7 +158,14 @@ impl<'a> Printer<'a> {
     }
 
     /// `opener`, what stands in the braces, `closer`. Comments for which the opening line has no room go inside.
-    fn enclose(&mut self, opener: &str, closer: &str, key: Key, indent: usize, inner: Vec<String>) -> Vec<String> {
+    fn enclose(
+        &mut self,
+        opener: &str,
+        closer: &str,
+        key: Key,
+        indent: usize,
+        inner: Vec<String>,
+    ) -> Vec<String> {
         let mut first = opener.to_owned();
         let over = behind(&mut first, self.comments.open(key));
         let mut lines = vec![first];
@@ -175,7 +184,8 @@ impl<'a> Printer<'a> {
     fn args(&self, call: &CallExpr, callee: Callee) -> Vec<String> {
         let bare = positional(self.spec, call, callee);
         let all = call.args.iter().enumerate();
-        all.map(|(i, arg)| if i < bare { self.writer.expr(&arg.value) } else { self.writer.arg(arg) }).collect()
+        all.map(|(i, arg)| if i < bare { self.writer.expr(&arg.value) } else { self.writer.arg(arg) })
+            .collect()
     }
 
     /// A call behind `prefix`, whose first line begins at column `lead` with it.
@@ -337,7 +347,9 @@ impl<'a> Printer<'a> {
             pieces.push((true, self.piece(item(setting.name.span), vec![line])));
         }
         let key = inside("train");
-        if let ([(false, only)], true, false) = (pieces.as_slice(), penalties.is_empty(), self.comments.touches(key)) {
+        if let ([(false, only)], true, false) =
+            (pieces.as_slice(), penalties.is_empty(), self.comments.touches(key))
+        {
             if only.lines.len() == 1 && only.before.is_empty() && only.behind.is_empty() {
                 return vec![format!("train {{ {} }}", only.lines[0].trim_start())];
             }
@@ -396,7 +408,13 @@ impl<'a> Printer<'a> {
         out
     }
 
-    fn statement(&mut self, statement: &Statement, indent: usize, column: usize, arrow: usize) -> Vec<String> {
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        indent: usize,
+        column: usize,
+        arrow: usize,
+    ) -> Vec<String> {
         let label = statement.label.as_ref().map_or(String::new(), |label| format!("{}:", label.value));
         let lead = format!("{:indent$}{label:<column$}", "");
         // What a named statement opens is indented under its name, else under the statement.

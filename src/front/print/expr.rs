@@ -68,7 +68,8 @@ impl<'a> Writer<'a> {
             _ => (tightness, tightness + 1),
         };
         let (left, right) = (self.operand(left, least_left), self.operand(right, least_right));
-        let literals = [&left, &right].into_iter().all(|text| text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+        let literals =
+            [&left, &right].into_iter().all(|text| text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
         if op == Binary::Pow || (op == Binary::Div && literals) {
             format!("{left}{symbol}{right}")
         } else {
@@ -111,7 +112,8 @@ impl<'a> Writer<'a> {
 
     /// A literal number in the spelling of a notation: YAML 1.1 readers want a point and a sign where there is an exponent.
     pub fn number(self, number: &Spanned<Expr>, notation: Notation) -> String {
-        let written = self.written(number.span).filter(|text| dsl::number(text).as_ref() == Some(&number.value));
+        let written =
+            self.written(number.span).filter(|text| dsl::number(text).as_ref() == Some(&number.value));
         match (&number.value, written) {
             (Expr::Int(_), Some(text)) => {
                 let digits = text.trim_start_matches(['0', '_']);
@@ -123,7 +125,6 @@ impl<'a> Writer<'a> {
             _ => unreachable!("internal: a number was expected"),
         }
     }
-
 }
 
 /// How tightly an expression binds.

@@ -189,9 +189,8 @@ impl Finder<'_> {
         if let Some(first) = expect.first() {
             let start = first.name.span.range().start;
             let brace = self.enclosing(start);
-            let units_of = expect.iter().map(|fact| {
-                self.leaf(fact.name.span, fact.name.span.to(fact.value.span))
-            });
+            let units_of =
+                expect.iter().map(|fact| self.leaf(fact.name.span, fact.name.span.to(fact.value.span)));
             let region = self.region(inside("expect"), brace, units_of.collect());
             units.push(self.section("expect", brace, region));
         }

@@ -5,8 +5,8 @@
 //! are spelt so that readers of YAML 1.1 and 1.2 agree on them.
 
 use super::super::ast::{
-    Action, ArgExpr, Body, CallExpr, Data, Declared, Expr, ParamDecl, Penalty, Setting, Shortcut, Spec, SplitRule, Statement,
-    Train, Unary,
+    Action, ArgExpr, Body, CallExpr, Data, Declared, Expr, ParamDecl, Penalty, Setting, Shortcut, Spec,
+    SplitRule, Statement, Train, Unary,
 };
 use super::comments::{Comments, Key};
 use super::document::{Doc, Entry, expression, is_plain_name, literal, mapping, path, scalar, text, word};
@@ -24,7 +24,8 @@ const SHORT: usize = 2;
 /// A spec in YAML.
 pub fn yaml(spec: &Spec, sources: &Sources) -> String {
     let comments = Comments::of(spec, sources);
-    let globals = spec.model.iter().flat_map(|model| &model.params).map(|param| param.name.value.clone()).collect();
+    let globals =
+        spec.model.iter().flat_map(|model| &model.params).map(|param| param.name.value.clone()).collect();
     let mut printer = Printer { writer: Writer { sources }, comments, scope: globals };
     let mut out = Vec::new();
     let mut tall = false;
@@ -128,7 +129,8 @@ impl Printer<'_> {
         let mut entry = self.around(section(name), entry);
         if let ("inputs" | "targets" | "defaults" | "blocks", Doc::Map(items)) = (name, &mut entry.value) {
             if let Some(first) = items.first_mut() {
-                let (above, inner) = std::mem::take(&mut first.before).into_iter().partition(|note| note.top_level);
+                let (above, inner) =
+                    std::mem::take(&mut first.before).into_iter().partition(|note| note.top_level);
                 first.before = inner;
                 entry.before.extend::<Vec<_>>(above);
                 entry.blank |= std::mem::take(&mut first.blank);
@@ -205,7 +207,9 @@ impl Printer<'_> {
     /// Arguments. Where a list spreads into positional arguments, one list among them needs another around it.
     fn args(&self, args: &[ArgExpr], spread: bool) -> Doc {
         match args {
-            [ArgExpr { name: None, value }] if !(spread && matches!(value.value, Expr::List(_))) => self.value(value),
+            [ArgExpr { name: None, value }] if !(spread && matches!(value.value, Expr::List(_))) => {
+                self.value(value)
+            }
             [_, ..] if args.iter().all(|arg| arg.name.is_none()) => {
                 Doc::Seq(args.iter().map(|arg| Entry::item(self.value(&arg.value))).collect())
             }
@@ -389,7 +393,8 @@ impl Printer<'_> {
         let items = body.statements.iter().map(|statement| self.statement(statement)).collect();
         let simple = |statement: &Statement| matches!(statement.action, Action::Invoke(_));
         let short = body.statements.len() <= SHORT && body.statements.iter().all(simple);
-        let entry = Entry { block: !short && !body.statements.is_empty(), ..Entry::new(name, Doc::Seq(items)) };
+        let entry =
+            Entry { block: !short && !body.statements.is_empty(), ..Entry::new(name, Doc::Seq(items)) };
         self.open(key, entry)
     }
 
@@ -420,7 +425,8 @@ impl Printer<'_> {
                 self.scope.truncate(outer);
             }
             Action::For { variable, over, body } => {
-                entries.push(Entry::new("for", Doc::Map(vec![Entry::new(&variable.value, self.value(over))])));
+                entries
+                    .push(Entry::new("for", Doc::Map(vec![Entry::new(&variable.value, self.value(over))])));
                 self.scope.push(variable.value.clone());
                 entries.push(self.body("body", body, body_key(body)));
                 self.scope.pop();

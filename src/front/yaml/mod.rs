@@ -145,6 +145,23 @@ impl Decoder<'_> {
         }
     }
 
+    /// The names that people choose are those of the language.
+    fn check_name(&mut self, name: &Spanned<String>) {
+        if !dsl::is_name(&name.value) {
+            self
+                .push(Diagnostic::new(&rules::SYNTAX, name.span, format!("`{}` is no name", name.value)).help(
+                "a name begins with a letter or `_`, goes on with letters, digits and `_`, and is no keyword",
+            ));
+        }
+    }
+
+    /// A scalar that names something new.
+    fn new_name(&mut self, what: &str, node: &Node) -> Option<Spanned<String>> {
+        let name = self.word(what, node)?;
+        self.check_name(&name);
+        Some(name)
+    }
+
     /// Where the text of a scalar begins in the file: behind the quotation mark, if there is one.
     fn text_base(&self, node: &Node) -> usize {
         let start = node.span.range().start;
@@ -167,7 +184,9 @@ impl Decoder<'_> {
                 };
                 match (dsl::number(digits), negative) {
                     // As in the language: a sign is an operator.
-                    (Some(number), true) => Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, node.span))),
+                    (Some(number), true) => {
+                        Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, node.span)))
+                    }
                     (Some(number), false) => number,
                     (None, _) => {
                         let message = format!("{digits} is not a finite number of 64 bits");
@@ -200,18 +219,30 @@ impl Decoder<'_> {
         Spanned::new(Expr::Str(text.to_owned()), node.span)
     }
 
-    /// Parses the text of a scalar. Where escapes or folding moved the text, only the scalar as a whole has a place.
+    /// Parses the text of a scalar as an expression.
     fn parsed(&mut self, base: usize, text: &str, node: &Node) -> Spanned<Expr> {
+        let read = |file, base, out: &mut Diagnostics| Some(dsl::expression(file, base, text, out));
+        self.embedded(base, text, node, read).unwrap_or(Spanned::new(Expr::Error, node.span))
+    }
+
+    /// Reads the text of a scalar. Where escapes or folding moved the text, only the scalar as a whole has a place.
+    fn embedded<T>(
+        &mut self,
+        base: usize,
+        text: &str,
+        node: &Node,
+        read: impl FnOnce(FileId, usize, &mut Diagnostics) -> Option<Spanned<T>>,
+    ) -> Option<Spanned<T>> {
         if self.text.get(base..base + text.len()) == Some(text) {
-            return dsl::expression(self.file, base, text, self.out);
+            return read(self.file, base, self.out);
         }
         let mut apart = Diagnostics::default();
-        let expr = dsl::expression(self.file, 0, text, &mut apart);
+        let value = read(self.file, 0, &mut apart);
         for mut diagnostic in apart {
             diagnostic.place = crate::diag::Place::Source(node.span);
             self.out.push(diagnostic);
         }
-        Spanned::new(expr.value, node.span)
+        value.map(|value| Spanned::new(value.value, node.span))
     }
 
     /// The name of a column: text, unless it begins with `=`. Plain names give the same tree as in the language.
@@ -302,7 +333,7 @@ impl Decoder<'_> {
             }
         }
         let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
-        if let Some(name) = Self::get(pairs, "model").and_then(|node| self.word("model", node)) {
+        if let Some(name) = Self::get(pairs, "model").and_then(|node| self.new_name("model", node)) {
             spec.model = Some(Model { name, params });
         }
         for (key, list) in [("inputs", &mut spec.inputs), ("targets", &mut spec.targets)] {
@@ -340,6 +371,7 @@ impl Decoder<'_> {
     fn params(&mut self, node: &Node) -> Vec<ParamDecl> {
         let mut list = Vec::new();
         for (name, value) in self.map("params", node) {
+            self.check_name(name);
             let mut param = ParamDecl { name: name.clone(), default: None, range: None };
             match &value.value {
                 // A block's parameter without a default.
@@ -364,6 +396,7 @@ impl Decoder<'_> {
     }
 
     fn declared(&mut self, name: &Spanned<String>, node: &Node) -> Option<Declared> {
+        self.check_name(name);
         let (kind, chain) = match &node.value {
             Value::Map(pairs) => {
                 self.unknown(&name.value, pairs, &["type", "prepare"]);
@@ -382,7 +415,8 @@ impl Decoder<'_> {
             self.wrong(&name.value, "a type such as \"f64[B, 3]\" or class(10)", kind);
             return None;
         };
-        let kind: Spanned<TypeExpr> = dsl::type_expression(self.file, self.text_base(kind), text, self.out)?;
+        let read = |file, base, out: &mut Diagnostics| dsl::type_expression(file, base, text, out);
+        let kind: Spanned<TypeExpr> = self.embedded(self.text_base(kind), text, kind, read)?;
         Some(Declared { name: name.clone(), kind, chain })
     }
 
@@ -471,6 +505,7 @@ impl Decoder<'_> {
     }
 
     fn column(&mut self, name: &Spanned<String>, node: &Node) -> Option<Column> {
+        self.check_name(name);
         let pairs = self.map(&name.value, node);
         let sources = ["numeric", "category", "class", "target"];
         self.unknown(&name.value, pairs, &["numeric", "category", "class", "target", "as", "prepare"]);
