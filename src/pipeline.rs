@@ -88,7 +88,7 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
         Err(violations) => panic!("internal: the graph of {} is not valid: {violations:?}", path.display()),
     };
     let signal = signal::analyse(&graph, Mode::Train);
-    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal }));
+    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal, notation }));
     Ok(Compiled { sources, file, spec, graph, signal, found })
 }
 

@@ -2,11 +2,16 @@
 //!
 //! ## What it checks
 //!
-//! For every layer with weights, v = fan_in Var(w) against the range under which the scale survives the activation that
-//! consumes the layer, found through the graph: through norms, sums, pools, reshapes and dropout. Layers that a norm
-//! rescales, that a residual sum bypasses, or that feed no activation are left alone. Findings of one kind are folded into one
-//! message with the factor over all of them. The severity follows from that product: a warning from a factor of 100 in the
-//! second moment, information below; never from one harmless layer.
+//! For every hidden layer with weights, v = fan Var(w) (by the fan that the scheme itself divides by) against the range under
+//! which the scale survives the activation that consumes the layer, found through the graph: through norms, sums, pools, reshapes
+//! and dropout. Layers that a norm rescales, that a residual sum bypasses, or that feed no activation are left alone. Findings of
+//! one kind between the same two norms are one message, with the factors that the static analysis predicts over all of them.
+//!
+//! The severity follows from the whole stretch between two norms and from the optimiser, never from one harmless layer. With
+//! gradient descent it is a warning when the gradient's energy at the first layer is below 10^-5.5 or above 10^4 of that at the
+//! last hidden one, an error below 10^-8 or above 10^6; Adam, which divides the gradient by its own scale, is warned below
+//! 10^-8 and stopped below 10^-14. Logits that come out with a standard deviation above 8 (Adam: 50) or 50 (5000) count likewise.
+//! Anything milder is information, and a single harmless layer is not mentioned.
 //!
 //! ## Why it matters
 //!
@@ -32,35 +37,56 @@
 //!
 //! Glorot and Bengio 2010; He et al. 2015, eq. 10 and 14; Schoenholz et al. 2017.
 
+use super::account::{Account, Limits};
 use super::scheme::{self, Consumer, Range};
+use super::uses::Uses;
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node};
 use crate::ops::ParamSpec;
-use crate::text::number;
+use crate::source::Span;
+use crate::text::{number, plural};
 
 pub static RULE: Rule = lint!("mismatched_gain.rs" = "I001" "mismatched-gain" Warning from "I03" "I06" "I08");
 
 /// A factor of v outside the range that is not worth a word.
 const TOLERATED: f64 = 1.5;
-/// The factor of the second moment over the whole net from which a finding is a warning.
-const GRAVE: f64 = 100.0;
+/// A factor of the second moment over all layers of a kind that is not worth a word: half of the scale.
+const HARMLESS: f64 = 4.0;
 
 /// One layer that is off.
-struct Off {
+pub struct Off {
     node: Handle<Node>,
     activation: Handle<Node>,
     /// ln of the factor by which the layer is off.
     distance: f64,
 }
 
+/// Layers of one kind in one region.
+pub struct Kind {
+    kind: String,
+    /// The region of the account.
+    pub region: usize,
+    members: Vec<Off>,
+}
+
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
+    let uses = Uses::of(context.graph);
+    let account = Account::of(context, &uses);
+    for group in kinds(context, &uses, &account) {
+        out.extend(explain(context, &uses, &account, &group));
+    }
+}
+
+/// All layers that are off, by kind and region.
+pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> {
     let graph: &Graph = context.graph;
     let bypassed = scheme::bypassed(graph);
-    let mut groups: Vec<(String, Vec<Off>)> = Vec::new();
-    for (handle, node) in graph.nodes.iter() {
-        let Some(spec) = scheme::kernel(graph, node) else { continue };
-        let (Some(init), Consumer::Activation(activation)) = (&spec.init, scheme::consumer(graph, handle))
+    let mut groups: Vec<Kind> = Vec::new();
+    for (node, layer) in graph.nodes.iter().filter(|(node, _)| !account.head[node.index()]) {
+        let Some(spec) = scheme::kernel(graph, layer) else { continue };
+        let (Some(init), Consumer::Activation(activation)) =
+            (&spec.init, scheme::consumer(graph, uses, node))
         else {
             continue;
         };
@@ -70,68 +96,146 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             continue;
         };
         let distance = Range::of(response).distance(scheme::gain(spec));
-        if distance.abs() <= TOLERATED.ln() || (bypassed[handle.index()] && distance < 0.0) {
+        if distance.abs() <= TOLERATED.ln() || (bypassed[node.index()] && distance < 0.0) {
             continue;
         }
         let kind = format!("{} {} {}", init.value, graph.nodes[activation].op.name(), distance < 0.0);
-        let off = Off { node: handle, activation, distance };
-        match groups.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, members)) => members.push(off),
-            None => groups.push((kind, vec![off])),
+        let region = account.region(node);
+        let off = Off { node, activation, distance };
+        match groups.iter_mut().find(|known| known.kind == kind && known.region == region) {
+            Some(known) => known.members.push(off),
+            None => groups.push(Kind { kind, region, members: vec![off] }),
         }
     }
-    for (_, members) in groups {
-        out.push(explain(graph, &members));
-    }
+    groups
 }
 
-fn explain(graph: &Graph, members: &[Off]) -> Diagnostic {
-    let Off { node, activation, distance } = &members[0];
+/// How bad a kind is; `None` if it is not worth a word.
+pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option<Severity> {
+    let limits = Limits::of(context.graph);
+    let total: f64 = group.members.iter().map(|off| off.distance).sum();
+    let graded = |beyond: [bool; 2]| match beyond {
+        [_, true] => Severity::Error,
+        [true, _] => Severity::Warning,
+        _ => Severity::Info,
+    };
+    let mut worst = Severity::Info;
+    if let Some((least, most)) = account.extremes(context.graph, group.region) {
+        let ln = if total < 0.0 { least.ln } else { most.ln };
+        // The layers of this kind are to blame if they account for half of it.
+        if ln * total > 0.0 && total.abs() >= 0.5 * ln.abs() {
+            let decades = ln / std::f64::consts::LN_10;
+            worst = worst
+                .max(graded(limits.vanishing.map(|limit| decades < limit)))
+                .max(graded(limits.exploding.map(|limit| decades > limit)));
+        }
+    }
+    if let Some(std) = (total > 0.0).then(|| logits(context, account, group.region)).flatten() {
+        if total >= std.ln() {
+            worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
+        }
+    }
+    let mild = group.members.len() > 1 && total.abs() > HARMLESS.ln();
+    (worst > Severity::Info || mild).then_some(worst)
+}
+
+/// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.
+fn logits(context: Context<'_>, account: &Account, region: usize) -> Option<f64> {
+    let graph: &Graph = context.graph;
+    let loss = &graph.nodes[graph.loss?];
+    let crate::graph::Source::Node(prediction) = *loss.inputs.first()? else { return None };
+    let of_logits = matches!(loss.op.name(), "cross_entropy" | "bce_with_logits");
+    let known = !context.signal.assumed.iter().any(|assumed| *assumed);
+    let inside = account.region(prediction) == region;
+    let rms = context.signal.node(prediction)?.rms();
+    (of_logits && known && inside && rms.is_finite()).then_some(rms)
+}
+
+fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -> Option<Diagnostic> {
+    let graph: &Graph = context.graph;
+    let severity = severity(context, account, group)?;
+    let members = &group.members;
+    let worst = members
+        .iter()
+        .reduce(|worst, off| if off.distance.abs() > worst.distance.abs() + 1e-9 { off } else { worst })?;
+    let Off { node, activation, distance } = worst;
     let (layer, act) = (&graph.nodes[*node], &graph.nodes[*activation]);
-    let Some((spec, init)) = scheme::kernel(graph, layer).and_then(|spec| Some((spec, spec.init.as_ref()?)))
-    else {
-        unreachable!("internal: a member has an initialiser")
-    };
-    let total: f64 = members.iter().map(|off| off.distance).sum();
-    let factor = number((total / 2.0).exp());
-    let fate = if total < 0.0 {
-        format!("falls to {factor} of its scale")
-    } else {
-        format!("grows to {factor} times its scale")
-    };
+    let spec = scheme::kernel(graph, layer)?;
+    let init = spec.init.as_ref()?;
     let times = if members.len() == 1 { String::new() } else { format!(" in {} layers", members.len()) };
-    let message = format!("`{}` feeds `{}`{times}: the signal {fate}", init.value, act.op.name());
-    let (text, std) = scheme::proposal(graph, *node, spec);
-    let severity = if total.abs() > GRAVE.ln() { Severity::Warning } else { Severity::Info };
+    let (forward, gradient) = factors(context, account, members);
+    let forward = forward.unwrap_or_else(|| members.iter().map(|off| off.distance).sum::<f64>());
+    let scale = number((forward / 2.0).exp());
+    let fate = match forward < 0.0 {
+        true => format!("the signal falls to {scale} of its scale"),
+        false if *distance > 0.0 => format!("the signal grows to {scale} times its scale"),
+        false => "the gradient falls".to_owned(),
+    };
+    let message = format!("`{}` feeds `{}`{times}: {fate}", init.value, act.op.name());
+    let (text, std) = scheme::proposal(graph, uses, *node, spec);
     let paths: Vec<String> = members.iter().map(|off| graph.nodes[off.node].path.to_string()).collect();
     let per_layer = number((distance / 2.0).exp());
     let drawn = number(spec.statistics().1.sqrt());
     let fans = format!("fan_in {}, fan_out {}", spec.fan_in, spec.fan_out);
-    Diagnostic::new(&RULE, init.span, message)
+    let predicted = format!(
+        "{scale} forward, {} gradient energy over {}",
+        number(gradient.exp()),
+        plural(members.len(), "layer")
+    );
+    let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
         .severity(severity)
         .remark(format!("std {drawn} ({fans}): x{per_layer} per layer"))
         .label(act.span, passes(graph, *activation, spec))
         .node(scheme::names(&paths))
-        .note(
-            "off",
-            format!(
-                "by {factor} in rms, {} in the second moment, over {}",
-                number(total.exp()),
-                layers(members.len())
-            ),
-        )
-        .trail(&layer.trail)
-        .help(format!("init={text} (std {})", number(std)))
-        .fix(Fix {
+        .note("predicted", predicted)
+        .trail(if members.len() == 1 { &layer.trail } else { &[] })
+        .help(format!("init={text} (std {})", number(std)));
+    if let Some(edits) = edits(graph, uses, members) {
+        diagnostic = diagnostic.fix(Fix {
             title: format!("initialise with {text}"),
             safety: Safety::Unsafe,
             level: Level::Training,
-            edits: vec![Edit { span: init.span, text }],
-        })
+            edits,
+        });
+    }
+    Some(diagnostic)
 }
 
-fn layers(n: usize) -> String {
-    crate::text::plural(n, "layer")
+/// ln of the predicted factors of second moment and of gradient energy, from before the first layer to behind the last
+/// activation.
+fn factors(context: Context<'_>, account: &Account, members: &[Off]) -> (Option<f64>, f64) {
+    let graph: &Graph = context.graph;
+    let (first, last) = (&members[0], &members[members.len() - 1]);
+    let ends = graph.nodes[first.node].inputs.first().and_then(|source| context.signal.of(*source));
+    let forward = ends
+        .zip(context.signal.node(last.activation))
+        .map(|(x, y)| y.ln_square.middle() - x.ln_square.middle())
+        .filter(|factor| factor.is_finite());
+    #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+    let gain = scheme::kernel(graph, &graph.nodes[first.node])
+        .map_or(0.0, |spec| (spec.fan_in as f64 * spec.statistics().1).ln());
+    (forward, account.ln(first.node) + gain - account.ln(last.activation))
+}
+
+/// The edits that give every layer its scheme; none if a `default` among them serves other layers, too.
+fn edits(graph: &Graph, uses: &Uses, members: &[Off]) -> Option<Vec<Edit>> {
+    let mut edits: Vec<(Span, String)> = Vec::new();
+    for off in members {
+        let spec = scheme::kernel(graph, &graph.nodes[off.node])?;
+        let span = spec.init.as_ref()?.span;
+        if !edits.iter().any(|(known, _)| *known == span) {
+            edits.push((span, scheme::proposal(graph, uses, off.node, spec).0));
+        }
+    }
+    let others = graph.nodes.iter().filter(|(node, _)| !members.iter().any(|off| off.node == *node));
+    for (_, other) in others {
+        let span = scheme::kernel(graph, other).and_then(|spec| spec.init.as_ref()).map(|init| init.span);
+        if span.is_some_and(|span| edits.iter().any(|(known, _)| *known == span)) {
+            return None;
+        }
+    }
+    edits.sort_by_key(|(span, _)| span.start);
+    Some(edits.into_iter().map(|(span, text)| Edit { span, text }).collect())
 }
 
 /// What the activation does to the second moment, and the standard deviation that makes up for it.
@@ -144,7 +248,7 @@ fn passes(graph: &Graph, activation: Handle<Node>, spec: &ParamSpec) -> String {
     let what = if (share - 0.5).abs() < 1e-9 {
         "halves the second moment".to_owned()
     } else {
-        format!("passes {} of the second moment", number(share))
+        format!("passes {} of a unit second moment", number(share))
     };
     if range.hi > range.lo * 1.01 {
         format!("{what}: needs a std in {}..{}", needed(range.lo), needed(range.hi))

@@ -5,11 +5,31 @@
 //! text. A lint ships with `specs/lint/<lint>/bad.nn`, which it must find, and `ok.nn`, on which it must be silent; a test goes
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
+mod account;
+mod class_count_mismatch;
+mod dead_zeros;
+mod dropout_before_norm;
+mod extreme_learning_rate;
 mod fitted_beyond_train;
 mod mismatched_gain;
+mod missing_init;
+mod noisy_evaluation;
+mod normalised_twice;
+mod oversized_logits;
+mod raw_input;
 mod scheme;
+mod softmax_over_one;
+mod squashed_logits;
+mod symmetric_units;
+mod tiny_norm_batch;
+mod uneven_splits;
 mod unmet_fact;
+mod unstable_depth;
+mod unused_input;
+mod unused_node;
+mod uses;
 
+use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Rule};
 use crate::graph::{Graph, Verified};
 use crate::signal::Signal;
@@ -21,6 +41,8 @@ pub struct Context<'a> {
     pub graph: &'a Verified<Graph>,
     /// The moments of its values in training mode at initialisation.
     pub signal: &'a Signal,
+    /// The notation of the text, for fixes that insert something.
+    pub notation: Notation,
 }
 
 /// One lint.
@@ -57,8 +79,25 @@ macro_rules! lint {
 use lint;
 
 lints! {
-    mismatched_gain,
+    unused_node,
+    unused_input,
     fitted_beyond_train,
+    uneven_splits,
+    normalised_twice,
+    raw_input,
+    noisy_evaluation,
+    unstable_depth,
+    oversized_logits,
+    mismatched_gain,
+    symmetric_units,
+    missing_init,
+    dead_zeros,
+    tiny_norm_batch,
+    dropout_before_norm,
+    class_count_mismatch,
+    squashed_logits,
+    softmax_over_one,
+    extreme_learning_rate,
     unmet_fact,
 }
 

@@ -4,10 +4,11 @@
 //! Not a lint; the lints of the I family share it. Gains follow from quadrature of the activation itself (research: He et al.
 //! 2015; Schoenholz et al. 2017), so a new activation needs no table.
 
+use super::uses::Uses;
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::inits::Init;
 use crate::ops::{Category, OpKind, ParamSpec, Response, Role};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of a layer's output before the next weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +24,32 @@ pub enum Consumer {
 /// Finds what consumes a value, through pools, layouts, sums, dropout and norms. Of several consumers the first
 /// activation decides.
 #[must_use]
-pub fn consumer(graph: &Graph, node: Handle<Node>) -> Consumer {
+pub fn consumer(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Consumer {
     let mut seen = BTreeSet::new();
-    search(graph, node, false, &mut seen)
+    search(graph, uses, node, false, &mut seen)
 }
 
-fn search(graph: &Graph, node: Handle<Node>, normed: bool, seen: &mut BTreeSet<usize>) -> Consumer {
+fn search(
+    graph: &Graph,
+    uses: &Uses,
+    node: Handle<Node>,
+    normed: bool,
+    seen: &mut BTreeSet<usize>,
+) -> Consumer {
     if !seen.insert(node.index()) {
         return Consumer::Linear;
     }
     let mut found = Consumer::Linear;
-    for (handle, next) in graph.consumers(Source::Node(node)) {
-        let here = match next.op.category() {
+    for &handle in uses.after(Source::Node(node)) {
+        let here = match graph.nodes[handle].op.category() {
             Category::Activation if normed => Consumer::Norm(Some(handle)),
             Category::Activation => Consumer::Activation(handle),
-            Category::Norm => match search(graph, handle, true, seen) {
+            Category::Norm => match search(graph, uses, handle, true, seen) {
                 Consumer::Linear => Consumer::Norm(None),
                 further => further,
             },
             Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
-                search(graph, handle, normed, seen)
+                search(graph, uses, handle, normed, seen)
             }
             Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
         };
@@ -92,11 +99,21 @@ impl Range {
     }
 }
 
-/// v = `fan_in` Var(w) of a tensor.
+/// v of a tensor by the convention of its own scheme: fan Var(w), the fan being that which the scheme divides by. Schemes by
+/// fan_out or by the average keep the product over all layers, whatever a single layer's widths are.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
 pub fn gain(spec: &ParamSpec) -> f64 {
-    spec.fan_in as f64 * spec.statistics().1
+    let (inward, outward) = (spec.fan_in as f64, spec.fan_out as f64);
+    let init = spec.init.as_ref().map_or_else(String::new, |init| init.value.to_string());
+    let fan = if init.contains("fan_out") {
+        outward
+    } else if init.starts_with("xavier") || init.contains("fan_avg") {
+        f64::midpoint(inward, outward)
+    } else {
+        inward
+    };
+    fan * spec.statistics().1
 }
 
 /// The kernel of a layer.
@@ -108,10 +125,10 @@ pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
 
 /// The scheme that suits a layer, as the spec writes it, with the standard deviation that it gives.
 #[must_use]
-pub fn proposal(graph: &Graph, node: Handle<Node>, spec: &ParamSpec) -> (String, f64) {
+pub fn proposal(graph: &Graph, uses: &Uses, node: Handle<Node>, spec: &ParamSpec) -> (String, f64) {
     let uniform = spec.init.as_ref().is_some_and(|init| init.value.name().ends_with("uniform"));
     let suffix = if uniform { "uniform" } else { "normal" };
-    let activation = match consumer(graph, node) {
+    let activation = match consumer(graph, uses, node) {
         Consumer::Activation(act) | Consumer::Norm(Some(act)) => Some(&graph.nodes[act].op),
         Consumer::Norm(None) | Consumer::Linear => None,
     };
@@ -172,26 +189,33 @@ pub fn bypassed(graph: &Graph) -> Vec<bool> {
     let mut inside = vec![false; graph.nodes.len()];
     for (_, node) in graph.nodes.iter().filter(|(_, node)| node.role == NodeRole::ResidualSum) {
         let [branch, beside] = node.inputs.as_slice() else { continue };
-        let (branch, beside) = (ancestors(graph, *branch), ancestors(graph, *beside));
-        for index in branch.difference(&beside) {
-            inside[*index] = true;
+        // Walks back from both inputs, latest node first: when a node is taken, everything behind it has been. It ends where
+        // all open nodes are needed beside the branch.
+        let mut open: BTreeMap<Handle<Node>, bool> = BTreeMap::new();
+        let mut alone = 0usize;
+        let mark =
+            |open: &mut BTreeMap<Handle<Node>, bool>, alone: &mut usize, source: Source, is_beside: bool| {
+                if let Source::Node(node) = source {
+                    let before = open.get(&node).copied();
+                    *alone += usize::from(before.is_none() && !is_beside);
+                    *alone -= usize::from(before == Some(false) && is_beside);
+                    open.insert(node, before.unwrap_or(false) || is_beside);
+                }
+            };
+        mark(&mut open, &mut alone, *branch, false);
+        mark(&mut open, &mut alone, *beside, true);
+        while alone > 0 {
+            let Some((node, is_beside)) = open.pop_last() else { break };
+            if !is_beside {
+                alone -= 1;
+                inside[node.index()] = true;
+            }
+            for source in &graph.nodes[node].inputs {
+                mark(&mut open, &mut alone, *source, is_beside);
+            }
         }
     }
     inside
-}
-
-/// A value's node and all nodes that it depends on.
-fn ancestors(graph: &Graph, source: Source) -> BTreeSet<usize> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![source];
-    while let Some(source) = open.pop() {
-        if let Source::Node(node) = source
-            && found.insert(node.index())
-        {
-            open.extend(&graph.nodes[node].inputs);
-        }
-    }
-    found
 }
 
 /// Names of nodes in one line, iterations of a loop together: `h[0..19].fc`.

@@ -14,6 +14,14 @@
 //! ```text
 //! expect { params 650 }     # of a linear layer from 64 to 10, which has 650 with its bias and 640 without
 //! ```
+//!
+//! ## Instead
+//!
+//! Change the model back, or state the new number, after asking what else it changes: checkpoints, memory, the paper.
+//!
+//! ## References
+//!
+//! None: the number of parameters is a fact, and the spec is where it is stated.
 
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule};

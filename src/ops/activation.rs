@@ -99,7 +99,7 @@ impl<A: Activation> Op for A {
     fn response(&self) -> Option<Response> {
         let value = |x: f64| self.value(x, self.piece(x));
         let slope = |x: f64| self.slope(x, value(x), self.piece(x));
-        let standard = Gaussian { mean: 0.0, variance: 1.0, correlation: 0.0 };
+        let standard = Gaussian { mean: 0.0, variance: 1.0, decorrelation: 1.0 };
         let forward = standard.through(&value, A::KINKS);
         let slope_square = standard.square(&slope, A::KINKS);
         Some(Response { square: forward.square, slope_square, elasticity: forward.elasticity })

@@ -55,7 +55,7 @@ impl Pairwise for BceWithLogits {
     /// Labels count as balanced and independent of the logits: E L = E ln(1 + e^x) - E x / 2.
     fn expected(&self, x: &Moments, _: &Moments) -> (f64, f64) {
         let (mean, variance) = plain(x);
-        let logit = Gaussian { mean, variance, correlation: 0.0 };
+        let logit = Gaussian { mean, variance, decorrelation: 1.0 };
         let of = |label: f64| logit.through(&|x| self.value(x, label, 0), &[]);
         let (no, yes) = (of(0.0), of(1.0));
         (0.5 * (no.mean + yes.mean), 0.5 * (no.square + yes.square))

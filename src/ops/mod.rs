@@ -12,20 +12,28 @@
 
 mod activation;
 mod add;
+mod avg_pool;
+mod batch_norm;
 mod bce_with_logits;
+mod common;
 mod concat;
+mod conv2d;
 mod cross_entropy;
+mod dropout;
 mod elu;
 mod flatten;
 mod gelu;
+mod global_avg_pool;
 mod huber;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
 mod mae;
+mod max_pool;
 mod mse;
 mod mul;
 mod pairwise;
+mod patches;
 mod relu;
 mod reshape;
 mod selu;
@@ -34,14 +42,17 @@ mod silu;
 mod softmax;
 mod softplus;
 mod tanh;
+mod window;
 
 pub use activation::Activation;
+
+use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
 
 use crate::args::{Param, Reader};
 use crate::diag::{Rule, rules};
 use crate::inits::{Init, Target};
 use crate::manual::registry;
-use crate::moments::{Energy, Interval, Moments};
+use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
@@ -50,7 +61,13 @@ registry! {
     /// An operator with its arguments.
     pub enum OpKind: Op by op;
     linear::Linear,
+    conv2d::Conv2d,
+    batch_norm::BatchNorm,
     layer_norm::LayerNorm,
+    max_pool::MaxPool,
+    avg_pool::AvgPool,
+    global_avg_pool::GlobalAvgPool,
+    dropout::Dropout,
     relu::Relu,
     leaky_relu::LeakyRelu,
     elu::Elu,
@@ -523,115 +540,4 @@ impl OpKind {
     pub fn update_state(&self, batch: usize, shape: &Shape, saved: View<'_, f64>, state: &mut [Tensor]) {
         op!(self, o => o.update_state(batch, shape, saved, state));
     }
-}
-
-/// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
-/// weights adds. `reach` is the share of the taps that lie inside the map.
-#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
-    let weight = &io.params[0];
-    let fan_in = weight.fan_in as f64;
-    let (mean, variance) = weight.statistics();
-    let (shift, noise) = io.params.get(1).map_or((0.0, 0.0), ParamSpec::statistics);
-    let units = weight.dims[0];
-    let x = &io.inputs[0];
-    let spread = x.linear(fan_in * variance, reach, noise, units);
-    if mean == 0.0 && shift == 0.0 {
-        return spread;
-    }
-    // Weights with a mean add up the inputs coherently: E (sum mu x)^2 = mu^2 (fan_in (s - m^2) + fan_in^2 m^2).
-    let (square, centre) = (x.square(), x.mean());
-    let cross = square * (1.0 - x.contrast);
-    let coherent = |second: f64| {
-        mean * mean * (fan_in * (second - centre * centre).max(0.0) + (fan_in * centre).powi(2))
-    };
-    let average = fan_in * mean * centre + shift;
-    let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
-    let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
-    Moments { units: spread.units, ..spread.plus(common) }
-}
-
-/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
-#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-fn affine_energy(io: &Transfer<'_>, reach: f64, cotangent: Energy) -> Vec<Energy> {
-    let weight = &io.params[0];
-    let (mean, variance) = weight.statistics();
-    let gain = (weight.fan_in as f64 * (variance + mean * mean)).ln();
-    let units = io.shapes[0].channels().unwrap_or(1);
-    vec![cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units)]
-}
-
-/// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are small whole numbers")]
-fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
-    target.at(at).primal() as usize
-}
-
-/// 1/n.
-#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
-fn reciprocal(n: usize) -> f64 {
-    1.0 / n as f64
-}
-
-/// A number as the manual and the snapshot write it, with all its digits where four are not enough to read it back.
-fn exact(x: f64) -> String {
-    let short = crate::text::number(x);
-    if short.parse() == Ok(x) { short } else { x.to_string() }
-}
-
-/// The index into the axes of a sample of an `axis` argument, which must name one of them.
-fn axis_of(name: &str, shape: &Shape, axis: i64) -> Result<usize, Misfit> {
-    shape.sample_axis(axis).ok_or_else(|| {
-        let last = shape.rank() - 1;
-        let message = if axis == 0 || axis.unsigned_abs() == shape.rank() as u64 && axis < 0 {
-            format!("`{name}` along the batch, axis {axis} of {shape}")
-        } else {
-            format!("`{name}` along axis {axis} of {shape}, whose last axis is {last}")
-        };
-        let help = match last {
-            0 => "a value of shape [B] has no axis but the batch".to_owned(),
-            1 => "1 or -1 names the axis of a sample".to_owned(),
-            _ => format!("1 to {last}, or -{last} to -1 from the end, name the axes of a sample"),
-        };
-        Misfit::argument(&rules::OUT_OF_RANGE, "axis", message).help(help)
-    })
-}
-
-/// The lines of elements along one axis, in the whole batch.
-struct Lines {
-    length: usize,
-    stride: usize,
-}
-
-impl Lines {
-    /// The lines along an axis that the shape rule has checked.
-    fn of(shape: &Shape, axis: i64) -> Self {
-        let Some(axis) = shape.sample_axis(axis) else { unreachable!("internal: the axis was checked") };
-        Self { length: shape.sample()[axis], stride: product(&shape.sample()[axis + 1..]) }
-    }
-
-    /// The first element of each line.
-    fn starts(&self, elements: usize) -> impl Iterator<Item = usize> + use<> {
-        let Self { length, stride } = *self;
-        let blocks = (0..elements).step_by((length * stride).max(1));
-        blocks.flat_map(move |block| block..block + stride)
-    }
-
-    /// The elements of a line.
-    fn places(&self, start: usize) -> impl Iterator<Item = usize> + Clone + use<> {
-        (start..start + self.length * self.stride).step_by(self.stride.max(1))
-    }
-}
-
-/// The shape rule of operators whose inputs are combined element by element.
-fn same_shapes(name: &str, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
-    let first = inputs[0];
-    for other in &inputs[1..] {
-        if *other != first {
-            let message = format!("`{name}` combines {first} with {other}");
-            let help = "the shapes must be equal: change a layer, or pass one input through a projection";
-            return Err(Misfit::shape(message).help(help));
-        }
-    }
-    Ok(Inferred::shape(first.clone()))
 }

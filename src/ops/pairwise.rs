@@ -50,7 +50,7 @@ pub trait Pairwise: Sized {
     fn expected(&self, x: &Moments, y: &Moments) -> (f64, f64) {
         let ((x_mean, x_variance), (y_mean, y_variance)) = (plain(x), plain(y));
         let difference =
-            Gaussian { mean: x_mean - y_mean, variance: x_variance + y_variance, correlation: 0.0 };
+            Gaussian { mean: x_mean - y_mean, variance: x_variance + y_variance, decorrelation: 1.0 };
         let loss = difference.through(&|d| self.value(d, 0.0, self.piece(d)), &self.kinks());
         (loss.mean, loss.square)
     }

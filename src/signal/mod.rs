@@ -68,7 +68,7 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
-fn with_transfer<T>(
+pub(crate) fn with_transfer<T>(
     graph: &Graph,
     mode: Mode,
     signal: &Signal,

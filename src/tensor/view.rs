@@ -144,6 +144,18 @@ impl<'a, S: Scalar> ViewMut<'a, S> {
         }
     }
 
+    /// Two buffers of these lengths in the room of this one, which must be a whole buffer; what it held is lost.
+    #[must_use]
+    pub fn divide(&mut self, first: usize, second: usize) -> (ViewMut<'_, S>, ViewMut<'_, S>) {
+        assert!(
+            self.offset == 0 && self.planes.len() == S::PLANES * self.len && first + second <= self.len,
+            "internal: {first} and {second} elements do not fit into a buffer of {}",
+            self.len
+        );
+        let (one, rest) = self.planes.split_at_mut(S::PLANES * first);
+        (ViewMut::new(one), ViewMut::new(&mut rest[..S::PLANES * second]))
+    }
+
     /// Sets every element.
     pub fn fill(&mut self, value: S) {
         for i in 0..self.len {

@@ -1,28 +1,7 @@
 //! The program as its users run it: output, exit codes, files.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use wellposed::source::Loader;
-
-/// Files that exist in a test only.
-pub struct Texts(BTreeMap<PathBuf, String>);
-
-impl Texts {
-    pub fn one(path: &str, text: &str) -> Self {
-        Self([(PathBuf::from(path), text.to_owned())].into())
-    }
-}
-
-impl Loader for Texts {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send + '_>> {
-        match self.0.get(path) {
-            Some(text) => Ok(Box::new(text.as_bytes())),
-            None => Err(io::Error::from(io::ErrorKind::NotFound)),
-        }
-    }
-}
 
 fn wellposed(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wellposed"))

@@ -8,7 +8,7 @@ use wellposed::tensor::{View, ViewMut};
 use wellposed::valid::Samples;
 use wellposed::valid::gradcheck::{Options, Report, Verdict, check};
 
-use crate::cli::Texts;
+use crate::support::Memory;
 
 const NET: &str = "spec 1
 model m(w = 12)
@@ -25,7 +25,7 @@ train { loss cross_entropy(c, y)  l2 1e-2 on weights  adam(lr=1e-2) }
 ";
 
 fn compiled(text: &str) -> Compiled {
-    compile("m.nn".as_ref(), &Texts::one("m.nn", text)).expect("the spec is there")
+    compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there")
 }
 
 fn run(text: &str, reverse: &impl Reverse) -> Report {

@@ -1,6 +1,6 @@
 //! Every pass keeps prediction, loss and gradients.
 
-use crate::cli::Texts;
+use crate::support::Memory;
 use wellposed::exec::{Gradients, Keep, Registry, Session, Settings, Tapes, Weights};
 use wellposed::graph::{Graph, Runnable, Source, Verified};
 use wellposed::passes;
@@ -26,7 +26,7 @@ train { loss cross_entropy(c, y)  l2 1e-2 on weights }
 ";
 
 fn graph() -> Verified<Graph> {
-    compile("m.nn".as_ref(), &Texts::one("m.nn", NET)).expect("the spec is there").graph
+    compile("m.nn".as_ref(), &Memory::of("m.nn", NET)).expect("the spec is there").graph
 }
 
 /// Prediction, loss and gradients of one batch.

