@@ -4,8 +4,8 @@
 //! mistakes that the other notation has no words for, such as positional arguments of an op that does not exist.
 
 use super::{Failure, Global, Outcome, disk, print};
-use crate::diag::suppress::Notation;
 use crate::diag::Diagnostics;
+use crate::diag::suppress::Notation;
 use crate::front::{self, ast::Spec, print};
 use crate::report::{Report, SpecReport};
 use crate::source::{Loader, MAX_SPEC_BYTES, Sources};

@@ -33,7 +33,9 @@ pub fn expand(spec: &mut Spec) {
         expander.body(net, &BTreeSet::new());
     }
     let Expander { needed, .. } = expander;
-    spec.defaults.retain(|default| needed.contains(&default.name.value) || OpKind::find(&default.name.value).is_none());
+    spec.defaults.retain(|default| {
+        needed.contains(&default.name.value) || OpKind::find(&default.name.value).is_none()
+    });
     for default in &mut spec.defaults {
         if let Some(op) = OpKind::find(&default.name.value) {
             default.args.iter_mut().for_each(|arg| argument(arg, op.signature));
@@ -151,7 +153,8 @@ fn mentions(expr: &Expr, scope: &BTreeSet<String>) -> bool {
 fn complete(call: &mut CallExpr, signature: &[Param], lead: &[&str]) {
     let place = call.span();
     for param in signature {
-        let given = call.args.iter().any(|arg| arg.name.as_ref().is_some_and(|name| name.value == param.name));
+        let given =
+            call.args.iter().any(|arg| arg.name.as_ref().is_some_and(|name| name.value == param.name));
         if let (false, Default::Is(text)) = (given, param.default) {
             let name = Some(Spanned::new(param.name.to_owned(), place));
             call.args.push(ArgExpr { name, value: Spanned::new(written(text, place), place) });
@@ -219,8 +222,9 @@ fn written(text: &str, place: Span) -> Expr {
         Value::Symbol(word) => Expr::Name(word),
         Value::Int(_) | Value::Float(_) => {
             let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-            let number = dsl::number(digits)
-                .unwrap_or_else(|| unreachable!("internal: the default `{text}` of a signature is no number"));
+            let number = dsl::number(digits).unwrap_or_else(|| {
+                unreachable!("internal: the default `{text}` of a signature is no number")
+            });
             match negative {
                 true => Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, place))),
                 false => number,

@@ -51,8 +51,9 @@ pub fn schema() -> Value {
     let mut root = closed(sections, &["spec", "model", "net"]);
     root["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     root["title"] = json!("wellposed model spec");
-    root["description"] =
-        json!("A model in the YAML notation of wellposed, version 1. A value that begins with `=` is an expression.");
+    root["description"] = json!(
+        "A model in the YAML notation of wellposed, version 1. A value that begins with `=` is an expression."
+    );
     root["definitions"] = definitions();
     root
 }
@@ -60,9 +61,18 @@ pub fn schema() -> Value {
 fn definitions() -> Value {
     let mut all = Map::new();
     let mut define = |name: String, value: Value| all.insert(name, value);
-    define("expression".to_owned(), json!({"type": "string", "pattern": "^=", "description": "An expression."}));
-    define("digits".to_owned(), json!({"type": "string", "pattern": DIGITS, "description": "An integer, as in 1_000."}));
-    define("value".to_owned(), any([json!({"type": ["number", "boolean", "string"]}), list(reference("value"))]));
+    define(
+        "expression".to_owned(),
+        json!({"type": "string", "pattern": "^=", "description": "An expression."}),
+    );
+    define(
+        "digits".to_owned(),
+        json!({"type": "string", "pattern": DIGITS, "description": "An integer, as in 1_000."}),
+    );
+    define(
+        "value".to_owned(),
+        any([json!({"type": ["number", "boolean", "string"]}), list(reference("value"))]),
+    );
     define("initialiser".to_owned(), initialiser());
     define("params".to_owned(), described("Parameters with their defaults.", of_names(reference("param"))));
     define("param".to_owned(), param());
@@ -73,7 +83,10 @@ fn definitions() -> Value {
     define("chain".to_owned(), described("Transforms, applied in order.", list(reference("transform"))));
     define("transform".to_owned(), transform());
     define("defaults".to_owned(), defaults());
-    define("block".to_owned(), closed(json!({"params": reference("params"), "body": reference("body")}), &["body"]));
+    define(
+        "block".to_owned(),
+        closed(json!({"params": reference("params"), "body": reference("body")}), &["body"]),
+    );
     define("body".to_owned(), list(reference("statement")));
     define("statement".to_owned(), statement());
     define("from".to_owned(), from());
@@ -153,10 +166,9 @@ fn kind(kind: Kind) -> Value {
         Kind::Count => integer(0),
         Kind::SizePair => listed(integer(1)),
         Kind::Padding => any([listed(integer(0)), json!({"const": "same"})]),
-        Kind::Shape => any([
-            list(any([json!({"type": "integer"}), reference("expression")])),
-            reference("expression"),
-        ]),
+        Kind::Shape => {
+            any([list(any([json!({"type": "integer"}), reference("expression")])), reference("expression")])
+        }
         Kind::Axis => any([json!({"type": "integer"}), reference("expression")]),
         Kind::Number => number(),
         Kind::Numbers => listed(number()),
@@ -273,7 +285,10 @@ fn declared(pattern: &str, example: &str) -> Value {
 }
 
 fn data() -> Value {
-    let file = closed(json!({"csv": {"type": "string", "description": "The path, relative to the spec."}}), &["csv"]);
+    let file = closed(
+        json!({"csv": {"type": "string", "description": "The path, relative to the spec."}}),
+        &["csv"],
+    );
     let splits = closed(json!({"train": file, "val": file, "test": file, "all": file}), &[]);
     let key = json!({"type": "string"});
     let by = any([closed(json!({"hash": key}), &["hash"]), closed(json!({"column": key}), &["column"])]);
@@ -296,7 +311,8 @@ fn column() -> Value {
     let classes = any([integer(1), list(text.clone())]);
     let class = closed(json!({"column": text, "classes": classes}), &["column", "classes"]);
     let vocabulary = any([list(text.clone()), reference("expression")]);
-    let category = any([text.clone(), closed(json!({"column": text, "vocabulary": vocabulary}), &["column"])]);
+    let category =
+        any([text.clone(), closed(json!({"column": text, "vocabulary": vocabulary}), &["column"])]);
     let shape = any([list(integer(1)), reference("expression")]);
     let kinds = [("numeric", names.clone()), ("target", names), ("class", class), ("category", category)];
     any(kinds.map(|(kind, value)| {
@@ -312,7 +328,10 @@ fn transform() -> Value {
 fn defaults() -> Value {
     let properties: Map<String, Value> =
         ops().map(|op| (op.name.to_owned(), by_name(op, &[], false))).collect();
-    described("Arguments that apply wherever a call does not give them.", closed(Value::Object(properties), &[]))
+    described(
+        "Arguments that apply wherever a call does not give them.",
+        closed(Value::Object(properties), &[]),
+    )
 }
 
 fn from() -> Value {
@@ -334,7 +353,10 @@ fn statement() -> Value {
         json!({"repeat": integer(0), "as": name("The name of the index."), "body": body}),
         &["repeat", "body"],
     );
-    let each = described("One variable and its values.", of_names(any([list(reference("value")), reference("expression")])));
+    let each = described(
+        "One variable and its values.",
+        of_names(any([list(reference("value")), reference("expression")])),
+    );
     let each = with(json!({"for": each, "body": body}), &["for", "body"]);
     let when = any([json!({"type": "boolean"}), reference("expression")]);
     let shortcut = closed(json!({"when": when, "body": body}), &["body"]);

@@ -112,8 +112,10 @@ impl<'a> Writer<'a> {
 
     /// A literal number in the spelling of a notation: YAML 1.1 readers want a point and a sign where there is an exponent.
     pub fn number(self, number: &Spanned<Expr>, notation: Notation) -> String {
-        let written =
-            self.written(number.span).filter(|text| dsl::number(text).as_ref() == Some(&number.value));
+        let written = self
+            .written(number.span)
+            .filter(|text| text.starts_with(|c: char| c.is_ascii_digit()))
+            .filter(|text| dsl::number(text).as_ref() == Some(&number.value));
         match (&number.value, written) {
             (Expr::Int(_), Some(text)) => {
                 let digits = text.trim_start_matches(['0', '_']);

@@ -376,8 +376,10 @@ impl Printer<'_> {
             items.push(self.around(item(penalty.kind.span), Entry::item(value)));
         }
         let key = group[0].kind.value.as_str();
+        // A list alone would be several penalties.
+        let listed = group.iter().any(|one| one.on.is_none() && matches!(one.factor.value, Expr::List(_)));
         match items.as_mut_slice() {
-            [_] => Entry { key: word(key), ..items.remove(0) },
+            [_] if !listed => Entry { key: word(key), ..items.remove(0) },
             _ => Entry::new(key, Doc::Seq(items)),
         }
     }

@@ -185,7 +185,8 @@ impl Decoder<'_> {
                 match (dsl::number(digits), negative) {
                     // As in the language: a sign is an operator.
                     (Some(number), true) => {
-                        Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, node.span)))
+                        let place = Span { start: node.span.end.min(node.span.start + 1), ..node.span };
+                        Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, place)))
                     }
                     (Some(number), false) => number,
                     (None, _) => {
