@@ -141,34 +141,35 @@ fn raised(mut piece: Piece) -> Piece {
 
 /// Adds `head value`, in flow style if that fits into the line.
 fn put(out: &mut Vec<String>, indent: usize, mut head: String, entry: Entry) {
-    let Entry { key: _, value, block, before, mut open, behind: notes, tail, blank: apart } = entry;
-    let flow = if block && !value.is_empty() { None } else { value.flow() };
-    let fits = |flow: &str| {
-        width(&head) + 1 + width(flow) <= WIDTH || matches!(value, Doc::Scalar(_)) || value.is_empty()
+    let Entry { key: _, value, block, before, open, behind: notes, tail, blank: apart } = entry;
+    let empty = value.is_empty();
+    let noted = !open.is_empty() || !tail.is_empty();
+    let flow = if noted || (block && !empty) { None } else { value.flow() };
+    let fits =
+        |flow: &String| width(&head) + 1 + width(flow) <= WIDTH || empty || matches!(value, Doc::Scalar(_));
+    let lines = match flow.filter(fits) {
+        Some(flow) => vec![format!("{head} {flow}")],
+        None => {
+            // Comments in a value without parts stand between its brackets: indentation alone would not hold them.
+            let brackets = if matches!(value, Doc::Seq(_)) { [" [", "]"] } else { [" {", "}"] };
+            if empty {
+                head.push_str(brackets[0]);
+            }
+            let over = behind(&mut head, open);
+            let mut lines = vec![head];
+            own_lines(&mut lines, indent + 2, over);
+            lines.extend(match value {
+                Doc::Seq(items) => sequence(items, indent + 2),
+                Doc::Map(entries) => mapping(entries, indent + 2),
+                Doc::Scalar(text) => vec![format!("{:1$}{text}", "", indent + 2)],
+            });
+            own_lines(&mut lines, indent + 2, tail);
+            if empty {
+                lines.push(format!("{:1$}{2}", "", indent + 2, brackets[1]));
+            }
+            lines
+        }
     };
-    let lines =
-        match flow.filter(|flow| fits(flow) && (value.is_empty() || (open.is_empty() && tail.is_empty()))) {
-            Some(flow) => {
-                let mut line = format!("{head} {flow}");
-                let over = behind(&mut line, std::mem::take(&mut open));
-                let mut lines = vec![line];
-                own_lines(&mut lines, indent + 2, over);
-                lines
-            }
-            None => {
-                let over = behind(&mut head, open);
-                let mut lines = vec![head];
-                own_lines(&mut lines, indent + 2, over);
-                lines.extend(match value {
-                    Doc::Seq(items) => sequence(items, indent + 2),
-                    Doc::Map(entries) => mapping(entries, indent + 2),
-                    Doc::Scalar(text) => vec![format!("{:1$}{text}", "", indent + 2)],
-                });
-                lines
-            }
-        };
-    let mut lines = lines;
-    own_lines(&mut lines, indent + 2, tail);
     let mut piece = raised(Piece { before, lines, behind: notes, blank: apart });
     let whole_file = |note: &Note| note.suppression && note.top_level && indent > 0;
     if piece.before.iter().any(whole_file) {

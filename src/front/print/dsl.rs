@@ -336,7 +336,7 @@ impl<'a> Printer<'a> {
             let on = penalty.on.as_ref().map_or(String::new(), |on| format!(" on {}", on.value));
             let factor = self.writer.expr(&penalty.factor);
             let line = format!("  {:<5}{factor}{on}", penalty.kind.value);
-            pieces.push((false, self.piece(item(penalty.kind.span), vec![line])));
+            pieces.push((false, self.piece(item(penalty.factor.span), vec![line])));
         }
         if let Some(call) = optimizer {
             let lines = self.call(2, "  ", call, Callee::Optimizer, true);

@@ -350,8 +350,10 @@ impl Finder<'_> {
         }
         for penalty in penalties {
             let on = penalty.on.iter().map(|on| on.span);
-            let whole = on.fold(penalty.kind.span.to(penalty.factor.span), Span::to);
-            units.push(self.leaf(penalty.kind.span, whole));
+            let own = on.fold(penalty.factor.span, Span::to);
+            // Several of one kind share its key in YAML.
+            let whole = if self.dsl() { penalty.kind.span.to(own) } else { own };
+            units.push(self.leaf(penalty.factor.span, whole));
         }
         for setting in settings {
             units.push(self.leaf(setting.name.span, setting.name.span.to(setting.value.span)));

@@ -373,7 +373,7 @@ impl Printer<'_> {
                 Some(on) => Doc::Map(vec![Entry::new(&on.value, factor)]),
                 None => factor,
             };
-            items.push(self.around(item(penalty.kind.span), Entry::item(value)));
+            items.push(self.around(item(penalty.factor.span), Entry::item(value)));
         }
         let key = group[0].kind.value.as_str();
         // A list alone would be several penalties.

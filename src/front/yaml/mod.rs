@@ -5,6 +5,8 @@
 //! differently are reported whatever stands around them.
 
 mod net;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use super::ast::{
