@@ -9,6 +9,7 @@
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::source::{Span, Spanned};
 use std::fmt;
+use std::sync::Arc;
 
 /// The largest number of elements that a tensor, and the largest value that a size, may have.
 pub const MAX_ELEMENTS: u64 = 1 << 40;
@@ -26,8 +27,8 @@ pub enum Value {
     Str(String),
     /// A word that names no variable: `he_normal`, `same`, `train`.
     Symbol(String),
-    /// `[1, 2]`.
-    List(Vec<Spanned<Value>>),
+    /// `[1, 2]`, shared, because a variable is copied wherever its name stands.
+    List(Arc<Vec<Spanned<Value>>>),
     /// `range(4)`, kept lazy so that its length costs nothing.
     Range(i64, i64),
     /// A word with arguments: `he_normal(fan_out)`.
@@ -38,7 +39,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(i) => write!(f, "{i}"),
-            Self::Float(x) => write!(f, "{x}"),
+            Self::Float(x) => write!(f, "{x:?}"),
             Self::Bool(b) => write!(f, "{b}"),
             Self::Str(s) => write!(f, "{s:?}"),
             Self::Symbol(s) => f.write_str(s),
@@ -458,13 +459,18 @@ pub fn mistyped(what: &str, kind: Kind, value: &Spanned<Value>, scope: &[String]
     if let (true, Value::Symbol(name)) = (numeric, &value.value) {
         return unknown_variable(name, value.span, scope).note("want", format!("{what} is {kind}"));
     }
-    let near = match (kind, word(&value.value)) {
-        (Kind::Word(words), Some(given)) => did_you_mean(given, words.iter().copied()),
+    let help = match (kind, &value.value) {
+        (Kind::Word(words), given) => word(given)
+            .and_then(|given| did_you_mean(given, words.iter().copied()))
+            .map(|near| format!("did you mean `{near}`?")),
+        (Kind::Size | Kind::Count | Kind::Axis, Value::Float(x)) if x.fract() == 0.0 => {
+            Some("`/` gives a real number; `//` divides integers".to_owned())
+        }
         _ => None,
     };
     Diagnostic::new(&rules::WRONG_TYPE, value.span, format!("{what} is `{}`", value.value))
         .remark(format!("must be {kind}"))
-        .maybe_help(near.map(|near| format!("did you mean `{near}`?")))
+        .maybe_help(help)
 }
 
 /// The finding for a word that names no variable.

@@ -19,6 +19,7 @@ use crate::report::{SnapshotStatus, SpecReport};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
+use crate::text;
 use crate::valid::{self, Samples, gradcheck, properties};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -198,10 +199,8 @@ fn battery(
 ) {
     let Compiled { graph, found, .. } = compiled;
     let Some(runnable) = Runnable::new(graph).filter(|_| !graph.partial) else { return };
-    let need = gradcheck::memory(graph, options.gradcheck.batch);
-    if need > valid::MEMORY_LIMIT {
-        let message = format!("the model is not run: a check would need about {} GiB", need >> 30);
-        found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, message));
+    if let Some(reason) = too_large(graph, options.gradcheck.batch) {
+        found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
         return;
     }
     let loaded =
@@ -223,6 +222,17 @@ fn battery(
         report.properties = properties::run(subject, &options.properties);
         found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
     }
+}
+
+/// Why a model is not run.
+fn too_large(graph: &Graph, batch: usize) -> Option<String> {
+    let bytes = gradcheck::memory(graph, batch);
+    let step = valid::step_cost(graph, batch);
+    if bytes > valid::MEMORY_LIMIT {
+        return Some(format!("a check would need about {} GiB", bytes >> 30));
+    }
+    let cost = || format!("one training step on {batch} rows would cost {} operations", text::number(step));
+    (step > valid::STEP_LIMIT).then(cost)
 }
 
 /// Rows of the training split that the checks run on.

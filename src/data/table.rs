@@ -244,7 +244,10 @@ fn field_columns(raw: &str, field: usize) -> (usize, usize) {
 }
 
 fn unreadable(file: &File, error: &io::Error) -> Diagnostic {
-    let message = format!("`{}` cannot be read: {error}", file.shown);
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no file `{}`", file.shown),
+        _ => format!("`{}` cannot be read: {error}", file.shown),
+    };
     Diagnostic::new(&rules::UNREADABLE_DATA, file.span, message).help("paths are relative to the spec file")
 }
 

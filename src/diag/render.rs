@@ -129,9 +129,8 @@ fn one_line(text: &str, span: Span) -> Range<usize> {
         let width = text[start..].chars().next().map_or(0, char::len_utf8);
         return start..start + width;
     }
-    // At the end of a line: the character before it, so that the label is drawn at all.
-    let before = text[..start].chars().next_back().filter(|c| !"\r\n".contains(*c)).map_or(0, char::len_utf8);
-    start - before..start
+    // At the end of a line there is nothing to underline but the place itself.
+    start..start
 }
 
 fn snippet(
@@ -142,7 +141,11 @@ fn snippet(
     d: &Diagnostic,
     look: Look,
 ) -> String {
+    // Where lines are cut, the columns of the excerpt are not those of the file.
+    let column = |at: usize| text[text[..at].rfind('\n').map_or(0, |end| end + 1)..at].chars().count();
+    let original: Vec<usize> = places.iter().map(|(range, _)| column(range.start)).collect();
     let (text, places) = cut_long_lines(text, places);
+    let columns = places.iter().map(|(range, _)| range.start).zip(original).collect();
     let labels = places
         .into_iter()
         .enumerate()
@@ -155,8 +158,11 @@ fn snippet(
             }
         })
         .collect();
-    let report =
-        Report { labels, source: Excerpt { name: clean(name), text, line_offset }, severity: d.severity };
+    let report = Report {
+        labels,
+        source: Excerpt { name: clean(name), text, line_offset, columns },
+        severity: d.severity,
+    };
     let mut theme = if look.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     theme.characters.error = String::new();
     theme.characters.warning = String::new();
@@ -269,6 +275,8 @@ struct Excerpt {
     name: String,
     text: String,
     line_offset: usize,
+    /// The columns, from 0, that places of the excerpt have in the file.
+    columns: Vec<(usize, usize)>,
 }
 
 impl SourceCode for Excerpt {
@@ -281,7 +289,8 @@ impl SourceCode for Excerpt {
         let text = self.text.as_str();
         if before == 0 {
             // The header asks for the place itself.
-            return self.contents(text.read_span(span, 0, 0)?);
+            let column = self.columns.iter().find(|(at, _)| *at == span.offset()).map(|(_, column)| *column);
+            return self.contents(text.read_span(span, 0, 0)?, column);
         }
         // An excerpt is whole lines with their line end, so that places in adjacent lines share one.
         let start = text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
@@ -289,7 +298,7 @@ impl SourceCode for Excerpt {
             .find('\n')
             .map_or(text.len(), |at| span.offset() + span.len() + at + 1);
         let whole = SourceSpan::from(start..end);
-        self.contents(text.read_span(&whole, 0, 0)?)
+        self.contents(text.read_span(&whole, 0, 0)?, None)
     }
 }
 
@@ -298,13 +307,14 @@ impl Excerpt {
     fn contents<'a>(
         &self,
         inner: Box<dyn SpanContents<'a> + 'a>,
+        column: Option<usize>,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             inner.data(),
             *inner.span(),
             inner.line() + self.line_offset,
-            inner.column(),
+            column.unwrap_or(inner.column()),
             inner.line_count(),
         )))
     }

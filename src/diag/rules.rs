@@ -47,8 +47,8 @@ rules! {
 
     /// The spec exceeds a limit of the compiler.
     ///
-    /// Brackets nest at most 64 deep, an expression has at most 1,000 operators, a model at most 100,000 nodes, a
-    /// tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
+    /// Brackets, blocks and loops nest at most 64 deep, an expression has at most 1,000 operators, a model at most 1,000
+    /// parameters and 100,000 nodes, a tensor at most 2^40 elements. The limits exist so that no spec, however hostile, can hang or exhaust a CI
     /// machine; no model that anyone trains comes near them.
     TOO_LARGE = "S008" "limit-exceeded" Error;
 
@@ -68,6 +68,21 @@ rules! {
     /// The fault was mended or the comment stands at the wrong line. Left in place, it would hide the next fault
     /// of its kind.
     UNUSED_ALLOW = "S011" "unused-allow" Warning;
+
+    /// A tensor file does not fit the model.
+    ///
+    /// ## What it checks
+    ///
+    /// Weights, running statistics, inputs and targets are read from safetensors files by name: a weight is called after its node's
+    /// path and PyTorch's suffix (`fc1.weight`, `bn1.running_mean`), an input or target after its declaration. Every tensor must
+    /// be there with the right shape and type and finite numbers, and no other may be there. PyTorch's `num_batches_tracked` counters are
+    /// passed over. A file of weights without any running statistic leaves them at their initial values; one with some of them must have
+    /// all.
+    ///
+    /// ## Why it matters
+    ///
+    /// Loading what fits and drawing the rest at random (`strict=False`) gives numbers that look like results.
+    UNFIT_TENSOR_FILE = "S012" "unfit-tensor-file" Error;
 
     /// The text is not valid YAML 1.2.
     ///
@@ -222,8 +237,9 @@ rules! {
 
     /// The model is too large to be run here.
     ///
-    /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more
-    /// memory than the 4 GiB that a check may take, so only the static rules have been applied.
+    /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more than
+    /// 4 GiB, or one training step on eight rows more than 2 10^9 operations, so only the static rules have been applied. Declare
+    /// the widths as parameters of the model, and check a narrow sibling: its gradients are those of the wide one.
     NOT_RUN = "K003" "not-run" Info;
 
     /// A property that holds for every well-posed model fails for some random initialisation.

@@ -124,34 +124,43 @@ pub fn apply(
     let mut new = Vec::new();
     let mut suppressions: Vec<Suppression> =
         comments.iter().flat_map(|comment| parse(id, file, notation, comment, catalogue, &mut new)).collect();
-    for diagnostic in found.iter_mut() {
-        for s in suppressions.iter_mut().filter(|s| s.rule == diagnostic.rule) {
-            if covers(s, id, diagnostic) {
-                s.used = true;
-                diagnostic.expected |= matches!(s.kind, Kind::Expect);
-            }
+    let expects = |s: &Suppression| matches!(s.kind, Kind::Expect);
+    for diagnostic in found.iter() {
+        for s in suppressions.iter_mut().filter(|s| !expects(s) && s.rule == diagnostic.rule) {
+            s.used |= covers(s, id, diagnostic);
         }
     }
-    let allowed: Vec<&Suppression> =
-        suppressions.iter().filter(|s| s.used && matches!(s.kind, Kind::Allow)).collect();
-    found.retain(|d| !allowed.iter().any(|s| s.rule == d.rule && covers(s, id, d)));
-    for s in suppressions.iter().filter(|s| !s.used && decided(s.rule)) {
-        new.push(match s.kind {
-            Kind::Allow => Diagnostic::new(
+    let allowed =
+        |d: &Diagnostic| suppressions.iter().any(|s| !expects(s) && s.rule == d.rule && covers(s, id, d));
+    found.retain(|d| !allowed(d));
+    for s in suppressions.iter().filter(|s| !expects(s) && !s.used && decided(s.rule)) {
+        new.push(
+            Diagnostic::new(
                 &rules::UNUSED_ALLOW,
                 s.code_span,
                 format!("`allow({})` suppresses nothing", s.rule.code),
             )
             .help("remove the comment, or move it to the line that it is meant for"),
-            Kind::Expect => Diagnostic::new(
+        );
+    }
+    found.extend(new);
+    // Last, so that a spec can announce a faulty suppression, too.
+    for s in suppressions.iter_mut().filter(|s| expects(s)) {
+        for diagnostic in found.iter_mut().filter(|d| d.rule == s.rule) {
+            s.used = true;
+            diagnostic.expected = true;
+        }
+    }
+    for s in suppressions.iter().filter(|s| expects(s) && !s.used && decided(s.rule)) {
+        found.push(
+            Diagnostic::new(
                 &rules::UNMET_EXPECTATION,
                 s.code_span,
                 format!("{} ({}) was expected and did not occur", s.rule.code, s.rule.name),
             )
             .help("the fault is gone, or the rule no longer sees it"),
-        });
+        );
     }
-    found.extend(new);
 }
 
 fn covers(s: &Suppression, id: FileId, diagnostic: &Diagnostic) -> bool {

@@ -118,6 +118,13 @@ impl<S: Scalar> Session<'_, S> {
         View::new(&self.saved[node.index()])
     }
 
+    /// Takes over the decisions that a run of the same graph and batch recorded on another kind of scalar, for a replay.
+    pub fn adopt<T: Scalar>(&mut self, other: &Session<'_, T>) {
+        let fits = self.tapes.len() == other.tapes.len() && self.batch == other.batch;
+        assert!(fits, "internal: decisions of another graph or batch");
+        self.tapes.clone_from(&other.tapes);
+    }
+
     /// The decisions that were recorded at a node.
     #[must_use]
     pub fn decisions(&self, node: Handle<Node>) -> &[u32] {

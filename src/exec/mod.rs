@@ -6,13 +6,17 @@
 //! through a [`Reverse`] value, so that a test can plant a wrong one.
 
 mod backward;
+pub mod files;
 mod forward;
 mod plan;
+pub mod raw;
+mod run;
 mod weights;
 
 pub use backward::{Gradients, Registry, Reverse};
 pub use forward::{Objective, Tapes};
 pub use plan::{Keep, Plan};
+pub use run::{Feeds, Outputs, run};
 pub use weights::Weights;
 
 use crate::graph::Runnable;

@@ -6,6 +6,8 @@
 
 use crate::diag::suppress::{Comment, Notation};
 use crate::source::{FileId, Span, Spanned};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// A whole spec.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Spec {
     pub expect: Vec<Setting>,
     /// Every comment, in order.
     pub comments: Vec<Comment>,
+    /// Names that faulty text may have declared.
+    pub lost: Lost,
 }
 
 impl Spec {
@@ -56,8 +60,47 @@ impl Spec {
             train: None,
             expect: Vec::new(),
             comments: Vec::new(),
+            lost: Lost::default(),
         }
     }
+}
+
+/// Names that what could not be read may have declared: nothing is said about their absence, because it has one cause, which has
+/// been reported.
+#[derive(Clone, Debug, Default)]
+pub struct Lost {
+    names: Rc<BTreeSet<String>>,
+    everything: bool,
+}
+
+impl Lost {
+    /// Loses every name that a faulty text contains.
+    pub fn learn(&mut self, text: &str) {
+        Rc::make_mut(&mut self.names).extend(words(text).map(str::to_owned));
+    }
+
+    /// Loses whatever there might have been.
+    pub fn everything(&mut self) {
+        self.everything = true;
+    }
+
+    /// Whether the absence of a name, or of any name of a path, has been explained.
+    #[must_use]
+    pub fn explains(&self, path: &str) -> bool {
+        self.everything || (!self.names.is_empty() && words(path).any(|word| self.names.contains(word)))
+    }
+
+    /// Whether nothing was lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.everything && self.names.is_empty()
+    }
+}
+
+/// The names in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    parts.filter(|part| part.starts_with(|c: char| c.is_alphabetic() || c == '_'))
 }
 
 impl PartialEq for Spec {
@@ -235,6 +278,8 @@ pub struct Statement {
 /// What a statement does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// A statement that could not be read; that has been reported.
+    Unreadable,
     /// An op or a block.
     Invoke(CallExpr),
     /// `repeat n as i { ... }`.

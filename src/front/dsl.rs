@@ -9,8 +9,8 @@ mod expr;
 pub use expr::number;
 
 use super::ast::{
-    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl,
-    Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
+    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Lost, Model, Override,
+    ParamDecl, Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
 };
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, rules};
@@ -26,7 +26,7 @@ struct Grammar;
 
 /// Parses a whole file.
 pub fn parse(file: FileId, text: &str, out: &mut Diagnostics) -> Spec {
-    let mut tree = Tree { file, base: 0, out, explained: 0 };
+    let mut tree = Tree::new(file, 0, out);
     let mut spec = Spec::new(file, Notation::Dsl);
     match Grammar::parse(Rule::file, text) {
         Ok(mut pairs) => {
@@ -34,22 +34,23 @@ pub fn parse(file: FileId, text: &str, out: &mut Diagnostics) -> Spec {
                 tree.file(root, &mut spec);
             }
         }
-        Err(error) => tree.report(&error),
+        Err(error) => tree.report(&error, text),
     }
+    spec.lost = tree.lost;
     spec
 }
 
 /// Parses an expression that begins `base` bytes into the file.
 pub fn expression(file: FileId, base: usize, text: &str, out: &mut Diagnostics) -> Spanned<Expr> {
     let whole = Span::new(file, base..base + text.len());
-    let mut tree = Tree { file, base, out, explained: 0 };
+    let mut tree = Tree::new(file, base, out);
     match Grammar::parse(Rule::expr_only, text) {
         Ok(mut pairs) => match pairs.next().and_then(|root| first(&root, Rule::expr)) {
             Some(pair) => tree.expr(pair),
             None => Spanned::new(Expr::Error, whole),
         },
         Err(error) => {
-            tree.report(&error);
+            tree.report(&error, text);
             Spanned::new(Expr::Error, whole)
         }
     }
@@ -62,13 +63,13 @@ pub fn type_expression(
     text: &str,
     out: &mut Diagnostics,
 ) -> Option<Spanned<TypeExpr>> {
-    let mut tree = Tree { file, base, out, explained: 0 };
+    let mut tree = Tree::new(file, base, out);
     match Grammar::parse(Rule::type_only, text) {
         Ok(mut pairs) => {
             pairs.next().and_then(|root| first(&root, Rule::type_)).map(|pair| tree.type_expr(pair))
         }
         Err(error) => {
-            tree.report(&error);
+            tree.report(&error, text);
             None
         }
     }
@@ -99,6 +100,13 @@ struct Tree<'a> {
     base: usize,
     out: &'a mut Diagnostics,
     explained: usize,
+    lost: Lost,
+}
+
+impl<'a> Tree<'a> {
+    fn new(file: FileId, base: usize, out: &'a mut Diagnostics) -> Self {
+        Self { file, base, out, explained: 0, lost: Lost::default() }
+    }
 }
 
 impl Tree<'_> {
@@ -274,7 +282,17 @@ impl Tree<'_> {
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::statement => statements.extend(self.statement(part)),
-                Rule::bad_statement => self.bad(&part, Rule::statement_only),
+                Rule::bad_statement => {
+                    self.bad(&part, Rule::statement_only);
+                    let head = Head(self.span(&part).head());
+                    let action = Action::Unreadable;
+                    statements.push(Statement {
+                        label: self.lost_label(&part),
+                        action,
+                        from: Vec::new(),
+                        head,
+                    });
+                }
                 _ => {}
             }
         }
@@ -313,6 +331,15 @@ impl Tree<'_> {
             }
         }
         Some(Statement { label, action: action?, from, head: Head(head) })
+    }
+
+    /// The name that an unreadable statement was to have.
+    fn lost_label(&self, statement: &Pair<'_, Rule>) -> Option<Spanned<String>> {
+        let (name, _) = statement.as_str().split_once(':')?;
+        let name = name.trim_end();
+        let word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let start = self.span(statement).range().start;
+        word.then(|| Spanned::new(name.to_owned(), Span::new(self.file, start..start + name.len())))
     }
 
     /// A statement up to the body that it opens, if it opens one: a long block is not underlined as a whole.

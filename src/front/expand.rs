@@ -85,6 +85,7 @@ impl Expander {
     fn body(&mut self, body: &mut Body, scope: &BTreeSet<String>) {
         for statement in &mut body.statements {
             match &mut statement.action {
+                Action::Unreadable => {}
                 Action::Invoke(call) => self.call(call, scope),
                 Action::Repeat { index, body, .. } => {
                     let mut scope = scope.clone();

@@ -24,6 +24,7 @@ pub fn resolve(spec: &mut Spec) {
     let blocks: BTreeMap<String, Vec<String>> = spec
         .blocks
         .iter()
+        .filter(|block| OpKind::find(&block.name.value).is_none())
         .map(|block| (block.name.value.clone(), block.params.iter().map(|p| p.name.value.clone()).collect()))
         .collect();
     for call in &mut spec.defaults {
@@ -65,6 +66,7 @@ pub fn resolve(spec: &mut Spec) {
 fn in_body(body: &mut Body, blocks: &BTreeMap<String, Vec<String>>) {
     for statement in &mut body.statements {
         match &mut statement.action {
+            Action::Unreadable => {}
             Action::Invoke(call) => invocation(call, blocks),
             Action::Repeat { body, .. } | Action::For { body, .. } => in_body(body, blocks),
             Action::Residual { body, shortcut } => {

@@ -113,7 +113,7 @@ impl Graph {
 }
 
 /// Says what exceeds the limits, if anything does. Products are checked, not computed blindly.
-fn too_large(inferred: &Inferred) -> Option<String> {
+pub(super) fn too_large(inferred: &Inferred) -> Option<String> {
     let product = |dims: &[usize]| {
         let wide = dims.iter().try_fold(1u64, |total, &n| total.checked_mul(n as u64));
         wide.filter(|&total| total <= MAX_ELEMENTS)

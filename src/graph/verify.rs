@@ -4,11 +4,12 @@
 //! 2. Paths of nodes, names of feeds and paths of tensors are unique.
 //! 3. The number of inputs is that of the operator; the second input of a loss is a target, and no other input is.
 //! 4. A node's shape, tensors and room are what the operator's shape rule says for the shapes of its inputs, and unknown
-//!    only if an input is unknown or the rule rejects the inputs (which the builder has reported).
+//!    only if an input is unknown, the rule rejects the inputs or the result exceeds the limits (which the builder has reported).
 //! 5. The loss is the last node, nothing consumes it, and the output is a node or an input.
 //! 6. Penalty factors are finite and not negative.
 
-use super::{Graph, Node, Source};
+use super::builder::too_large;
+use super::{FeedKind, Graph, Node, Source};
 use crate::ops::Arity;
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -120,6 +121,7 @@ fn arity(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
 fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     let known: Option<Vec<_>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
     let inferred = known.and_then(|shapes| node.op.infer(&shapes).ok());
+    let inferred = inferred.filter(|inferred| too_large(inferred).is_none());
     match (&node.shape, inferred) {
         (None, None) => {}
         (Some(shape), None) => say(format!("has shape {shape}, which no rule gives")),
@@ -142,7 +144,8 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     }
 }
 
-/// A verified graph in which every shape is known and every parameter has an initialiser: one that can be executed.
+/// A verified graph in which every shape is known, every parameter has an initialiser and every class a logit: one that can be
+/// executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Runnable<'g>(&'g Graph);
 
@@ -153,7 +156,21 @@ impl<'g> Runnable<'g> {
         let shapes = graph.nodes.iter().all(|(_, node)| node.shape.is_some())
             && graph.feeds.iter().all(|(_, feed)| feed.shape.is_some());
         let inits = graph.params.iter().all(|(_, param)| param.spec.init.is_some());
-        (shapes && inits && graph.prediction().is_some()).then_some(Self(graph))
+        (shapes && inits && graph.prediction().is_some() && labels_fit(graph)).then_some(Self(graph))
+    }
+}
+
+/// Whether the loss has a logit for every class of its target.
+fn labels_fit(graph: &Graph) -> bool {
+    let Some(loss) = graph.loss.map(|loss| &graph.nodes[loss]) else { return true };
+    let shapes: Option<Vec<_>> = loss.inputs.iter().map(|source| graph.shape(*source)).collect();
+    let known = shapes.and_then(|shapes| loss.op.classes(&shapes));
+    match (known, loss.inputs.get(1)) {
+        (Some(known), Some(Source::Feed(target))) => match graph.feeds[*target].kind {
+            FeedKind::Class(Some(declared), _) => declared <= known,
+            _ => true,
+        },
+        _ => true,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Account {
     pub head: Vec<bool>,
     /// The region of each node.
     region: Vec<usize>,
+    /// By region: the hidden layers with the least and the most gradient.
+    extremes: Vec<Option<(Extreme, Extreme)>>,
 }
 
 /// A region from where a kernel of it was met.
@@ -64,7 +66,28 @@ impl Account {
         }
         let energy = energy.into_iter().map(|energy| energy.unwrap_or(Energy::ZERO)).collect();
         let region = (0..n).map(|i| root(&mut region, i)).collect();
-        Self { energy, head, region }
+        let mut account = Self { energy, head, region, extremes: vec![None; n] };
+        account.find_extremes(graph);
+        account
+    }
+
+    fn find_extremes(&mut self, graph: &Graph) {
+        for (layer, node) in graph.nodes.iter() {
+            let at = layer.index();
+            let judged = !self.head[at] && self.ln(layer).is_finite();
+            if !judged || scheme::kernel(graph, node).is_none() {
+                continue;
+            }
+            let scatter = self.energy[at].measured_spread().sqrt();
+            let here = Extreme { layer, ln: self.ln(layer), scatter };
+            let (least, most) = self.extremes[self.region[at]].get_or_insert((here, here));
+            if here.ln < least.ln {
+                *least = here;
+            }
+            if here.ln > most.ln {
+                *most = here;
+            }
+        }
     }
 
     /// ln of the gradient's energy at a node's value, relative to the end of its region; -inf behind zero weights.
@@ -82,25 +105,8 @@ impl Account {
     /// The hidden layers of a region with the least and with the most gradient. Layers behind zero weights have no say: they
     /// begin to learn after a step.
     #[must_use]
-    pub fn extremes(&self, graph: &Graph, region: usize) -> Option<(Extreme, Extreme)> {
-        let mut found: Option<(Extreme, Extreme)> = None;
-        for (layer, node) in graph.nodes.iter() {
-            let at = layer.index();
-            let hidden = self.region[at] == region && !self.head[at] && self.ln(layer).is_finite();
-            if !hidden || scheme::kernel(graph, node).is_none() {
-                continue;
-            }
-            let scatter = self.energy[at].measured_spread().sqrt();
-            let here = Extreme { layer, ln: self.ln(layer), scatter };
-            let (least, most) = found.get_or_insert((here, here));
-            if here.ln < least.ln {
-                *least = here;
-            }
-            if here.ln > most.ln {
-                *most = here;
-            }
-        }
-        found
+    pub fn extremes(&self, region: usize) -> Option<(Extreme, Extreme)> {
+        self.extremes[region]
     }
 }
 

@@ -83,13 +83,24 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
     }
     let edits = edits(graph, &uses, &dead);
-    let (help, title) = ("start all but the last of them at random", "start at random".to_owned());
-    diagnostic = diagnostic.help(match edits.as_slice() {
-        [only] => format!("{help}: {}", only.text),
-        _ => help.to_owned(),
-    });
+    let norms = dead.iter().all(|dead| graph.nodes[dead.node].op.category() == Category::Norm);
+    let (help, title) = match (norms, edits.as_slice()) {
+        (true, _) => {
+            ("a factor of 1: only what is added to a shortcut may start at zero".to_owned(), "start at 1")
+        }
+        (false, [only]) if paths.len() == 1 => {
+            (format!("start at random: init={}", only.text), "start at random")
+        }
+        (false, _) => ("start all but the last of them at random".to_owned(), "start at random"),
+    };
+    diagnostic = diagnostic.help(help);
     if !edits.is_empty() {
-        diagnostic = diagnostic.fix(Fix { title, safety: Safety::Unsafe, level: Level::Training, edits });
+        diagnostic = diagnostic.fix(Fix {
+            title: title.to_owned(),
+            safety: Safety::Unsafe,
+            level: Level::Training,
+            edits,
+        });
     }
     out.push(diagnostic);
 }

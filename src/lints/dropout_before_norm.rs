@@ -40,6 +40,8 @@ pub static RULE: Rule = lint!("dropout_before_norm.rs" = "M002" "dropout-before-
 
 /// The ratio of variances from which it is worth a word.
 const SHIFT: f64 = 1.3;
+/// A probability of dropping above which the author may have meant that of keeping.
+const UNUSUAL: f64 = 0.7;
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
@@ -47,19 +49,24 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     for (handle, node) in graph.nodes.iter().filter(|(_, node)| node.op.name() == "dropout") {
         let uses = uses.get_or_insert_with(|| Uses::of(graph));
         let Some(norm) = norm_behind(graph, uses, handle) else { continue };
-        let Some(ratio) = ratio(context, node).filter(|ratio| *ratio > SHIFT) else { continue };
+        let Some(p) = attribute(node, "p").and_then(|text| text.parse().ok()) else { continue };
+        let Some(ratio) = ratio(context, node, p).filter(|ratio| *ratio > SHIFT) else { continue };
         let ratio = number(ratio);
         let norm = &graph.nodes[norm];
         let message =
             format!("`batch_norm` sees {ratio} times the variance in training that it meets in use");
-        out.push(
-            Diagnostic::new(&RULE, node.span, message)
-                .remark("adds variance in training only")
-                .label(norm.span, "keeps the training variance for use")
-                .node(node.path.to_string())
-                .trail(&node.trail)
-                .help("put the dropout behind the norm and its activation"),
-        );
+        let mut diagnostic = Diagnostic::new(&RULE, node.span, message)
+            .remark("adds variance in training only")
+            .label(norm.span, "keeps the training variance for use")
+            .node(node.path.to_string())
+            .trail(&node.trail)
+            .help("put the dropout behind the norm and its activation");
+        if p > UNUSUAL {
+            let kept = number(1.0 - p);
+            diagnostic =
+                diagnostic.note("p", format!("is the probability of dropping: {kept} of the units stay"));
+        }
+        out.push(diagnostic);
     }
 }
 
@@ -83,8 +90,7 @@ fn norm_behind(graph: &Graph, uses: &Uses, from: Handle<Node>) -> Option<Handle<
 }
 
 /// (s / (1 - p) - k) / (s - k), with s - k the share of the second moment in which samples differ.
-fn ratio(context: Context<'_>, dropout: &Node) -> Option<f64> {
+fn ratio(context: Context<'_>, dropout: &Node, p: f64) -> Option<f64> {
     let x = context.signal.of(*dropout.inputs.first()?)?;
-    let p: f64 = attribute(dropout, "p")?.parse().ok()?;
     (x.contrast > 0.0 && p < 1.0).then(|| (1.0 / (1.0 - p) - (1.0 - x.contrast)) / x.contrast)
 }

@@ -26,7 +26,7 @@
 //! Kaufman et al. 2012, "Leakage in data mining"; scikit-learn's guide, "Common pitfalls".
 
 use super::{Context, lint};
-use crate::data::{Split, Step};
+use crate::data::{Group, Split, Step};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
 
 pub static RULE: Rule =
@@ -35,31 +35,38 @@ pub static RULE: Rule =
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(plan) = &context.graph.data else { return };
     for group in &plan.groups {
-        let own = group.overrides.values().map(|(_, chain)| chain);
-        for step in std::iter::once(&group.chain).chain(own).flatten() {
-            let Step { transform, span: _, fit: Some(fit) } = step else { continue };
-            let seen = match fit.value {
-                Split::Train => continue,
-                Split::All => "`all` = train + val + test".to_owned(),
-                other => format!("`{other}` rows decide what `{other}` is judged by"),
-            };
-            let message = format!(
-                "`{}` of `{}` is fitted on rows that it is later judged on",
-                transform.name(),
-                group.name.value
-            );
-            out.push(
-                Diagnostic::new(&RULE, fit.span, message)
-                    .remark(seen)
-                    .label(group.name.span, "every split passes through this chain")
-                    .help(format!("{}(fit=train)", transform.name()))
-                    .fix(Fix {
-                        title: "fit on the training split".to_owned(),
-                        safety: Safety::Safe,
-                        level: Level::Data,
-                        edits: vec![Edit { span: fit.span, text: "train".to_owned() }],
-                    }),
-            );
+        chain(group, None, &group.chain, out);
+        for (split, (_, own)) in &group.overrides {
+            chain(group, Some(*split), own, out);
         }
+    }
+}
+
+/// The findings in one chain; `split` names the split that an override is for.
+fn chain(group: &Group, split: Option<Split>, steps: &[Step], out: &mut Diagnostics) {
+    for step in steps {
+        let Step { transform, span: _, fit: Some(fit) } = step else { continue };
+        let seen = match fit.value {
+            Split::Train => continue,
+            Split::All => "`all` = train + val + test".to_owned(),
+            other => format!("`{other}` rows decide what `{other}` is judged by"),
+        };
+        let (name, method) = (&group.name.value, transform.name());
+        let message = format!("`{method}` of `{name}` is fitted on rows that it is later judged on");
+        let diagnostic = Diagnostic::new(&RULE, fit.span, message).remark(seen);
+        let usual = group.chain.iter().find(|usual| usual.transform.name() == method);
+        let diagnostic = match (split, usual) {
+            (None, _) => diagnostic.label(group.name.span, "every split passes through this chain"),
+            (Some(split), Some(usual)) => diagnostic
+                .label(usual.span, format!("the other splits pass through this, `{split}` does not")),
+            (Some(_), None) => diagnostic,
+        };
+        let written = transform.to_string().replace(&format!("fit={}", fit.value), "fit=train");
+        out.push(diagnostic.help(written).fix(Fix {
+            title: "fit on the training split".to_owned(),
+            safety: Safety::Safe,
+            level: Level::Data,
+            edits: vec![Edit { span: fit.span, text: "train".to_owned() }],
+        }));
     }
 }

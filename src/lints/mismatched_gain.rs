@@ -43,9 +43,12 @@ use super::uses::Uses;
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node};
+use crate::inits::Init;
 use crate::ops::ParamSpec;
-use crate::source::Span;
+use crate::source::Spanned;
 use crate::text::{number, plural};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub static RULE: Rule = lint!("mismatched_gain.rs" = "I001" "mismatched-gain" Warning from "I03" "I06" "I08");
 
@@ -64,7 +67,7 @@ pub struct Off {
 
 /// Layers of one kind in one region.
 pub struct Kind {
-    kind: String,
+    name: String,
     /// The region of the account.
     pub region: usize,
     members: Vec<Off>,
@@ -85,8 +88,7 @@ pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> 
     let mut groups: Vec<Kind> = Vec::new();
     for (node, layer) in graph.nodes.iter().filter(|(node, _)| !account.head[node.index()]) {
         let Some(spec) = scheme::kernel(graph, layer) else { continue };
-        let (Some(init), Consumer::Activation(activation)) =
-            (&spec.init, scheme::consumer(graph, uses, node))
+        let (Some(init), Consumer::Activation(activation)) = (&spec.init, scheme::consumer(uses, node))
         else {
             continue;
         };
@@ -99,12 +101,12 @@ pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> 
         if distance.abs() <= TOLERATED.ln() || (bypassed[node.index()] && distance < 0.0) {
             continue;
         }
-        let kind = format!("{} {} {}", init.value, graph.nodes[activation].op.name(), distance < 0.0);
+        let name = format!("{} {} {}", init.value, graph.nodes[activation].op.name(), distance < 0.0);
         let region = account.region(node);
         let off = Off { node, activation, distance };
-        match groups.iter_mut().find(|known| known.kind == kind && known.region == region) {
+        match groups.iter_mut().find(|known| known.name == name && known.region == region) {
             Some(known) => known.members.push(off),
-            None => groups.push(Kind { kind, region, members: vec![off] }),
+            None => groups.push(Kind { name, region, members: vec![off] }),
         }
     }
     groups
@@ -120,7 +122,7 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
         _ => Severity::Info,
     };
     let mut worst = Severity::Info;
-    if let Some((least, most)) = account.extremes(context.graph, group.region) {
+    if let Some((least, most)) = account.extremes(group.region) {
         let ln = if total < 0.0 { least.ln } else { most.ln };
         // The layers of this kind are to blame if they account for half of it.
         if ln * total > 0.0 && total.abs() >= 0.5 * ln.abs() {
@@ -130,10 +132,9 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
                 .max(graded(limits.exploding.map(|limit| decades > limit)));
         }
     }
-    if let Some(std) = (total > 0.0).then(|| logits(context, account, group.region)).flatten() {
-        if total >= std.ln() {
-            worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
-        }
+    let std = logits(context, account, group.region).filter(|std| total > 0.0 && total >= std.ln());
+    if let Some(std) = std {
+        worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
     }
     let mild = group.members.len() > 1 && total.abs() > HARMLESS.ln();
     (worst > Severity::Info || mild).then_some(worst)
@@ -155,9 +156,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
     let graph: &Graph = context.graph;
     let severity = severity(context, account, group)?;
     let members = &group.members;
-    let worst = members
-        .iter()
-        .reduce(|worst, off| if off.distance.abs() > worst.distance.abs() + 1e-9 { off } else { worst })?;
+    let worst = typical(graph, members)?;
     let Off { node, activation, distance } = worst;
     let (layer, act) = (&graph.nodes[*node], &graph.nodes[*activation]);
     let spec = scheme::kernel(graph, layer)?;
@@ -190,7 +189,11 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
         .note("predicted", predicted)
         .trail(if members.len() == 1 { &layer.trail } else { &[] })
         .help(format!("init={text} (std {})", number(std)));
-    if let Some(edits) = edits(graph, uses, members) {
+    let mut nodes: BTreeSet<Handle<Node>> = members.iter().map(|off| off.node).collect();
+    if *distance > 0.0 {
+        nodes.extend(heads_alike(graph, account, group.region, &init.value));
+    }
+    if let Some(edits) = edits(graph, uses, account, &nodes) {
         diagnostic = diagnostic.fix(Fix {
             title: format!("initialise with {text}"),
             safety: Safety::Unsafe,
@@ -199,6 +202,18 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
         });
     }
     Some(diagnostic)
+}
+
+/// The layer that a message shows: of those that are furthest off, the first with the most common fans.
+fn typical<'m>(graph: &Graph, members: &'m [Off]) -> Option<&'m Off> {
+    let most = members.iter().map(|off| off.distance.abs()).fold(0.0, f64::max);
+    let worst = members.iter().filter(|off| off.distance.abs() > most - 1e-9);
+    let fans = |off: &Off| {
+        scheme::kernel(graph, &graph.nodes[off.node]).map_or((0, 0), |spec| (spec.fan_in, spec.fan_out))
+    };
+    let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    worst.clone().for_each(|off| *counts.entry(fans(off)).or_default() += 1);
+    worst.min_by_key(|off| Reverse(counts.get(&fans(off)).copied()))
 }
 
 /// ln of the predicted factors of second moment and of gradient energy, from before the first layer to behind the last
@@ -217,25 +232,47 @@ fn factors(context: Context<'_>, account: &Account, members: &[Off]) -> (Option<
     (forward, account.ln(first.node) + gain - account.ln(last.activation))
 }
 
-/// The edits that give every layer its scheme; none if a `default` among them serves other layers, too.
-fn edits(graph: &Graph, uses: &Uses, members: &[Off]) -> Option<Vec<Edit>> {
-    let mut edits: Vec<(Span, String)> = Vec::new();
-    for off in members {
-        let spec = scheme::kernel(graph, &graph.nodes[off.node])?;
+/// The heads behind a region that are drawn like its oversized layers.
+fn heads_alike<'g>(
+    graph: &'g Graph,
+    account: &'g Account,
+    region: usize,
+    init: &'g Init,
+) -> impl Iterator<Item = Handle<Node>> + 'g {
+    let heads = graph
+        .nodes
+        .iter()
+        .filter(move |(node, _)| account.head[node.index()] && account.region(*node) == region);
+    heads
+        .filter(move |(_, head)| kernel_init(graph, head).is_some_and(|own| own.value == *init))
+        .map(|(node, _)| node)
+}
+
+fn kernel_init<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Spanned<Init>> {
+    scheme::kernel(graph, node)?.init.as_ref()
+}
+
+/// The edits that give every one of these layers its scheme; none if a `default` among them serves layers for which scale
+/// matters and this one fits. Heads and layers before a norm take any scheme.
+fn edits(graph: &Graph, uses: &Uses, account: &Account, nodes: &BTreeSet<Handle<Node>>) -> Option<Vec<Edit>> {
+    let mut edits: Vec<Edit> = Vec::new();
+    for node in nodes {
+        let spec = scheme::kernel(graph, &graph.nodes[*node])?;
         let span = spec.init.as_ref()?.span;
-        if !edits.iter().any(|(known, _)| *known == span) {
-            edits.push((span, scheme::proposal(graph, uses, off.node, spec).0));
+        if !edits.iter().any(|edit| edit.span == span) {
+            edits.push(Edit { span, text: scheme::proposal(graph, uses, *node, spec).0 });
         }
     }
-    let others = graph.nodes.iter().filter(|(node, _)| !members.iter().any(|off| off.node == *node));
-    for (_, other) in others {
-        let span = scheme::kernel(graph, other).and_then(|spec| spec.init.as_ref()).map(|init| init.span);
-        if span.is_some_and(|span| edits.iter().any(|(known, _)| *known == span)) {
-            return None;
-        }
+    let others = graph.nodes.iter().filter(|(node, _)| {
+        let free = account.head[node.index()] || matches!(scheme::consumer(uses, *node), Consumer::Norm(_));
+        !free && !nodes.contains(node)
+    });
+    let mut spans = others.filter_map(|(_, other)| Some(kernel_init(graph, other)?.span));
+    if spans.any(|span| edits.iter().any(|edit| edit.span == span)) {
+        return None;
     }
-    edits.sort_by_key(|(span, _)| span.start);
-    Some(edits.into_iter().map(|(span, text)| Edit { span, text }).collect())
+    edits.sort_by_key(|edit| edit.span.start);
+    Some(edits)
 }
 
 /// What the activation does to the second moment, and the standard deviation that makes up for it.

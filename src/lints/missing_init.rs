@@ -38,18 +38,21 @@ use crate::graph::{Graph, Handle, Node};
 use crate::ops::ParamSpec;
 use crate::source::Span;
 use crate::text::number;
+use std::collections::BTreeMap;
 
 pub static RULE: Rule = lint!("missing_init.rs" = "I003" "missing-init" Error from "I04");
+
+/// A layer and its kernel.
+type Layer<'g> = (Handle<Node>, &'g ParamSpec);
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let mut uses = None;
-    let mut statements: Vec<(Span, Vec<(Handle<Node>, &ParamSpec)>)> = Vec::new();
+    // By statement: a loop repeats one mistake.
+    let mut statements: BTreeMap<Span, Vec<Layer<'_>>> = BTreeMap::new();
     for (handle, node) in graph.nodes.iter() {
-        let Some(spec) = scheme::kernel(graph, node).filter(|spec| spec.init.is_none()) else { continue };
-        match statements.iter_mut().find(|(span, _)| *span == node.span) {
-            Some((_, members)) => members.push((handle, spec)),
-            None => statements.push((node.span, vec![(handle, spec)])),
+        if let Some(spec) = scheme::kernel(graph, node).filter(|spec| spec.init.is_none()) {
+            statements.entry(node.span).or_default().push((handle, spec));
         }
     }
     for (span, members) in statements {
@@ -70,7 +73,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             .node(name)
             .trail(&node.trail)
             .help(format!("init={text} (std {})", number(std)));
-        diagnostic = match scheme::consumer(graph, uses, handle) {
+        diagnostic = match scheme::consumer(uses, handle) {
             Consumer::Activation(act) => {
                 let act = &graph.nodes[act];
                 diagnostic.label(act.span, format!("its values go into `{}`", act.op.name()))

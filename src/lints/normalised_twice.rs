@@ -129,7 +129,8 @@ fn walk(context: Context<'_>, name: &str, mut scale: Scale, chain: &[Step], out:
 }
 
 /// A step as people write it: `scale(1/255)`.
-fn show(transform: &Transform) -> String {
+#[must_use]
+pub fn show(transform: &Transform) -> String {
     if let Transform::Scale(by) = transform {
         let divisor = 1.0 / by.factor();
         if by.factor().abs() < 1.0 && (divisor - divisor.round()).abs() < 1e-6 {

@@ -8,7 +8,7 @@ use super::uses::Uses;
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::inits::Init;
 use crate::ops::{Category, OpKind, ParamSpec, Response, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What becomes of a layer's output before the next weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,41 +24,40 @@ pub enum Consumer {
 /// Finds what consumes a value, through pools, layouts, sums, dropout and norms. Of several consumers the first
 /// activation decides.
 #[must_use]
-pub fn consumer(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Consumer {
-    let mut seen = BTreeSet::new();
-    search(graph, uses, node, false, &mut seen)
+pub fn consumer(uses: &Uses, node: Handle<Node>) -> Consumer {
+    uses.consumers[node.index()]
 }
 
-fn search(
-    graph: &Graph,
-    uses: &Uses,
-    node: Handle<Node>,
-    normed: bool,
-    seen: &mut BTreeSet<usize>,
-) -> Consumer {
-    if !seen.insert(node.index()) {
-        return Consumer::Linear;
-    }
-    let mut found = Consumer::Linear;
-    for &handle in uses.after(Source::Node(node)) {
-        let here = match graph.nodes[handle].op.category() {
-            Category::Activation if normed => Consumer::Norm(Some(handle)),
-            Category::Activation => Consumer::Activation(handle),
-            Category::Norm => match search(graph, uses, handle, true, seen) {
-                Consumer::Linear => Consumer::Norm(None),
-                further => further,
-            },
-            Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
-                search(graph, uses, handle, normed, seen)
+/// What consumes each value, last node first, so that each is looked at once.
+#[must_use]
+pub fn consumers(graph: &Graph, after: &[Vec<Handle<Node>>]) -> Vec<Consumer> {
+    // For each node: what consumes it, and what consumes it if a norm lies before.
+    let mut found = vec![[Consumer::Linear; 2]; graph.nodes.len()];
+    for handle in graph.nodes.handles().rev() {
+        for normed in [false, true] {
+            let mut best = Consumer::Linear;
+            for &next in &after[handle.index()] {
+                let here = match graph.nodes[next].op.category() {
+                    Category::Activation if normed => Consumer::Norm(Some(next)),
+                    Category::Activation => Consumer::Activation(next),
+                    Category::Norm => match found[next.index()][1] {
+                        Consumer::Linear => Consumer::Norm(None),
+                        further => further,
+                    },
+                    Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
+                        found[next.index()][usize::from(normed)]
+                    }
+                    Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
+                };
+                best = match (best, here) {
+                    (Consumer::Activation(_), _) | (_, Consumer::Linear) => best,
+                    (_, better) => better,
+                };
             }
-            Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
-        };
-        found = match (found, here) {
-            (Consumer::Activation(_), _) | (_, Consumer::Linear) => found,
-            (_, better) => better,
-        };
+            found[handle.index()][usize::from(normed)] = best;
+        }
     }
-    found
+    found.into_iter().map(|[plain, _]| plain).collect()
 }
 
 /// The range of v = `fan_in` Var(w) under which the scale survives the depth.
@@ -128,7 +127,7 @@ pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
 pub fn proposal(graph: &Graph, uses: &Uses, node: Handle<Node>, spec: &ParamSpec) -> (String, f64) {
     let uniform = spec.init.as_ref().is_some_and(|init| init.value.name().ends_with("uniform"));
     let suffix = if uniform { "uniform" } else { "normal" };
-    let activation = match consumer(graph, uses, node) {
+    let activation = match consumer(uses, node) {
         Consumer::Activation(act) | Consumer::Norm(Some(act)) => Some(&graph.nodes[act].op),
         Consumer::Norm(None) | Consumer::Linear => None,
     };

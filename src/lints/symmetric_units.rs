@@ -52,7 +52,8 @@ struct Symmetric {
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let uses = Uses::of(graph);
-    let dead: Vec<Handle<Node>> = dead_zeros::dead(graph, &uses).iter().map(dead_zeros::Dead::node).collect();
+    let dead: BTreeSet<Handle<Node>> =
+        dead_zeros::dead(graph, &uses).iter().map(dead_zeros::Dead::node).collect();
     let found: Vec<Symmetric> = graph
         .nodes
         .iter()
@@ -85,9 +86,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .node(scheme::names(&paths))
         .trail(&layer.trail);
     if let Some((_, outgoing)) = constant(graph, next) {
-        diagnostic = match outgoing.span == init.span {
-            true => diagnostic.note("out", format!("`{}` takes all units alike, too", next.path)),
-            false => diagnostic.label(outgoing.span, format!("`{}` takes all units alike", next.path)),
+        diagnostic = if outgoing.span == init.span {
+            diagnostic.note("out", format!("`{}` takes all units alike, too", next.path))
+        } else {
+            diagnostic.label(outgoing.span, format!("`{}` takes all units alike", next.path))
         };
     }
     if first.noisy {
@@ -112,8 +114,7 @@ fn constant<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g ParamSpec, &'g Spa
 /// Whether the units of a layer are exchangeable.
 fn symmetric(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Option<Symmetric> {
     let layer = &graph.nodes[node];
-    let (spec, _) = constant(graph, layer).filter(|(spec, _)| spec.dims[0] > 1)?;
-    debug_assert!(spec.role == Role::Kernel);
+    constant(graph, layer).filter(|(spec, _)| spec.dims[0] > 1)?;
     let bias = layer.params.iter().map(|param| &graph.params[*param].spec).find(|p| p.role == Role::Bias);
     if bias.and_then(|bias| bias.init.as_ref()).is_some_and(|init| !init.value.is_constant()) {
         return None;

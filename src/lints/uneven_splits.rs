@@ -27,6 +27,7 @@
 //!
 //! scikit-learn, "Common pitfalls and recommended practices", inconsistent preprocessing.
 
+use super::normalised_twice::show as show_step;
 use super::{Context, lint};
 use crate::data::{Split, Step};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
@@ -78,7 +79,7 @@ fn lasting(chain: &[Step]) -> Vec<String> {
     let steps = chain.iter().filter(|step| step.transform.applies_to_evaluation());
     steps
         .map(|step| {
-            let text = step.transform.to_string();
+            let text = show_step(&step.transform);
             match step.transform.fit() {
                 Some(split) => text.replace(&format!("fit={split}"), "fit=train"),
                 None => text,

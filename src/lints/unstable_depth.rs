@@ -101,7 +101,7 @@ fn hidden(graph: &Graph, account: &Account, region: usize) -> Vec<Handle<Node>> 
 fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize) -> Option<Diagnostic> {
     let graph: &Graph = context.graph;
     let limits = Limits::of(graph);
-    let (least, most) = account.extremes(graph, region)?;
+    let (least, most) = account.extremes(region)?;
     let falls = graded(limits.vanishing.map(|limit| least.ln / LN_10 < limit));
     let grows = graded(limits.exploding.map(|limit| most.ln / LN_10 > limit));
     let (Extreme { layer, ln, scatter }, severity) = match (falls, grows) {
@@ -120,9 +120,10 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         0 => plural(layers.len(), "hidden layer"),
         _ => format!("{} without norm", plural(sums, "residual block")),
     };
-    let message = match ln < 0.0 {
-        true => format!("the gradient vanishes over {depth}: {ratio} of its energy arrives"),
-        false => format!("the gradient explodes over {depth}: {ratio} times its energy arrives"),
+    let message = if ln < 0.0 {
+        format!("the gradient vanishes over {depth}: {ratio} of its energy arrives")
+    } else {
+        format!("the gradient explodes over {depth}: {ratio} times its energy arrives")
     };
     let mut diagnostic = Diagnostic::new(&RULE, node.span, message)
         .severity(severity)
@@ -142,7 +143,7 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         diagnostic = diagnostic
             .note("mark", format!("a factor of e^{MARK} is passed at {path}, seen from the output"));
     }
-    if let Consumer::Activation(act) = scheme::consumer(graph, uses, layer) {
+    if let Consumer::Activation(act) = scheme::consumer(uses, layer) {
         let act = &graph.nodes[act];
         if let (Some(response), true) = (act.op.response(), ln < 0.0) {
             let share = number(response.slope_square);
@@ -196,7 +197,7 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             .node(graph.nodes[before].path.to_string())
             .trail(&graph.nodes[before].trail)
             .help("a norm between the layers, or relu with he_normal and zero biases");
-        if scheme::consumer(graph, uses, handle) == Consumer::Linear {
+        if scheme::consumer(uses, handle) == Consumer::Linear {
             diagnostic = diagnostic.label(head.span, "learns from this");
         }
         return Some(diagnostic);

@@ -3,7 +3,8 @@
 //! ## What it checks
 //!
 //! Every node lies on a path to the loss or to the net's output, the value of its last statement. Of a branch that leads nowhere
-//! the last node is reported, with what the branch costs.
+//! the last node is reported, with what the branch costs. Weights on the way to the output that the loss does not depend on are
+//! reported, too: they are used, and never trained.
 //!
 //! ## Why it matters
 //!
@@ -34,6 +35,7 @@ use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::source::Span;
 use crate::text::{count, plural};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub static RULE: Rule = lint!("unused_node.rs" = "A001" "unused-node" Warning from "A07");
 
@@ -42,26 +44,20 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     if graph.partial {
         return;
     }
+    out.extend(untrained(graph));
     let roots = graph.output.into_iter().chain(graph.loss.map(Source::Node));
     let used = needed(graph, roots);
     let uses = Uses::of(graph);
-    let mut ends: Vec<(Span, Vec<Handle<Node>>)> = Vec::new();
+    // By statement: a loop repeats one mistake.
+    let mut ends: BTreeMap<Span, Vec<Handle<Node>>> = BTreeMap::new();
     for (handle, node) in graph.nodes.iter().filter(|(handle, _)| !used[handle.index()]) {
         if uses.after(Source::Node(handle)).is_empty() {
-            match ends.iter_mut().find(|(span, _)| *span == node.span) {
-                Some((_, members)) => members.push(handle),
-                None => ends.push((node.span, vec![handle])),
-            }
+            ends.entry(node.span).or_default().push(handle);
         }
     }
     for (span, members) in ends {
-        let branch = needed(graph, members.iter().map(|node| Source::Node(*node)));
-        let lost: Vec<&Node> = graph
-            .nodes
-            .iter()
-            .filter(|(handle, _)| branch[handle.index()] && !used[handle.index()])
-            .map(|(_, node)| node)
-            .collect();
+        let lost: Vec<&Node> =
+            branch(graph, &used, &members).iter().map(|node| &graph.nodes[*node]).collect();
         let params: u64 = lost
             .iter()
             .flat_map(|node| &node.params)
@@ -83,4 +79,44 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
         out.push(diagnostic);
     }
+}
+
+/// The finding about weights that the output needs and the loss does not.
+fn untrained(graph: &Graph) -> Option<Diagnostic> {
+    let loss = graph.loss?;
+    let trained = needed(graph, [Source::Node(loss)]);
+    let used = needed(graph, graph.output);
+    let lost: Vec<&Node> = graph
+        .nodes
+        .iter()
+        .filter(|(handle, node)| used[handle.index()] && !trained[handle.index()] && !node.params.is_empty())
+        .map(|(_, node)| node)
+        .collect();
+    let first = lost.first()?;
+    let paths: Vec<String> = lost.iter().map(|node| node.path.to_string()).collect();
+    let prediction = graph.nodes[loss].inputs.first().map_or(String::new(), |source| graph.name_of(*source));
+    let message = format!("the output needs `{}`, and the loss does not depend on it", first.path);
+    Some(
+        Diagnostic::new(&RULE, first.span, message)
+            .remark("its weights never get a gradient")
+            .label(graph.nodes[loss].span, format!("takes `{prediction}`"))
+            .node(scheme::names(&paths))
+            .trail(&first.trail)
+            .help("compute the loss on the output, or remove what follows its argument"),
+    )
+}
+
+/// The unused nodes that some nodes depend on, and these themselves.
+fn branch(graph: &Graph, used: &[bool], ends: &[Handle<Node>]) -> BTreeSet<Handle<Node>> {
+    let mut found = BTreeSet::new();
+    let mut open = ends.to_vec();
+    while let Some(node) = open.pop() {
+        if !used[node.index()] && found.insert(node) {
+            open.extend(graph.nodes[node].inputs.iter().filter_map(|source| match source {
+                Source::Node(node) => Some(*node),
+                Source::Feed(_) => None,
+            }));
+        }
+    }
+    found
 }

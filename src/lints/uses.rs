@@ -2,6 +2,7 @@
 //!
 //! Not a lint; the lints share it. Built once for a lint in one pass over the nodes, so that walks are linear in what they visit.
 
+use super::scheme::{self, Consumer};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::moments::Moments;
 use crate::ops::{Category, Transfer};
@@ -12,19 +13,21 @@ use crate::tensor::{Mode, Shape};
 pub struct Uses {
     nodes: Vec<Vec<Handle<Node>>>,
     feeds: Vec<Vec<Handle<Node>>>,
+    /// What becomes of each node's value before the next weights.
+    pub consumers: Vec<Consumer>,
 }
 
 impl Uses {
     /// Reads a graph.
     #[must_use]
     pub fn of(graph: &Graph) -> Self {
-        let mut uses =
-            Self { nodes: vec![Vec::new(); graph.nodes.len()], feeds: vec![Vec::new(); graph.feeds.len()] };
+        let mut nodes: Vec<Vec<Handle<Node>>> = vec![Vec::new(); graph.nodes.len()];
+        let mut feeds: Vec<Vec<Handle<Node>>> = vec![Vec::new(); graph.feeds.len()];
         for (handle, node) in graph.nodes.iter() {
             for source in &node.inputs {
                 let list = match source {
-                    Source::Feed(feed) => &mut uses.feeds[feed.index()],
-                    Source::Node(node) => &mut uses.nodes[node.index()],
+                    Source::Feed(feed) => &mut feeds[feed.index()],
+                    Source::Node(node) => &mut nodes[node.index()],
                 };
                 // A node that takes one value twice is one consumer.
                 if list.last() != Some(&handle) {
@@ -32,7 +35,8 @@ impl Uses {
                 }
             }
         }
-        uses
+        let consumers = scheme::consumers(graph, &nodes);
+        Self { nodes, feeds, consumers }
     }
 
     /// The nodes that take a value, in order.
@@ -51,10 +55,9 @@ pub fn needed(graph: &Graph, roots: impl IntoIterator<Item = Source>) -> Vec<boo
     let mut found = vec![false; graph.nodes.len()];
     let mut open: Vec<Source> = roots.into_iter().collect();
     while let Some(source) = open.pop() {
-        if let Source::Node(node) = source {
-            if !std::mem::replace(&mut found[node.index()], true) {
-                open.extend(&graph.nodes[node].inputs);
-            }
+        let Source::Node(node) = source else { continue };
+        if !std::mem::replace(&mut found[node.index()], true) {
+            open.extend(&graph.nodes[node].inputs);
         }
     }
     found

@@ -5,7 +5,7 @@
 //! renames nothing else.
 
 use super::Lowering;
-use super::eval::{self, Env};
+use super::eval::{self, Env, Variables};
 use crate::args::{Reader, Value};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{Action, Body, CallExpr, Statement};
@@ -37,14 +37,14 @@ pub(super) struct Scope {
     /// Values older than this belong to the caller of the block.
     pub(super) since: usize,
     /// The variables of the block and its loops.
-    pub(super) variables: Vec<(String, Value)>,
+    pub(super) variables: Variables,
     /// What `in` names.
     pub(super) input: Flow,
 }
 
 impl<'a> Lowering<'a> {
     pub(super) fn net(&mut self, net: &'a Body) {
-        if net.statements.is_empty() && self.out.is_empty() {
+        if net.statements.is_empty() && self.lost.is_empty() {
             self.out.push(Diagnostic::new(&rules::MISSING, net.head.0, "the net has no statements"));
         }
         let inputs: Vec<Source> = self
@@ -75,12 +75,19 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn statements(&mut self, body: &'a Body, flow: Flow, scope: &mut Scope) -> Flow {
         let mut flow = flow;
+        self.depth += 1;
         for statement in &body.statements {
             if !self.step(statement.head.0) {
-                return Flow::Poison;
+                flow = Flow::Poison;
+                break;
             }
             flow = self.statement(statement, flow, scope);
+            if flow == Flow::Poison {
+                let name = statement.label.as_ref().map_or(&scope.anchor, |label| &label.value);
+                self.lost.learn(name);
+            }
         }
+        self.depth -= 1;
         flow
     }
 
@@ -94,6 +101,7 @@ impl<'a> Lowering<'a> {
             statement.from.iter().map(|name| self.reference(name, scope)).collect()
         };
         match &statement.action {
+            Action::Unreadable => self.poisoned(statement, scope),
             Action::Invoke(call) => match self.blocks.get(&call.name.value).copied() {
                 Some(block) => {
                     let flow = self.single(&inputs, statement, "a block");
@@ -175,13 +183,30 @@ impl<'a> Lowering<'a> {
             Flow::Value(source) => self.graph.shape(source).cloned(),
             Flow::Ambiguous | Flow::Poison => None,
         };
-        Env { variables: scope.variables.clone(), input, has_input: scope.input != Flow::Ambiguous }
+        Env {
+            variables: scope.variables.clone(),
+            input,
+            has_input: scope.input != Flow::Ambiguous,
+            lost: self.lost.clone(),
+        }
     }
 
     /// Gives a value a name under which later statements find it.
     pub(super) fn name(&mut self, path: &Path, value: Source) {
         self.order += 1;
         self.names.insert(path.to_string(), (value, self.order));
+    }
+
+    /// The names that can be seen from a scope, as they are written there.
+    fn seen(&self, scope: &Scope) -> Vec<String> {
+        let mut seen = Vec::new();
+        for prefix in &scope.visible {
+            let prefix = if prefix.0.is_empty() { String::new() } else { format!("{prefix}.") };
+            let below = self.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+            let fresh = below.filter(|(_, (_, made))| *made > scope.since);
+            seen.extend(fresh.map(|(name, _)| name[prefix.len()..].to_owned()));
+        }
+        seen
     }
 
     /// Resolves a name of `<-`, from the innermost scope outwards, then among the inputs.
@@ -206,16 +231,21 @@ impl<'a> Lowering<'a> {
             }
             return Flow::Value(Source::Feed(feed));
         }
-        // After an unreadable statement the name may well be one that it would have made.
-        if !self.graph.partial {
+        if !self.lost.explains(&name.value) {
             let feeds =
                 self.graph.feeds.iter().filter(|(_, feed)| !feed.target).map(|(_, feed)| feed.name.clone());
-            let known: Vec<String> = self.names.keys().cloned().chain(feeds).collect();
+            let known: Vec<String> = self.seen(scope).into_iter().chain(feeds).collect();
             let near = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
+            let help = match near {
+                Some(near) => Some(format!("did you mean `{near}`?")),
+                None if scope.since > 0 && self.names.contains_key(&name.value) => {
+                    Some("a block sees only its own nodes and `in`, the value that flows into it".to_owned())
+                }
+                None => None,
+            };
             let message = format!("there is no value `{}` before this statement", name.value);
             self.out.push(
-                Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message)
-                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message).maybe_help(help).trail(&self.trail),
             );
         }
         self.graph.partial = true;
@@ -234,7 +264,7 @@ impl<'a> Lowering<'a> {
         let Some(entry) = OpKind::find(&call.name.value).filter(|op| op.group != Category::Loss.name())
         else {
             if OpKind::find(&call.name.value).is_some() {
-                let message = format!("`{}` is a loss and belongs into the `train` section", call.name.value);
+                let message = format!("`{}` is a loss and belongs in the `train` section", call.name.value);
                 self.out.push(
                     Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message)
                         .help(format!("write: loss {}(output, target)", call.name.value)),
@@ -366,7 +396,7 @@ impl<'a> Lowering<'a> {
                 self.graph.nodes.iter().find(|(_, node)| node.path == path).map(|(_, node)| node.span);
             let message = format!("a second unnamed `{}` behind `{}`", op.name(), scope.anchor);
             let mut diagnostic = Diagnostic::new(&rules::NEEDS_NAME, call.span(), message)
-                .help(format!("name it: id: {}", op.name()))
+                .help(format!("write name: {}", op.name()))
                 .trail(&self.trail);
             if let Some(first) = first.filter(|first| *first != call.span()) {
                 diagnostic = diagnostic.label(first, "the first one");

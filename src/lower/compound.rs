@@ -58,7 +58,8 @@ impl<'a> Lowering<'a> {
         };
         inner.visible = vec![inner.prefix.clone()];
         inner.since = self.order;
-        inner.variables = self.globals.iter().cloned().chain(variables).collect();
+        inner.variables = self.globals.clone();
+        variables.into_iter().for_each(|(name, value)| inner.variables.push(name, value));
         self.calls.push(&block.name.value);
         let values: Vec<String> = call_value
             .args
@@ -142,7 +143,7 @@ impl<'a> Lowering<'a> {
                 (Some(value), _) => Some(value.value),
                 (None, Some(default)) => {
                     let mut env = self.env();
-                    env.variables.extend(variables.iter().cloned());
+                    variables.iter().cloned().for_each(|(name, value)| env.variables.push(name, value));
                     eval::eval(default, &env, &mut self.out).map(|value| value.value)
                 }
                 (None, None) => {
@@ -224,7 +225,7 @@ impl<'a> Lowering<'a> {
                 None => format!("{}[{i}]", label.value),
             });
             if let Some(variable) = variable {
-                inner.variables.push((variable.value.clone(), value));
+                inner.variables.push(variable.value.clone(), value);
             }
             flow = self.statements(body, flow, &mut inner);
             self.trail.pop();
@@ -247,7 +248,7 @@ impl<'a> Lowering<'a> {
         flow: Flow,
         scope: &mut Scope,
     ) -> Flow {
-        if body.statements.is_empty() {
+        if body.statements.is_empty() && self.lost.is_empty() {
             self.out.push(Diagnostic::new(&rules::MISSING, statement.head.0, "a residual without a branch"));
             return self.poisoned(statement, scope);
         }

@@ -12,7 +12,7 @@ use crate::front::ast::{CallExpr, Column, Data, SplitRule};
 use crate::source::{MAX_SPEC_BYTES, Spanned};
 use crate::tensor::Shape;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 impl Lowering<'_> {
     pub(super) fn data(&mut self, section: &Data) {
@@ -26,6 +26,7 @@ impl Lowering<'_> {
                 );
             }
             self.graph.partial = true;
+            section.columns.iter().for_each(|column| self.lost.learn(&column.name.value));
             return;
         };
         let mut plan = Plan { rows, groups: Vec::new(), span: section.head.0 };
@@ -47,8 +48,10 @@ impl Lowering<'_> {
                 );
                 continue;
             }
-            let group = self.column(column, &headers);
-            plan.groups.extend(group);
+            match self.column(column, &headers) {
+                Some(group) => plan.groups.push(group),
+                None => self.lost.learn(&column.name.value),
+            }
         }
         self.overrides(section, &mut plan);
         self.vocabularies(&mut plan);
@@ -140,7 +143,7 @@ impl Lowering<'_> {
         };
         let full: PathBuf =
             self.path.parent().map_or_else(|| PathBuf::from(&path.value), |folder| folder.join(&path.value));
-        Some(File { shown: full.display().to_string(), path: full, span: path.span })
+        Some(File { shown: plain(&full).display().to_string(), path: full, span: path.span })
     }
 
     fn rule(&mut self, rule: &SplitRule) -> Option<Rule> {
@@ -385,8 +388,9 @@ impl Lowering<'_> {
         let shape = Shape::new(sizes);
         if !columns.is_empty() && shape.elements() != columns.len() {
             let message = format!(
-                "{} columns do not fill a row of shape {shape}, {} elements",
+                "a row of {} columns cannot take the shape {}, which has {} elements",
                 columns.len(),
+                value.value,
                 shape.elements()
             );
             self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, value.span, message));
@@ -409,6 +413,9 @@ impl Lowering<'_> {
             let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
                 .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
+                if self.lost.explains(&group.value) {
+                    continue;
+                }
                 let message = format!("there is no column group `{}`", group.value);
                 self.out.push(
                     Diagnostic::new(&rules::UNKNOWN_NAME, group.span, message)
@@ -495,4 +502,19 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// A path without detours through `..`, as people would write it. It is shown and never opened.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }

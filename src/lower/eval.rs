@@ -6,33 +6,73 @@
 
 use crate::args::{Arg, Call, Value, mistyped, number, unknown_variable};
 use crate::diag::{Diagnostic, Diagnostics, rules};
-use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Unary};
+use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Lost, Unary};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// The functions of expressions.
 pub const FUNCTIONS: [&str; 9] = ["min", "max", "sqrt", "range", "abs", "floor", "ceil", "log2", "len"];
 
+/// Variables, a later one hiding an earlier one of its name. Copying and adding take constant time.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(Option<Rc<Variable>>);
+
+#[derive(Debug)]
+struct Variable {
+    name: String,
+    value: Value,
+    before: Variables,
+    /// How many there are, this one included.
+    count: usize,
+}
+
+impl Variables {
+    /// Adds a variable.
+    pub fn push(&mut self, name: String, value: Value) {
+        let count = self.len() + 1;
+        let before = std::mem::take(self);
+        self.0 = Some(Rc::new(Variable { name, value, before, count }));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |last| last.count)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Variable> {
+        std::iter::successors(self.0.as_deref(), |variable| variable.before.0.as_deref())
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.iter().find(|variable| variable.name == name).map(|variable| &variable.value)
+    }
+}
+
 /// What names mean at one place.
 #[derive(Clone, Debug, Default)]
 pub struct Env {
-    /// Variables; a later one hides an earlier one of its name.
-    pub variables: Vec<(String, Value)>,
+    /// Variables.
+    pub variables: Variables,
     /// The shape of what `in` names; `None` if there is no such value or its shape is unknown.
     pub input: Option<Shape>,
     /// Whether there is a value that `in` names.
     pub has_input: bool,
+    /// Names whose absence has been explained.
+    pub lost: Lost,
 }
 
 impl Env {
     /// The names of all variables, for did-you-mean.
     #[must_use]
     pub fn scope(&self) -> Vec<String> {
-        self.variables.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
+        let mut names: Vec<String> = self.variables.iter().map(|variable| variable.name.clone()).collect();
+        names.reverse();
+        names
     }
 }
 
@@ -45,7 +85,11 @@ pub fn eval(expr: &Spanned<Expr>, env: &Env, out: &mut Diagnostics) -> Option<Sp
         Expr::Float(x) => Value::Float(*x),
         Expr::Bool(b) => Value::Bool(*b),
         Expr::Str(s) => Value::Str(s.clone()),
-        Expr::Name(name) => env.get(name).cloned().unwrap_or_else(|| Value::Symbol(name.clone())),
+        Expr::Name(name) => match env.variables.get(name) {
+            Some(value) => value.clone(),
+            None if env.lost.explains(name) && !super::words().contains(name.as_str()) => return None,
+            None => Value::Symbol(name.clone()),
+        },
         Expr::Input => {
             out.push(
                 Diagnostic::new(&rules::BAD_EXPRESSION, span, "`in` is a value of the net, not a number")
@@ -55,7 +99,7 @@ pub fn eval(expr: &Spanned<Expr>, env: &Env, out: &mut Diagnostics) -> Option<Sp
         }
         Expr::List(items) => {
             let items: Vec<Option<Spanned<Value>>> = items.iter().map(|item| eval(item, env, out)).collect();
-            Value::List(items.into_iter().collect::<Option<_>>()?)
+            Value::List(Arc::new(items.into_iter().collect::<Option<_>>()?))
         }
         Expr::Call(call) => return self::call(call, span, env, out),
         Expr::Field(object, name) => field(object, name, span, env, out)?,
@@ -169,7 +213,7 @@ fn field(
         "shape" => {
             let axes = env.input.as_ref()?.sample().iter().map(|&n| Spanned::new(size(n), span));
             let batch = Spanned::new(Value::Symbol("B".to_owned()), span);
-            Some(Value::List(std::iter::once(batch).chain(axes).collect()))
+            Some(Value::List(Arc::new(std::iter::once(batch).chain(axes).collect())))
         }
         other => {
             let message = format!("`in` has no fact `{other}`");

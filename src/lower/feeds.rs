@@ -76,6 +76,12 @@ impl Lowering<'_> {
             }
         }
         let name = declared.name.value.clone();
+        if target && kind.is_none() {
+            // Which losses it goes with is unknown.
+            self.lost.learn(&name);
+            self.graph.partial = true;
+            return;
+        }
         self.feed(Feed {
             name,
             shape,
@@ -216,7 +222,7 @@ impl Lowering<'_> {
             }
             Value::List(items) if !items.is_empty() => {
                 let mut labels = Vec::new();
-                for item in items {
+                for item in items.iter() {
                     let Some(label) = word(&item.value).map(str::to_owned) else {
                         let message = format!("the label `{}` is not text", item.value);
                         self.out.push(

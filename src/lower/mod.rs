@@ -13,19 +13,23 @@ mod training;
 
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
-use crate::front::ast::{Block, ParamDecl, Spec};
+use crate::front::ast::{Block, Lost, ParamDecl, Spec};
 use crate::graph::{Arena, Graph, Setting, Source, Training};
 use crate::inits::Init;
 use crate::ops::OpKind;
 use crate::source::{Loader, Span, Spanned};
-use eval::Env;
+use eval::{Env, Variables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A model may have this many nodes.
 pub const MAX_NODES: usize = 100_000;
 /// Expansion may take this many steps.
-const FUEL: usize = 1_000_000;
+const FUEL: usize = 300_000;
+/// A model may have this many parameters.
+const MAX_PARAMETERS: usize = 1_000;
+/// Blocks, loops and residuals may be expanded this deep within each other.
+const MAX_DEPTH: usize = 64;
 
 /// Lowers a spec. `path` is the spec's file, against whose folder data files are resolved.
 pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnostics) {
@@ -52,16 +56,24 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         loader,
         graph,
         out: Diagnostics::default(),
-        globals: Vec::new(),
+        globals: Variables::default(),
         blocks: BTreeMap::new(),
         defaults: BTreeMap::new(),
         names: BTreeMap::new(),
         order: 0,
         fuel: FUEL,
+        depth: 0,
         calls: Vec::new(),
         trail: Vec::new(),
+        lost: spec.lost.clone(),
     };
     lowering.run();
+    if lowering.fuel == usize::MAX {
+        // What a hostile spec has filled so far is worth nothing, and everybody else's time.
+        let graph = &mut lowering.graph;
+        (graph.nodes, graph.params, graph.states) = (Arena::default(), Arena::default(), Arena::default());
+        (graph.output, graph.loss) = (None, None);
+    }
     (lowering.graph, lowering.out)
 }
 
@@ -73,17 +85,21 @@ struct Lowering<'a> {
     graph: Graph,
     out: Diagnostics,
     /// The model's parameters.
-    globals: Vec<(String, Value)>,
+    globals: Variables,
     blocks: BTreeMap<String, &'a Block>,
     defaults: BTreeMap<String, Call>,
     /// What a path of a finished value means, and when it came to be.
     names: BTreeMap<String, (Source, usize)>,
     order: usize,
     fuel: usize,
+    /// How deep the current statement is nested in what is being expanded.
+    depth: usize,
     /// The blocks that are being expanded.
     calls: Vec<&'a str>,
     /// How blocks and loops led here.
     trail: Vec<String>,
+    /// Names whose absence has been explained.
+    lost: Lost,
 }
 
 impl<'a> Lowering<'a> {
@@ -98,7 +114,10 @@ impl<'a> Lowering<'a> {
         self.feeds();
         match &spec.net {
             Some(net) => self.net(net),
-            None => self.missing("net", "net { ... } holds the model's statements"),
+            None => {
+                self.missing("`net`", "net { ... } holds the model's statements");
+                self.lost.everything();
+            }
         }
         self.training();
     }
@@ -114,55 +133,72 @@ impl<'a> Lowering<'a> {
                 );
             }
             Some(_) => {}
-            None => self.missing("spec", "the first line of a spec is `spec 1`"),
+            None => self.missing("version", "the first line of a spec is `spec 1`"),
         }
         if spec.model.is_none() {
-            self.missing("model", "model NAME(parameters) names the model");
+            self.missing("`model`", "model NAME(parameters) names the model");
         }
     }
 
     fn missing(&mut self, what: &str, help: &str) {
         self.graph.partial = true;
         let place = Span::new(self.spec.file, 0..0);
-        self.out
-            .push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no `{what}`")).help(help));
+        self.out.push(Diagnostic::new(&rules::MISSING, place, format!("the spec has no {what}")).help(help));
     }
 
     /// An environment in which only the model's parameters have a meaning.
     fn env(&self) -> Env {
-        Env { variables: self.globals.clone(), input: None, has_input: false }
+        Env { variables: self.globals.clone(), input: None, has_input: false, lost: self.lost.clone() }
     }
 
     fn params(&mut self) {
         let Some(model) = &self.spec.model else { return };
-        for param in &model.params {
-            self.check_name(&param.name, "parameter");
-            if self.globals.iter().any(|(name, _)| *name == param.name.value) {
-                let message = format!("two parameters are called `{}`", param.name.value);
-                self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message));
-                continue;
-            }
-            let Some(default) = &param.default else {
-                let message = format!("the parameter `{}` has no value", param.name.value);
-                self.out.push(
-                    Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"),
-                );
-                continue;
-            };
-            let env = self.env();
-            let Some(value) = eval::eval(default, &env, &mut self.out) else { continue };
-            if let Value::Symbol(name) = &value.value {
-                // A parameter may hold a word, for instance the name of an initialiser, but not a slip of the hand.
-                if !words().contains(name.as_str()) {
-                    self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
-                    continue;
-                }
-            }
-            let range = self.range(param, &value);
-            let name = param.name.value.clone();
-            self.graph.settings.push(Setting { name, value: value.value.clone(), range });
-            self.globals.push((param.name.value.clone(), value.value));
+        if let Some(first) = model.params.get(MAX_PARAMETERS) {
+            let n = model.params.len();
+            let message = format!("{n} parameters; a model has at most {MAX_PARAMETERS}");
+            self.out.push(Diagnostic::new(&rules::TOO_LARGE, first.name.span, message));
+            self.lost.everything();
         }
+        let mut names = BTreeSet::new();
+        for param in model.params.iter().take(MAX_PARAMETERS) {
+            self.check_name(&param.name, "parameter");
+            if !names.insert(param.name.value.as_str()) {
+                let message = format!("two parameters are called `{}`", param.name.value);
+                let first = model.params.iter().find(|other| other.name == param.name);
+                let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message);
+                self.out.push(match first {
+                    Some(first) => diagnostic.label(first.name.span, "first declared here"),
+                    None => diagnostic,
+                });
+                continue;
+            }
+            match self.param(param) {
+                Some(value) => self.globals.push(param.name.value.clone(), value),
+                None => self.lost.learn(&param.name.value),
+            }
+        }
+    }
+
+    fn param(&mut self, param: &ParamDecl) -> Option<Value> {
+        let Some(default) = &param.default else {
+            let message = format!("the parameter `{}` has no value", param.name.value);
+            self.out
+                .push(Diagnostic::new(&rules::MISSING, param.name.span, message).help("write name = value"));
+            return None;
+        };
+        let env = self.env();
+        let value = eval::eval(default, &env, &mut self.out)?;
+        if let Value::Symbol(name) = &value.value
+            && !words().contains(name.as_str())
+        {
+            // A parameter may hold a word, for instance the name of an initialiser, but not a slip of the hand.
+            self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
+            return None;
+        }
+        let range = self.range(param, &value);
+        let name = param.name.value.clone();
+        self.graph.settings.push(Setting { name, value: value.value.clone(), range });
+        Some(value.value)
     }
 
     /// The range of a parameter, which must hold its value.
@@ -209,7 +245,10 @@ impl<'a> Lowering<'a> {
         }
         if OpKind::find(&name.value).is_some() {
             let message = format!("`{}` is an op and cannot name a block", name.value);
-            self.out.push(Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message));
+            self.out.push(
+                Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message).help("choose another name"),
+            );
+            return;
         }
         if let Some(first) = self.blocks.get(&name.value) {
             let message = format!("two blocks are called `{}`", name.value);
@@ -253,6 +292,9 @@ impl<'a> Lowering<'a> {
 
     /// The finding for a statement whose op or block does not exist.
     fn unknown_op(&mut self, name: &Spanned<String>) {
+        if self.lost.explains(&name.value) {
+            return;
+        }
         let ops = OpKind::ALL.iter().filter(|op| op.group != "loss").map(|op| op.name);
         let known = ops.chain(self.blocks.keys().map(String::as_str));
         let near = did_you_mean(&name.value, known).map(str::to_owned);
@@ -265,21 +307,25 @@ impl<'a> Lowering<'a> {
 
     /// Burns one unit of fuel; `false` when it has run out, which is reported once.
     fn step(&mut self, span: Span) -> bool {
-        if self.fuel == 0 || self.graph.nodes.len() > MAX_NODES {
-            if self.fuel != usize::MAX {
-                let message = format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps");
-                self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(&self.trail));
-                self.graph.partial = true;
-                // A marker: the message is said, and nothing runs any more.
-                self.fuel = usize::MAX;
-            }
-            return false;
-        }
         if self.fuel == usize::MAX {
             return false;
         }
-        self.fuel -= 1;
-        true
+        let message = if self.depth > MAX_DEPTH {
+            format!("blocks, loops and residuals expand more than {MAX_DEPTH} deep")
+        } else if self.fuel == 0 || self.graph.nodes.len() >= MAX_NODES {
+            format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps")
+        } else {
+            self.fuel -= 1;
+            return true;
+        };
+        // The innermost part of the way suffices.
+        let trail = &self.trail[self.trail.len().saturating_sub(8)..];
+        self.out.push(Diagnostic::new(&rules::TOO_LARGE, span, message).trail(trail));
+        self.graph.partial = true;
+        self.lost.everything();
+        // A marker: the message is said, and nothing runs any more.
+        self.fuel = usize::MAX;
+        false
     }
 }
 

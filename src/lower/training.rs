@@ -31,8 +31,17 @@ impl Lowering<'_> {
         if let Some(call) = &train.optimizer {
             self.graph.training.optimizer = self.optimizer(call);
         }
-        for setting in &train.settings {
-            self.setting(setting);
+        for (i, setting) in train.settings.iter().enumerate() {
+            match train.settings[..i].iter().find(|other| other.name == setting.name) {
+                Some(first) => {
+                    let message = format!("`{}` is given twice", setting.name.value);
+                    self.out.push(
+                        Diagnostic::new(&rules::GIVEN_TWICE, setting.name.span, message)
+                            .label(first.name.span, "first given here"),
+                    );
+                }
+                None => self.setting(setting),
+            }
         }
         if let Some(loss) = &train.loss {
             self.loss(loss);
@@ -160,17 +169,10 @@ impl Lowering<'_> {
             return;
         }
         let training = &mut self.graph.training;
-        let twice = match name {
-            "batch" => training.batch.replace(usize::try_from(n).unwrap_or(usize::MAX)).is_some(),
-            "epochs" => training.epochs.replace(usize::try_from(n).unwrap_or(usize::MAX)).is_some(),
-            _ => training.seed.replace(n.unsigned_abs()).is_some(),
-        };
-        if twice {
-            self.out.push(Diagnostic::new(
-                &rules::GIVEN_TWICE,
-                setting.name.span,
-                format!("`{name}` is given twice"),
-            ));
+        match name {
+            "batch" => training.batch = usize::try_from(n).ok(),
+            "epochs" => training.epochs = usize::try_from(n).ok(),
+            _ => training.seed = Some(n.unsigned_abs()),
         }
     }
 
@@ -251,7 +253,7 @@ impl Lowering<'_> {
             (false, Some((feed, false)), None) => return Some(Source::Feed(feed)),
             _ => {}
         }
-        if self.graph.partial {
+        if self.lost.explains(&path) {
             return None;
         }
         let (what, known): (&str, Vec<String>) = if target {
@@ -321,8 +323,8 @@ impl Lowering<'_> {
     }
 
     fn fact(&mut self, fact: &Setting) {
-        let mut env = self.env();
-        env.variables.retain(|(name, _)| name != "B");
+        // `B` names the batch, because no parameter may be called that.
+        let env = self.env();
         let Some(value) = eval::eval(&fact.value, &env, &mut self.out) else { return };
         let kind = match (fact.name.value.as_str(), &value.value) {
             ("params", Value::Int(n)) if *n >= 0 => Some(FactKind::Params(n.unsigned_abs())),

@@ -37,13 +37,10 @@ pub(super) const SIGNATURE: &[Param] = &[
 
 /// Calls `each` with every element that the window at a position meets.
 fn met(window: &Window, position: usize, mut each: impl FnMut(usize)) {
-    let Window { rows, columns } = window;
-    let (row, column) = (position / columns.output, position % columns.output);
-    for i in rows.taps(row) {
-        let start = rows.element(row, i) * columns.input;
-        for j in columns.taps(column) {
-            each(start + columns.element(column, j));
-        }
+    let width = window.columns.input;
+    let [rows, columns] = window.met(position);
+    for row in rows {
+        (row * width + columns.start..row * width + columns.end).for_each(&mut each);
     }
 }
 

@@ -136,6 +136,7 @@ impl Op for BatchNorm {
         let Forward { batch, mode, shape, inputs, params, state, mut output, mut saved, .. } = io;
         let (x, gamma, beta) = (inputs[0], params[0], params[1]);
         let channels = Channels::of(batch, shape);
+        let running = |which: usize, c: usize| S::constant(state[which][c]);
         for c in 0..channels.count {
             let (mean, variance) = match mode {
                 Mode::Train => {
@@ -151,7 +152,7 @@ impl Op for BatchNorm {
                     });
                     (mean, squares * share)
                 }
-                Mode::Eval => (S::constant(state[0][c]), S::constant(state[1][c])),
+                Mode::Eval => (running(0, c), running(1, c)),
             };
             let scale = S::constant(1.0) / (variance + self.eps).sqrt();
             saved.set(SAVED * c + MEAN, mean);

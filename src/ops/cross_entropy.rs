@@ -128,4 +128,8 @@ impl Op for CrossEntropy {
         let loss = (classes as f64).ln() + 0.5 * io.inputs[0].square();
         Moments::new(loss * loss, loss, loss * loss)
     }
+
+    fn classes(&self, inputs: &[&Shape]) -> Option<usize> {
+        Layout::of(inputs[0], inputs[1]).map(|layout| layout.classes)
+    }
 }

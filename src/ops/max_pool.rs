@@ -36,20 +36,18 @@ pub struct MaxPool {
 
 /// The element of a map that wins at a position: the first of the largest.
 fn winner<S: Scalar>(window: &Window, position: usize, map: View<'_, S>) -> usize {
-    let Window { rows, columns } = window;
-    let (row, column) = (position / columns.output, position % columns.output);
-    let (mut best, mut most) = (None, f64::NEG_INFINITY);
-    for i in rows.taps(row) {
-        let start = rows.element(row, i) * columns.input;
-        for j in columns.taps(column) {
-            let at = start + columns.element(column, j);
+    let width = window.columns.input;
+    let [rows, columns] = window.met(position);
+    let (mut best, mut most) = (rows.start * width + columns.start, f64::NEG_INFINITY);
+    for row in rows {
+        for at in row * width + columns.start..row * width + columns.end {
             let x = map.at(at).primal();
-            if best.is_none() || x > most || x.is_nan() {
-                (best, most) = (Some(at), x);
+            if x > most || x.is_nan() {
+                (best, most) = (at, x);
             }
         }
     }
-    best.unwrap_or_else(|| unreachable!("internal: a window that meets padding alone"))
+    best
 }
 
 impl Op for MaxPool {
@@ -69,7 +67,7 @@ impl Op for MaxPool {
         let (window, shape) = self.pool.over("max_pool", inputs[0])?;
         let flops = shape.elements().saturating_mul(window.taps());
         let saved = Room { fixed: 0, per_sample: shape.elements() };
-        Ok(Inferred { flops, saved, ..Inferred::shape(shape) })
+        Ok(Inferred { saved, flops, ..Inferred::shape(shape) })
     }
 
     /// Saves which element of its map each position took, so that the reverse rule follows a replayed decision, too.

@@ -232,7 +232,7 @@ impl Room {
     /// The number of scalars for a batch.
     #[must_use]
     pub fn of(self, batch: usize) -> usize {
-        self.fixed + self.per_sample * batch
+        self.fixed.saturating_add(self.per_sample.saturating_mul(batch))
     }
 }
 
@@ -444,6 +444,11 @@ pub trait Op: Sized {
         None
     }
 
+    /// How many classes a loss on class labels can tell apart: labels from there on have no logit.
+    fn classes(&self, _inputs: &[&Shape]) -> Option<usize> {
+        None
+    }
+
     /// Updates the state after a training step, from what the forward kernel saved.
     fn update_state(&self, _batch: usize, _shape: &Shape, _saved: View<'_, f64>, _state: &mut [Tensor]) {}
 }
@@ -534,6 +539,12 @@ impl OpKind {
     #[must_use]
     pub fn response(&self) -> Option<Response> {
         op!(self, o => o.response())
+    }
+
+    /// How many classes a loss on class labels can tell apart.
+    #[must_use]
+    pub fn classes(&self, inputs: &[&Shape]) -> Option<usize> {
+        op!(self, o => o.classes(inputs))
     }
 
     /// Updates the state after a training step.

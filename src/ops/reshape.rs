@@ -47,7 +47,7 @@ fn sizes(value: &Spanned<Value>, scope: &[String], out: &mut Diagnostics) -> Opt
     };
     let mut sizes = Vec::with_capacity(items.len());
     let mut open: Option<&Spanned<Value>> = None;
-    for item in items {
+    for item in items.iter() {
         let wrong = |rule, message: String| Diagnostic::new(rule, item.span, message);
         match item.value {
             Value::Int(-1) => {

@@ -117,46 +117,66 @@ impl Op for Softmax {
         }
     }
 
-    /// dx = y (g - sum y g): for independent gradients E dx^2 sums to P2 - 2 P3 + P2^2 times that of one output, with
-    /// Pk = E sum y^k and E P2^2 taken as (E P2)^2, which is exact where the outputs are nearly equal and where one has all.
+    /// dx = y (g - sum y g): for independent gradients E dx^2 sums to E (P2 - 2 P3 + P2^2) times that of one output, with
+    /// Pk = sum y^k and P2^2 = P4 + the sum of y_i^2 y_j^2 over pairs of two outputs.
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         let x = &io.inputs[0];
         let n = Lines::of(io.shape, self.axis).length;
         let deviation = 1.0 - x.mean_share * x.mean_share;
-        let variance = x.ln_square.middle().clamp(-600.0, 10.0).exp() * deviation;
-        let (second, third) = (power_sum(2, n, variance), power_sum(3, n, variance));
-        let factor = super::reciprocal(n) * (second - 2.0 * third + second * second);
-        if factor <= 0.0 {
+        let factor = |ln_square: f64| {
+            let variance = ln_square.clamp(-600.0, 10.0).exp() * deviation;
+            let squares = power_sum(4, n, variance) + distinct_sum(&[2, 2], n, variance);
+            let sum = power_sum(2, n, variance) - 2.0 * power_sum(3, n, variance) + squares;
+            // A single output is constant, and one that has all nearly is: what is left of the differences is rounding.
+            if n > 1 { (super::reciprocal(n) * sum.max(f64::EPSILON)).ln() } else { f64::NEG_INFINITY }
+        };
+        let middle = factor(x.ln_square.middle());
+        if middle == f64::NEG_INFINITY {
             return vec![Energy::ZERO];
         }
-        vec![cotangent.times(Interval::point(factor.ln()))]
+        vec![cotangent.times(Interval::point(middle))]
     }
 }
 
-/// E sum y_i^p of the softmax of n independent Gaussians with this variance. With 1/S^p = int t^(p-1) e^(-tS) dt / (p-1)! the
-/// expectation factorises over the inputs; with t = e^u it is n/(p-1)! times the integral over u of
-/// E e^(p(z+u) - e^(z+u)) (E e^(-e^(z+u)))^(n-1). The integrand is analytic and falls off like e^(pu) on the left and doubly
-/// exponentially on the right, so the trapezoidal rule converges geometrically: at a step of a quarter (of the width of z,
-/// where that exceeds 1) the tests find an error below 1e-9.
+/// E sum y_i^p of the softmax of n independent Gaussians with this variance.
+fn power_sum(p: u32, n: usize, variance: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+    let least = (n as f64).powf(1.0 - f64::from(p));
+    distinct_sum(&[p], n, variance).clamp(least, 1.0)
+}
+
+/// E of the sum of y_i^p y_j^q ... over all choices of different outputs i, j, ... of the softmax of n independent Gaussians with
+/// this variance, for `powers` p, q, ... With P their sum and S = sum e^x, 1/S^P = int t^(P-1) e^(-tS) dt / (P-1)!, under which the
+/// expectation factorises over the inputs; with t = e^u it is the number of choices over (P-1)! times the integral over u of
+/// the product of E e^(p(z+u) - e^(z+u)) and of E e^(-e^(z+u)) for each of the others. The integrand is analytic and falls off
+/// like e^(Pu) on the left and doubly exponentially on the right, so the trapezoidal rule converges geometrically: at a step of
+/// a quarter (of the width of the largest of the n inputs, where that exceeds 1) the tests find an error below 1e-9.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a few hundred steps")]
 #[expect(clippy::cast_sign_loss, reason = "the number of steps is positive")]
-fn power_sum(p: i32, n: usize, variance: f64) -> f64 {
-    let (width, power) = (variance.sqrt(), f64::from(p));
+fn distinct_sum(powers: &[u32], n: usize, variance: f64) -> f64 {
+    if powers.len() > n {
+        return 0.0;
+    }
+    let width = variance.sqrt();
     let input = Gaussian { mean: 0.0, variance, decorrelation: 1.0 };
-    let step = 0.25 * width.max(1.0);
+    let step = 0.25 * (width / (1.0 + (n as f64).ln()).sqrt()).max(1.0);
     let low = -(n as f64).ln() - 20.0 - 12.0 * width;
     let high = 6.0 + 12.0 * width;
+    let others = (n - powers.len()) as f64;
     let mut total = 0.0;
     for k in 0..=((high - low) / step) as usize {
         let u = low + k as f64 * step;
         // Gaussian::square squares its argument; the exponentials turn over around z + u = 0 and fall off like e^(z+u).
         let turns = [-32.0, -16.0, -6.0, -2.0, 0.0, 2.0, 4.0].map(|turn| turn - u);
-        let rest = input.square(&|z| (-0.5 * (z + u).exp()).exp(), &turns);
-        let own = input.square(&|z| (0.5 * power * (z + u) - 0.5 * (z + u).exp()).exp(), &turns);
-        total += own * rest.powf(n as f64 - 1.0);
+        let of = |p: u32| {
+            let half = |w: f64| 0.5 * f64::from(p) * w - 0.5 * w.exp();
+            input.square(&|z| half(z + u).exp(), &turns)
+        };
+        total += powers.iter().map(|&p| of(p)).product::<f64>() * of(0).powf(others);
     }
-    let factorial = (1..p).fold(1.0, |product, i| product * f64::from(i));
-    (total * step * n as f64 / factorial).clamp((n as f64).powi(1 - p), 1.0)
+    let choices: f64 = (0..powers.len()).map(|taken| (n - taken) as f64).product();
+    let factorial: f64 = (1..powers.iter().sum()).map(f64::from).product();
+    total * step * choices / factorial
 }
 
 #[cfg(test)]
@@ -177,6 +197,17 @@ mod tests {
             let want = 0.5 + 0.5 * difference.square(&|d| (0.5 * d).tanh(), &[-32.0, -16.0, 16.0, 32.0]);
             let found = power_sum(2, 2, variance);
             assert!((found - want).abs() < 1e-9, "v = {variance}: {found} against {want}");
+        }
+    }
+
+    /// (sum y_i)^2 = 1 splits into squares and pairs, whatever the inputs are.
+    #[test]
+    fn squares_and_pairs_make_the_whole() {
+        for n in [2usize, 3, 100] {
+            for variance in [0.0, 1.0, 30.0, 1000.0] {
+                let whole = power_sum(2, n, variance) + distinct_sum(&[1, 1], n, variance);
+                assert!((whole - 1.0).abs() < 1e-9, "n = {n}, v = {variance}: {whole}");
+            }
         }
     }
 }

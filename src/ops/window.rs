@@ -47,6 +47,7 @@ impl Axis {
     }
 
     /// The positions at which a tap meets the map.
+    #[inline]
     pub(super) fn positions(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
         let first = self.before.saturating_sub(offset).div_ceil(self.stride);
@@ -55,6 +56,7 @@ impl Axis {
     }
 
     /// The taps that meet the map at a position.
+    #[inline]
     pub(super) fn taps(&self, position: usize) -> Range<usize> {
         let start = position * self.stride;
         let first = self.before.saturating_sub(start).div_ceil(self.dilation);
@@ -63,6 +65,7 @@ impl Axis {
     }
 
     /// The element that a tap meets at a position, which must be one of [`positions`](Self::positions).
+    #[inline]
     pub(super) fn element(&self, position: usize, tap: usize) -> usize {
         position * self.stride + tap * self.dilation - self.before
     }
@@ -124,17 +127,17 @@ impl Window {
 
     /// The number of positions.
     pub(super) fn positions(&self) -> usize {
-        self.rows.output * self.columns.output
+        self.rows.output.saturating_mul(self.columns.output)
     }
 
     /// The number of taps.
     pub(super) fn taps(&self) -> usize {
-        self.rows.kernel * self.columns.kernel
+        self.rows.kernel.saturating_mul(self.columns.kernel)
     }
 
     /// The number of elements of the map.
     pub(super) fn elements(&self) -> usize {
-        self.rows.input * self.columns.input
+        self.rows.input.saturating_mul(self.columns.input)
     }
 
     /// In how many windows an element lies at most.
@@ -142,6 +145,17 @@ impl Window {
     pub(super) fn overlap(&self) -> f64 {
         let most = |axis: &Axis| axis.kernel.div_ceil(axis.stride) as f64;
         most(&self.rows) * most(&self.columns)
+    }
+
+    /// The rows and columns of the map that an undilated window meets at a position, counted row by row.
+    #[inline]
+    pub(super) fn met(&self, position: usize) -> [Range<usize>; 2] {
+        let met = |axis: &Axis, position: usize| {
+            let taps = axis.taps(position);
+            let first = axis.element(position, taps.start);
+            first..first + taps.len()
+        };
+        [met(&self.rows, position / self.columns.output), met(&self.columns, position % self.columns.output)]
     }
 
     /// Mean and mean square over the positions of the share of the taps that meet the map.

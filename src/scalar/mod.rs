@@ -1,16 +1,21 @@
 //! The numbers that kernels run on.
 //!
 //! Contract: forward kernels and reverse rules are written once, generic over [`Scalar`]. `f64` computes values,
-//! [`Dual`] a value and its derivative along one direction, so that the tangent of a kernel follows from its forward
-//! code alone and cannot share a mistake with the hand-written reverse rule. A scalar is stored as
+//! [`Dual`] a value and its derivative along one direction, [`Lanes`] along eight, so that the tangent of a kernel follows
+//! from its forward code alone and cannot share a mistake with the hand-written reverse rule. [`Double`] has twice the
+//! digits, which tells rounding from a mistake, and [`DoubleDual`] is the dual number over it. A scalar is stored as
 //! [`PLANES`](Scalar::PLANES) separate planes of `f64`, so that a matrix product of duals is three real ones.
 //! Every elementary function here is smooth; kernels take discrete decisions on [`primal`](Scalar::primal) values and
 //! put them on the tape.
 
+mod double_double;
 mod dual;
+mod lanes;
 mod real;
 
-pub use dual::Dual;
+pub use double_double::Double;
+pub use dual::{DoubleDual, Dual, DualOf, Tangent};
+pub use lanes::{Lanes, WIDTH};
 
 use crate::tensor::{Product, View, ViewMut};
 use std::fmt::Debug;
@@ -37,6 +42,12 @@ pub trait Scalar:
 
     /// A constant.
     fn constant(value: f64) -> Self;
+
+    /// 2/sqrt(pi), the slope of the error function at 0, to all digits of the scalar.
+    #[must_use]
+    fn two_over_sqrt_pi() -> Self {
+        Self::constant(std::f64::consts::FRAC_2_SQRT_PI)
+    }
 
     /// The plain value, on which decisions are taken.
     fn primal(self) -> f64;

@@ -6,18 +6,22 @@ use crate::tensor::{Product, View, ViewMut, gemm};
 impl Scalar for f64 {
     const PLANES: usize = 1;
 
+    #[inline]
     fn constant(value: f64) -> Self {
         value
     }
 
+    #[inline]
     fn primal(self) -> f64 {
         self
     }
 
+    #[inline]
     fn load(planes: &[f64], _: usize, at: usize) -> Self {
         planes[at]
     }
 
+    #[inline]
     fn store(self, planes: &mut [f64], _: usize, at: usize) {
         planes[at] = self;
     }

@@ -65,6 +65,14 @@ impl<'a, S: Scalar> View<'a, S> {
         &self.planes[start..start + self.len]
     }
 
+    /// The planes from `first` on as scalars of another kind: the values of duals, or their derivatives along a direction.
+    #[must_use]
+    pub fn planes_from<T: Scalar>(&self, first: usize) -> View<'a, T> {
+        debug_assert!(first + T::PLANES <= S::PLANES, "internal: planes outside the scalar");
+        let Self { planes, stride, offset, len, .. } = *self;
+        View { planes: &planes[first * stride..], stride, offset, len, scalar: PhantomData }
+    }
+
     /// The elements in order.
     pub fn iter(self) -> impl Iterator<Item = S> + 'a {
         (0..self.len).map(move |i| self.at(i))
@@ -130,6 +138,14 @@ impl<'a, S: Scalar> ViewMut<'a, S> {
     pub fn plane(&mut self, index: usize) -> &mut [f64] {
         let start = index * self.stride + self.offset;
         &mut self.planes[start..start + self.len]
+    }
+
+    /// The planes from `first` on as scalars of another kind.
+    #[must_use]
+    pub fn planes_from<T: Scalar>(&mut self, first: usize) -> ViewMut<'_, T> {
+        debug_assert!(first + T::PLANES <= S::PLANES, "internal: planes outside the scalar");
+        let (stride, offset, len) = (self.stride, self.offset, self.len);
+        ViewMut { planes: &mut self.planes[first * stride..], stride, offset, len, scalar: PhantomData }
     }
 
     /// The same elements, read only.

@@ -10,5 +10,16 @@ mod samples;
 
 pub use samples::Samples;
 
+use crate::graph::Graph;
+
 /// How large a model the battery runs: bytes of weights, values and derivatives together.
 pub const MEMORY_LIMIT: usize = 4 << 30;
+/// How expensive a model the battery runs: multiplications and additions of one training step on the rows of a check.
+pub const STEP_LIMIT: f64 = 2e9;
+
+/// Multiplications and additions of one forward and reverse run: the reverse run costs about two forward ones.
+#[must_use]
+pub fn step_cost(graph: &Graph, batch: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    graph.nodes.iter().map(|(_, node)| 3.0 * node.flops as f64 * batch as f64).sum()
+}

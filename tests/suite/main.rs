@@ -2,11 +2,16 @@
 
 mod architecture;
 mod cli;
+mod diagnostics;
 mod gradcheck;
+mod hostile;
+mod kernels;
 mod lints;
 mod ops;
 mod passes;
 mod print;
 mod properties;
+mod reference;
+mod scalars;
 mod support;
 mod twins;

@@ -10,9 +10,9 @@ mod planted;
 #[path = "ops/statistics.rs"]
 mod statistics;
 #[path = "ops/table.rs"]
-mod table;
+pub mod table;
 #[path = "ops/trial.rs"]
-mod trial;
+pub mod trial;
 
 use crate::support::lower_text;
 use checks::Verdict;
@@ -22,11 +22,11 @@ use table::{Case, Row, rows};
 use trial::{Registered, Slot, Trial, Values};
 use wellposed::diag::Severity;
 use wellposed::exec::{Registry, Reverse};
-use wellposed::moments::Moments;
+use wellposed::moments::{Energy, Interval, Moments};
 use wellposed::ops::{ModeEffect, OpKind, Response};
 use wellposed::tensor::Mode;
 
-const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
+pub const MODES: [Mode; 2] = [Mode::Train, Mode::Eval];
 const BATCHES: [usize; 3] = [1, 3, 5];
 const SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -35,7 +35,7 @@ fn all_rows() -> impl Iterator<Item = Row> {
 }
 
 /// Every row that is not `error`, lowered.
-fn good_rows() -> impl Iterator<Item = (Row, Case)> {
+pub fn good_rows() -> impl Iterator<Item = (Row, Case)> {
     all_rows().filter(|row| row.output.is_some()).map(|row| {
         let case = row.case().unwrap_or_else(|reason| panic!("{}: {reason}\n{}", row.name(), row.spec()));
         (row, case)
@@ -97,7 +97,7 @@ fn differences_agree_with_reverse_rules() {
 
 /// Values at every kink of a piecewise operator and a billionth to either side. The kinks of a loss are differences from the
 /// target, which then stands on multiples of 1/8, so that the differences are exact.
-fn near_kinks(case: &Case, batch: usize, kinks: &[f64]) -> Values {
+pub fn near_kinks(case: &Case, batch: usize, kinks: &[f64]) -> Values {
     let mut values = Values::random(case, batch, 0);
     let places: Vec<f64> = kinks.iter().flat_map(|kink| [*kink, kink + 1e-9, kink - 1e-9]).collect();
     let loss = case.graph.loss.is_some();
@@ -251,13 +251,15 @@ fn wide_rows() -> impl Iterator<Item = (Row, Case)> {
 }
 
 #[test]
-fn moment_rules_agree_with_draws() {
+fn moment_and_energy_rules_agree_with_draws() {
     let mut broken = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (row, case) in wide_rows() {
         seen.insert(row.op.name);
         for inputs in &INPUTS {
-            let law = Sample::draw(&case, inputs).agrees(statistics::stated(&case, inputs));
+            let (result, energies) = statistics::stated(&case, inputs);
+            let sample = Sample::draw(&case, inputs);
+            let law = sample.agrees(result).and_then(|()| sample.energies_agree(&energies));
             broken.extend(law.err().map(|reason| format!("{} at {inputs:?}: {reason}", row.name())));
         }
     }
@@ -281,17 +283,17 @@ fn activations_respond_to_normal_draws_as_stated() {
     }
 }
 
+/// What moves an interval of logarithms past itself, and by half a nat more.
+fn past(interval: Interval) -> f64 {
+    if interval.lo == interval.hi { 0.5 } else { interval.hi - interval.lo + 0.5 }
+}
+
 #[test]
-fn a_wrong_moment_rule_is_seen() {
+fn a_wrong_moment_or_energy_rule_is_seen() {
     let inputs = &INPUTS[0];
     for (row, case) in wide_rows() {
-        let right = statistics::stated(&case, inputs);
-        let width = if right.ln_square.lo == right.ln_square.hi {
-            0.0
-        } else {
-            right.ln_square.hi - right.ln_square.lo
-        };
-        let louder = Moments { ln_square: right.ln_square.shift(width + 0.5), ..right };
+        let (right, energies) = statistics::stated(&case, inputs);
+        let louder = Moments { ln_square: right.ln_square.shift(past(right.ln_square)), ..right };
         let alike = Moments { contrast: right.contrast + 0.4, ..right };
         let moved = Moments { mean_share: right.mean_share + 0.4, ..right };
         // Louder than nothing is nothing.
@@ -303,6 +305,15 @@ fn a_wrong_moment_rule_is_seen() {
         let sample = Sample::draw(&case, inputs);
         for wrong in wrong {
             assert!(sample.agrees(wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
+        }
+        for i in 0..energies.len() {
+            let mut wrong = energies.clone();
+            wrong[i] = if wrong[i].is_zero() {
+                Energy::unit(1.0)
+            } else {
+                wrong[i].times(Interval::point(past(wrong[i].ln)))
+            };
+            assert!(sample.energies_agree(&wrong).is_err(), "{}: {wrong:?} is not seen", row.name());
         }
     }
 }

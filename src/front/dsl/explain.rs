@@ -7,6 +7,7 @@ use super::expr::is_operator;
 use super::{ErrorVariant, Grammar, InputLocation, Pair, ParseError, Parser, Rule, Tree, first};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::source::Span;
+use std::ops::Range;
 
 /// More faulty statements than this are counted and not explained.
 const MAX_EXPLAINED: usize = 100;
@@ -18,18 +19,20 @@ impl Tree<'_> {
     /// Explains a faulty statement by parsing it alone. If the mistake lies before the body that the statement opens, the
     /// body is read for its own mistakes.
     pub(super) fn bad(&mut self, pair: &Pair<'_, Rule>, rule: Rule) {
-        if !self.may_explain(self.span(pair)) {
-            return;
-        }
         let text = pair.as_str().trim_end();
         let span = self.span(pair);
+        self.lost.learn(text);
+        if !self.may_explain(span) {
+            return;
+        }
         let outer = std::mem::replace(&mut self.base, span.start as usize);
         match Grammar::parse(rule, text) {
             Err(error) => {
-                self.report(&error);
-                let at = match error.location {
-                    InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
-                };
+                let at = place(&error).start;
+                match unclosed(text).filter(|_| text[at..].trim().is_empty()) {
+                    Some(open) => self.never_closed(open),
+                    None => self.report(&error, text),
+                }
                 if let Some(brace) = text.find('{').filter(|&brace| brace > at) {
                     self.base += brace;
                     if let Some(root) =
@@ -43,6 +46,14 @@ impl Tree<'_> {
             Ok(_) => self.out.push(Diagnostic::new(&rules::SYNTAX, span, "one statement a line")),
         }
         self.base = outer;
+    }
+
+    fn never_closed(&mut self, open: usize) {
+        let at = self.base + open;
+        self.out.push(
+            Diagnostic::new(&rules::SYNTAX, Span::new(self.file, at..at + 1), "this `{` is never closed")
+                .help("write `}` behind the last line that belongs to it"),
+        );
     }
 
     /// Counts the mistakes that are explained; a hostile file has a hundred thousand.
@@ -59,6 +70,7 @@ impl Tree<'_> {
     pub(super) fn bad_section(&mut self, pair: &Pair<'_, Rule>) {
         let text = pair.as_str();
         let span = self.span(pair);
+        self.lost.learn(text);
         let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         let rule = match word.as_str() {
             "spec" => Rule::version_only,
@@ -75,17 +87,20 @@ impl Tree<'_> {
                 if self.may_explain(span) {
                     let width = word.len().max(text.chars().next().map_or(0, char::len_utf8));
                     let place = Span::new(self.file, span.range().start..span.range().start + width);
-                    let near = did_you_mean(&word, SECTIONS);
-                    let known = format!("a section is one of {}", SECTIONS.join(", "));
-                    let what = if word.is_empty() {
-                        "a section begins with a word".to_owned()
+                    let finding = if word.is_empty() {
+                        let what = if text.starts_with('}') {
+                            "this `}` closes nothing"
+                        } else {
+                            "a section begins with a word"
+                        };
+                        Diagnostic::new(&rules::SYNTAX, place, what)
                     } else {
-                        format!("unknown section `{word}`")
+                        let near = did_you_mean(&word, SECTIONS);
+                        let known = format!("a section is one of {}", SECTIONS.join(", "));
+                        Diagnostic::new(&rules::UNKNOWN_KEY, place, format!("unknown section `{word}`"))
+                            .help(near.map_or(known, |near| format!("did you mean `{near}`?")))
                     };
-                    self.out.push(
-                        Diagnostic::new(&rules::UNKNOWN_KEY, place, what)
-                            .help(near.map_or(known, |near| format!("did you mean `{near}`?"))),
-                    );
+                    self.out.push(finding);
                 }
                 return;
             }
@@ -93,15 +108,26 @@ impl Tree<'_> {
         self.bad(pair, rule);
     }
 
-    pub(super) fn report(&mut self, error: &ParseError<Rule>) {
-        let (start, end) = match error.location {
-            InputLocation::Pos(at) => (at, at),
-            InputLocation::Span(range) => range,
-        };
-        let span = Span::new(self.file, self.base + start..self.base + end);
+    /// Reports where a text that was parsed on its own went wrong.
+    pub(super) fn report(&mut self, error: &ParseError<Rule>, text: &str) {
+        let at = place(error);
+        let span = Span::new(self.file, self.base + at.start..self.base + at.end);
         let diagnostic = match &error.variant {
+            ErrorVariant::ParsingError { .. } if text[at.start..].starts_with('"') => {
+                let message = "the text that begins here has no closing quotation mark";
+                Diagnostic::new(&rules::SYNTAX, span, message)
+            }
             ErrorVariant::ParsingError { positives, .. } => {
+                let help = if positives.contains(&Rule::colon) && positives.len() > 1 && at.start > 0 {
+                    let name = text.split(|c: char| c.is_whitespace()).next().unwrap_or_default();
+                    Some(format!("if `{name}` names the statement, write `{name}:`"))
+                } else if positives.contains(&Rule::wiring) && !text[at.start..].trim().is_empty() {
+                    Some("one statement a line".to_owned())
+                } else {
+                    None
+                };
                 Diagnostic::new(&rules::SYNTAX, span, format!("expected {}", expected(positives)))
+                    .maybe_help(help)
             }
             ErrorVariant::CustomError { message } if message.contains("limit") => {
                 Diagnostic::new(&rules::TOO_LARGE, span, "the text nests too deeply to be read")
@@ -110,6 +136,36 @@ impl Tree<'_> {
         };
         self.out.push(diagnostic);
     }
+}
+
+fn place(error: &ParseError<Rule>) -> Range<usize> {
+    match error.location {
+        InputLocation::Pos(at) => at..at,
+        InputLocation::Span((start, end)) => start..end,
+    }
+}
+
+/// The innermost brace that a text opens and does not close, outside of strings and comments.
+fn unclosed(text: &str) -> Option<usize> {
+    let mut open = Vec::new();
+    let (mut quoted, mut escaped, mut comment) = (false, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => (quoted, escaped, comment) = (false, false, false),
+            _ if comment => {}
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '#' => comment = true,
+            '{' => open.push(at),
+            '}' => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.pop()
 }
 
 /// What may stand at a place, in words. What may always follow an expression (an operator, `.`, `[`) is left out unless
@@ -123,6 +179,17 @@ fn expected(positives: &[Rule]) -> String {
         if !noise && !text.is_empty() && !words.contains(&text) {
             words.push(text);
         }
+    }
+    // What a value begins with is a value.
+    if words.contains(&"a number") && words.contains(&"a text in quotation marks") {
+        words.retain(|word| {
+            !["a name", "a number", "a text in quotation marks", "`(`", "`[`", "`in`"].contains(word)
+        });
+        words.insert(0, "a value");
+    }
+    // A name may always be followed by arguments; that says nothing where something else is missing.
+    if words.len() > 1 && !words.contains(&"a value") {
+        words.retain(|word| *word != "`(`");
     }
     match words.as_slice() {
         [] if behind_a_value => "an operator or the end of the line".to_owned(),

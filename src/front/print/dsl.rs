@@ -420,6 +420,7 @@ impl<'a> Printer<'a> {
         // What a named statement opens is indented under its name, else under the statement.
         let inner = if statement.label.is_some() { indent } else { indent + column };
         let mut lines = match &statement.action {
+            Action::Unreadable => unreachable!("internal: what could not be read is not printed"),
             Action::Invoke(call) => self.call(width(&lead), &lead, call, Callee::Op, false),
             Action::Repeat { count, index, body } => {
                 let index = index.as_ref().map_or(String::new(), |index| format!(" as {}", index.value));

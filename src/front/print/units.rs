@@ -374,7 +374,7 @@ impl Finder<'_> {
         let mut whole = label.chain(from).fold(head.0, Span::to);
         let mut see = |expr: &Spanned<Expr>| whole = whole.to(expr.span);
         let regions = match action {
-            Action::Invoke(_) => Vec::new(),
+            Action::Unreadable | Action::Invoke(_) => Vec::new(),
             Action::Repeat { count, body, .. } => {
                 see(count);
                 vec![self.body(body)]

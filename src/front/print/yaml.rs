@@ -408,6 +408,7 @@ impl Printer<'_> {
         }
         let mut block = false;
         match action {
+            Action::Unreadable => unreachable!("internal: what could not be read is not printed"),
             Action::Invoke(call) if label.is_none() && from.is_empty() && call.args.is_empty() => {
                 let entry = Entry::item(Doc::Scalar(word(&call.name.value)));
                 return self.around(statement_key(statement), entry);

@@ -5,35 +5,43 @@
 //! differently are reported whatever stands around them.
 
 mod net;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use super::ast::{
-    ArgExpr, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, ParamDecl, Penalty, Setting,
-    Spec, SplitDecl, SplitRule, Train, TypeExpr, Unary,
-};
+use super::ast::{ArgExpr, CallExpr, Expr, Head, Lost, Spec, Unary};
 use super::dsl;
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, Severity, did_you_mean, rules};
 use crate::source::{FileId, Span, Spanned};
+use std::collections::BTreeSet;
 use tree::{Node, Value};
 
 /// Parses a whole file.
 pub fn parse(file: FileId, text: &str, out: &mut Diagnostics) -> Spec {
     let mut spec = Spec::new(file, Notation::Yaml);
-    let Some(root) = tree::read(file, text, out) else { return spec };
-    let mut decoder = Decoder { file, text, out };
+    let Some(mut root) = tree::read(file, text, out) else {
+        spec.lost.everything();
+        return spec;
+    };
+    let mut decoder = Decoder { file, text, out, lost: Lost::default() };
     decoder.hygiene(&root);
+    keep_first(&mut root);
     decoder.spec(&root, &mut spec);
+    spec.lost = decoder.lost;
     spec
 }
+
+/// Words that are booleans for YAML 1.1 readers.
+const BOOLEANS: [&str; 4] = ["yes", "no", "on", "off"];
 
 /// Decodes tree nodes and collects mistakes.
 struct Decoder<'a> {
     file: FileId,
     text: &'a str,
     out: &'a mut Diagnostics,
+    lost: Lost,
 }
 
 type Pairs<'n> = &'n [(Spanned<String>, Node)];
@@ -43,15 +51,33 @@ impl Decoder<'_> {
         self.out.push(diagnostic);
     }
 
+    /// The tag before a value, which is all that a reader without our schema would see of its type.
+    fn tag(&mut self, span: Span) {
+        let before = self.text[..span.range().start].trim_end();
+        let start = before.rfind(|c: char| c.is_whitespace() || "[{,".contains(c)).map_or(0, |at| at + 1);
+        let word = &before[start..];
+        if word.starts_with('!') {
+            self.push(
+                Diagnostic::new(
+                    &rules::MERGE_OR_TAG,
+                    Span::new(self.file, start..before.len()),
+                    format!("a tag `{word}`"),
+                )
+                .help("remove the tag: the schema says what each value is"),
+            );
+        }
+    }
+
     /// What is wrong with a YAML file whatever it means.
     fn hygiene(&mut self, node: &Node) {
+        self.tag(node.span);
         match &node.value {
             Value::Seq(items) => items.iter().for_each(|item| self.hygiene(item)),
             Value::Map(pairs) => {
                 for (i, (key, value)) in pairs.iter().enumerate() {
                     if key.value == "<<" {
                         self.push(
-                            Diagnostic::new(&rules::MERGE_OR_TAG, key.span, "a merge key")
+                            Diagnostic::new(&rules::MERGE_OR_TAG, key.span, "a merge key `<<`")
                                 .help("write the keys out"),
                         );
                     } else if let Some((first, _)) =
@@ -63,6 +89,7 @@ impl Decoder<'_> {
                                 .label(first.span, "first given here"),
                         );
                     }
+                    self.tag(key.span);
                     self.hygiene(value);
                 }
             }
@@ -101,10 +128,16 @@ impl Decoder<'_> {
     // ---- typed access ---------------------------------------------------------------------------------------------------
 
     fn wrong(&mut self, what: &str, wanted: &str, node: &Node) {
-        let message = format!("`{what}` is {}", node.value.kind());
+        self.lose(node);
+        let message = format!("{} is {}", ticked(what), node.value.kind());
         self.push(
             Diagnostic::new(&rules::WRONG_TYPE, node.span, message).remark(format!("must be {wanted}")),
         );
+    }
+
+    /// Loses the names in a part that was not understood.
+    fn lose(&mut self, node: &Node) {
+        self.lost.learn(&self.text[node.span.range()]);
     }
 
     fn map<'n>(&mut self, what: &str, node: &'n Node) -> Pairs<'n> {
@@ -118,18 +151,19 @@ impl Decoder<'_> {
         }
     }
 
-    /// The value of a key that occurs once; later duplicates were reported by [`hygiene`](Self::hygiene).
+    /// The value of a key.
     fn get<'n>(pairs: Pairs<'n>, key: &str) -> Option<&'n Node> {
         pairs.iter().find(|(k, _)| k.value == key).map(|(_, value)| value)
     }
 
     fn unknown(&mut self, what: &str, pairs: Pairs<'_>, known: &[&str]) {
-        for (key, _) in
+        for (key, value) in
             pairs.iter().filter(|(key, _)| !known.contains(&key.value.as_str()) && key.value != "<<")
         {
+            self.lose(value);
             let near = did_you_mean(&key.value, known.iter().copied());
-            let list = format!("`{what}` has {}", known.join(", "));
-            let message = format!("`{what}` has no key `{}`", key.value);
+            let list = format!("{} has {}", ticked(what), known.join(", "));
+            let message = format!("{} has no key `{}`", ticked(what), key.value);
             self.push(
                 Diagnostic::new(&rules::UNKNOWN_KEY, key.span, message)
                     .help(near.map_or(list, |near| format!("did you mean `{near}`?"))),
@@ -192,20 +226,48 @@ impl Decoder<'_> {
                     }
                     (Some(number), false) => number,
                     (None, _) => {
-                        let message = format!("{digits} is not a finite number of 64 bits");
+                        let message = format!("`{digits}` is not a finite number of 64 bits");
                         self.push(Diagnostic::new(&rules::OUT_OF_RANGE, node.span, message));
                         Expr::Error
                     }
                 }
             }
             Value::Text(text, quoted) => return self.text_expr(text, *quoted, node),
-            Value::Seq(items) => Expr::List(items.iter().map(|item| self.expr(item)).collect()),
+            Value::Seq(items) => return Spanned::new(Expr::List(self.items(items)), node.span),
             Value::Map(_) => {
                 self.wrong("this", "a number, a word, a list or an expression that begins with `=`", node);
                 Expr::Error
             }
         };
         Spanned::new(value, node.span)
+    }
+
+    /// The items of a list as expressions.
+    fn items(&mut self, items: &[Node]) -> Vec<Spanned<Expr>> {
+        let mut list = Vec::new();
+        let mut at = 0;
+        while at < items.len() {
+            let length = split_by_commas(&items[at].value, items[at + 1..].iter().map(|item| &item.value));
+            if length > 0 {
+                list.push(self.was_split(items[at].span.to(items[at + length].span)));
+            } else {
+                list.push(self.expr(&items[at]));
+            }
+            at += length + 1;
+        }
+        list
+    }
+
+    /// Reports an expression that YAML has cut at its commas.
+    fn was_split(&mut self, span: Span) -> Spanned<Expr> {
+        let text = &self.text[span.range()];
+        let message = format!("`{text}` is cut at its comma");
+        self.lost.learn(text);
+        self.push(
+            Diagnostic::new(&rules::SYNTAX, span, message)
+                .help(format!("put what contains a comma into quotation marks: \"{text}\"")),
+        );
+        Spanned::new(Expr::Error, span)
     }
 
     fn text_expr(&mut self, text: &str, quoted: bool, node: &Node) -> Spanned<Expr> {
@@ -216,6 +278,9 @@ impl Decoder<'_> {
         // A number with separators is text for YAML 1.2.
         let number = !quoted && text.starts_with(|c: char| c.is_ascii_digit());
         let call = text.contains('(') && dsl::is_word_or_call(text);
+        if !quoted && BOOLEANS.contains(&text.to_lowercase().as_str()) {
+            return Spanned::new(Expr::Str(text.to_owned()), node.span);
+        }
         if number || call || (!quoted && dsl::is_word_or_call(text)) {
             return self.parsed(base, text, node);
         }
@@ -287,24 +352,29 @@ impl Decoder<'_> {
             Value::Null => Vec::new(),
             Value::Map(pairs) => {
                 let mut args = Vec::new();
-                for (key, value) in pairs.iter().filter(|(key, _)| key.value != "<<") {
-                    if value.value == Value::Null && key.value.contains(['=', '(', ')', ' ']) {
-                        // A comma inside a plain scalar of a flow mapping splits it.
-                        let message =
-                            format!("`{}` is no key: the comma before it ended the value", key.value);
-                        self.push(
-                            Diagnostic::new(&rules::SYNTAX, key.span, message).help(
-                                "put expressions that contain a comma into quotation marks: \"=f(a, b)\"",
-                            ),
-                        );
+                let mut at = 0;
+                while let Some((key, value)) = pairs.get(at) {
+                    // Behind a comma inside an expression YAML sees a further key without a value.
+                    let rest = pairs[at + 1..].iter();
+                    let words = rest
+                        .take_while(|(_, value)| value.value == Value::Null)
+                        .map(|(key, _)| Value::Text(key.value.clone(), false))
+                        .collect::<Vec<_>>();
+                    let length = split_by_commas(&value.value, words.iter());
+                    at += 1 + length;
+                    if key.value == "<<" {
                         continue;
                     }
-                    args.push(ArgExpr { name: Some(key.clone()), value: self.expr(value) });
+                    let value = match length {
+                        0 => self.expr(value),
+                        _ => self.was_split(value.span.to(pairs[at - 1].0.span)),
+                    };
+                    args.push(ArgExpr { name: Some(key.clone()), value });
                 }
                 args
             }
             Value::Seq(items) if spread => {
-                items.iter().map(|item| ArgExpr { name: None, value: self.expr(item) }).collect()
+                self.items(items).into_iter().map(|value| ArgExpr { name: None, value }).collect()
             }
             _ => vec![ArgExpr { name: None, value: self.expr(node) }],
         }
@@ -320,286 +390,55 @@ impl Decoder<'_> {
         }
     }
 
-    // ---- sections -------------------------------------------------------------------------------------------------------
-
-    fn spec(&mut self, root: &Node, spec: &mut Spec) {
-        let pairs = self.map("the spec", root);
-        let known = [
-            "spec", "model", "params", "inputs", "targets", "data", "defaults", "blocks", "net", "train",
-            "expect",
-        ];
-        self.unknown("the spec", pairs, &known);
-        if let Some(node) = Self::get(pairs, "spec") {
-            match self.expr(node).value {
-                Expr::Int(version) => spec.version = Some(Spanned::new(version, node.span)),
-                _ => self.wrong("spec", "the version, 1", node),
-            }
-        }
-        let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
-        if let Some(name) = Self::get(pairs, "model").and_then(|node| self.new_name("model", node)) {
-            spec.model = Some(Model { name, params });
-        }
-        for (key, list) in [("inputs", &mut spec.inputs), ("targets", &mut spec.targets)] {
-            if let Some(node) = Self::get(pairs, key) {
-                for (name, node) in self.map(key, node) {
-                    list.extend(self.declared(name, node));
-                }
-            }
-        }
-        spec.data = Self::get(pairs, "data").map(|node| self.data(node));
-        if let Some(node) = Self::get(pairs, "defaults") {
-            for (name, value) in self.map("defaults", node) {
-                let args = self.args(value, false);
-                spec.defaults.push(CallExpr {
-                    name: name.clone(),
-                    args,
-                    head: Head(name.span.to(value.span)),
-                });
-            }
-        }
-        if let Some(node) = Self::get(pairs, "blocks") {
-            for (name, value) in self.map("blocks", node) {
-                spec.blocks.extend(self.block(name, value));
-            }
-        }
-        spec.net = Self::get(pairs, "net").map(|node| self.body("net", node));
-        spec.train = Self::get(pairs, "train").map(|node| self.train(node));
-        if let Some(node) = Self::get(pairs, "expect") {
-            for (name, value) in self.map("expect", node) {
-                spec.expect.push(Setting { name: name.clone(), value: self.expr(value) });
-            }
-        }
-    }
-
-    fn params(&mut self, node: &Node) -> Vec<ParamDecl> {
-        let mut list = Vec::new();
-        for (name, value) in self.map("params", node) {
-            self.check_name(name);
-            let mut param = ParamDecl { name: name.clone(), default: None, range: None };
-            match &value.value {
-                // A block's parameter without a default.
-                Value::Null => {}
-                Value::Map(pairs) => {
-                    self.unknown(&name.value, pairs, &["value", "in"]);
-                    param.default = Self::get(pairs, "value").map(|node| self.expr(node));
-                    if let Some(range) = Self::get(pairs, "in") {
-                        match &range.value {
-                            Value::Seq(ends) if ends.len() == 2 => {
-                                param.range = Some((self.expr(&ends[0]), self.expr(&ends[1])));
-                            }
-                            _ => self.wrong("in", "the two ends of a range", range),
-                        }
-                    }
-                }
-                _ => param.default = Some(self.expr(value)),
-            }
-            list.push(param);
-        }
-        list
-    }
-
-    fn declared(&mut self, name: &Spanned<String>, node: &Node) -> Option<Declared> {
-        self.check_name(name);
-        let (kind, chain) = match &node.value {
-            Value::Map(pairs) => {
-                self.unknown(&name.value, pairs, &["type", "prepare"]);
-                let chain =
-                    Self::get(pairs, "prepare").map_or(Vec::new(), |node| self.chain("prepare", node));
-                let Some(kind) = Self::get(pairs, "type") else {
-                    let message = format!("`{}` needs a `type`", name.value);
-                    self.push(Diagnostic::new(&rules::MISSING, name.span, message));
-                    return None;
-                };
-                (kind, chain)
-            }
-            _ => (node, Vec::new()),
-        };
-        let Value::Text(text, _) = &kind.value else {
-            self.wrong(&name.value, "a type such as \"f64[B, 3]\" or class(10)", kind);
-            return None;
-        };
-        let read = |file, base, out: &mut Diagnostics| dsl::type_expression(file, base, text, out);
-        let kind: Spanned<TypeExpr> = self.embedded(self.text_base(kind), text, kind, read)?;
-        Some(Declared { name: name.clone(), kind, chain })
-    }
-
-    fn data(&mut self, node: &Node) -> Data {
-        let pairs = self.map("data", node);
-        self.unknown("data", pairs, &["splits", "split", "columns", "on"]);
-        let head = Head(node.span.head());
-        let mut data =
-            Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
-        if let Some(node) = Self::get(pairs, "splits") {
-            for (name, source) in self.map("splits", node) {
-                let call = match &source.value {
-                    Value::Map(file) if file.len() == 1 && file[0].0.value == "csv" => {
-                        self.path_call(&file[0])
-                    }
-                    _ => {
-                        self.wrong(&name.value, "{csv: path}", source);
-                        None
-                    }
-                };
-                data.splits.extend(call.map(|source| SplitDecl { name: name.clone(), source }));
-            }
-        }
-        if let Some(node) = Self::get(pairs, "split") {
-            data.rule = self.split_rule(node);
-        }
-        if let Some(node) = Self::get(pairs, "columns") {
-            for (name, value) in self.map("columns", node) {
-                data.columns.extend(self.column(name, value));
-            }
-        }
-        if let Some(node) = Self::get(pairs, "on") {
-            for (split, groups) in self.map("on", node) {
-                for (group, chain) in self.map(&split.value, groups) {
-                    let chain = self.chain(&group.value, chain);
-                    data.overrides.push(Override { split: split.clone(), group: group.clone(), chain });
-                }
-            }
-        }
-        data
-    }
-
-    /// `{csv: path}`: the argument is text, unless it begins with `=`.
-    fn path_call(&mut self, (name, value): &(Spanned<String>, Node)) -> Option<CallExpr> {
-        let path = match &value.value {
-            Value::Text(path, _) => match path.strip_prefix('=') {
-                Some(body) => self.parsed(self.text_base(value) + 1, body, value),
-                None => Spanned::new(Expr::Str(path.clone()), value.span),
-            },
-            _ => {
-                self.wrong("csv", "the path of a file", value);
-                return None;
-            }
-        };
-        let args = vec![ArgExpr { name: None, value: path }];
-        Some(CallExpr { name: name.clone(), args, head: Head(name.span.to(value.span)) })
-    }
-
-    /// `{by: {hash: key}, train: 80, val: 10, test: 10}`.
-    fn split_rule(&mut self, node: &Node) -> Option<SplitRule> {
-        let pairs = self.map("split", node);
-        let Some(by) = Self::get(pairs, "by") else {
-            self.push(
-                Diagnostic::new(&rules::MISSING, node.span, "`split` needs `by`")
-                    .help("write by: {hash: key}"),
-            );
-            return None;
-        };
-        let by = match &by.value {
-            Value::Map(rule) if rule.len() == 1 => {
-                let (name, key) = &rule[0];
-                let value = self.name_expr(&name.value, key)?;
-                let args = vec![ArgExpr { name: None, value }];
-                CallExpr { name: name.clone(), args, head: Head(name.span.to(key.span)) }
-            }
-            _ => {
-                self.wrong("by", "{hash: key} or {column: name}", by);
-                return None;
-            }
-        };
-        let mut shares = Vec::new();
-        for (name, value) in pairs.iter().filter(|(name, _)| name.value != "by") {
-            shares.push(Setting { name: name.clone(), value: self.expr(value) });
-        }
-        Some(SplitRule { by, shares })
-    }
-
-    fn column(&mut self, name: &Spanned<String>, node: &Node) -> Option<Column> {
-        self.check_name(name);
-        let pairs = self.map(&name.value, node);
-        let sources = ["numeric", "category", "class", "target"];
-        self.unknown(&name.value, pairs, &["numeric", "category", "class", "target", "as", "prepare"]);
-        let mut found = pairs.iter().filter(|(key, _)| sources.contains(&key.value.as_str()));
-        let Some((kind, value)) = found.next() else {
-            let message = format!("`{}` says not which columns it holds", name.value);
-            self.push(
-                Diagnostic::new(&rules::MISSING, name.span, message)
-                    .help("give one of numeric, category, class, target"),
-            );
-            return None;
-        };
-        if let Some((second, _)) = found.next() {
-            let message = format!("`{}` is both `{}` and `{}`", name.value, kind.value, second.value);
-            self.push(
-                Diagnostic::new(&rules::GIVEN_TWICE, second.span, message)
-                    .label(kind.span, "first given here"),
-            );
-        }
-        let args = match &value.value {
-            Value::Seq(items) => {
-                let names = items.iter().filter_map(|item| self.name_expr(&kind.value, item));
-                names.map(|value| ArgExpr { name: None, value }).collect()
-            }
-            Value::Map(pairs) => {
-                let mut args = Vec::new();
-                for (key, value) in pairs {
-                    let value = match key.value.as_str() {
-                        "column" => self.name_expr("column", value),
-                        _ => Some(self.expr(value)),
-                    };
-                    args.extend(value.map(|value| ArgExpr { name: Some(key.clone()), value }));
-                }
-                args
-            }
-            _ => self
-                .name_expr(&kind.value, value)
-                .map(|value| ArgExpr { name: None, value })
-                .into_iter()
-                .collect(),
-        };
-        let source = CallExpr { name: kind.clone(), args, head: Head(kind.span.to(value.span)) };
-        let shape = Self::get(pairs, "as").map(|node| self.expr(node));
-        let chain = Self::get(pairs, "prepare").map_or(Vec::new(), |node| self.chain("prepare", node));
-        Some(Column { name: name.clone(), source, shape, chain })
-    }
-
-    fn train(&mut self, node: &Node) -> Train {
-        let pairs = self.map("train", node);
-        self.unknown("train", pairs, &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed"]);
-        let head = Head(node.span.head());
-        let mut train =
-            Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
-        for (key, value) in pairs {
-            match key.value.as_str() {
-                "loss" => train.loss = train.loss.or_else(|| self.call("loss", value)),
-                "optimizer" => train.optimizer = train.optimizer.or_else(|| self.call("optimizer", value)),
-                "l1" | "l2" => match &value.value {
-                    Value::Seq(several) => {
-                        several.iter().for_each(|one| train.penalties.extend(self.penalties(key, one)));
-                    }
-                    _ => train.penalties.extend(self.penalties(key, value)),
-                },
-                "batch" | "epochs" | "seed" => {
-                    train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
-                }
-                _ => {}
-            }
-        }
-        train
-    }
-
-    /// `1.0e-4`, or `{weights: 1.0e-4}`.
-    fn penalties(&mut self, kind: &Spanned<String>, node: &Node) -> Vec<Penalty> {
-        let parts: Vec<(Option<&Spanned<String>>, &Node)> = match &node.value {
-            Value::Map(parts) => parts.iter().map(|(on, factor)| (Some(on), factor)).collect(),
-            _ => vec![(None, node)],
-        };
-        let mut penalties = Vec::new();
-        for (on, factor) in parts {
-            let factor = self.expr(factor);
-            penalties.push(Penalty { kind: kind.clone(), factor, on: on.cloned() });
-        }
-        penalties
-    }
-
     /// The span of a node's head: a mapping is underlined at its first key.
     fn head(node: &Node) -> Span {
         match &node.value {
             Value::Map(pairs) => pairs.first().map_or(node.span, |(key, _)| key.span),
             _ => node.span,
         }
+    }
+}
+
+/// A name in back-ticks, a phrase as it is.
+fn ticked(what: &str) -> String {
+    if what.contains(' ') { what.to_owned() } else { format!("`{what}`") }
+}
+
+/// How many of the following values belong to an expression that YAML has cut at its commas: as many as it takes to close its
+/// brackets; none if it is whole, or if they do not close.
+fn split_by_commas<'v>(value: &Value, next: impl Iterator<Item = &'v Value>) -> usize {
+    let balance = |value: &Value| match value {
+        Value::Text(text, false) => {
+            let count = |wanted: [char; 2]| text.matches(wanted).count();
+            Some((count(['(', '[']), count([')', ']'])))
+        }
+        Value::Number(_) => Some((0, 0)),
+        _ => None,
+    };
+    let Some((mut open, mut closed)) = balance(value) else { return 0 };
+    if open <= closed {
+        return 0;
+    }
+    for (i, value) in next.enumerate() {
+        let Some((opened, ended)) = balance(value) else { return 0 };
+        open += opened;
+        closed += ended;
+        if open <= closed {
+            return i + 1;
+        }
+    }
+    0
+}
+
+/// Drops what stands under a key that was given before; that has been reported.
+fn keep_first(node: &mut Node) {
+    match &mut node.value {
+        Value::Seq(items) => items.iter_mut().for_each(keep_first),
+        Value::Map(pairs) => {
+            let mut seen = BTreeSet::new();
+            pairs.retain(|(key, _)| seen.insert(key.value.clone()));
+            pairs.iter_mut().for_each(|(_, value)| keep_first(value));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(..) => {}
     }
 }

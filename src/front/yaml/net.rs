@@ -5,6 +5,7 @@ use super::super::dsl;
 use super::tree::{Node, Value};
 use super::{Decoder, Pairs};
 use crate::diag::{Diagnostic, rules};
+use crate::ops::OpKind;
 use crate::source::Spanned;
 
 /// The keys of a statement that are not the name of an op.
@@ -26,16 +27,32 @@ impl Decoder<'_> {
 
     pub(super) fn body(&mut self, what: &str, node: &Node) -> Body {
         let statements = match &node.value {
-            Value::Seq(items) => items.iter().filter_map(|item| self.statement(item)).collect(),
+            Value::Seq(items) => items.iter().map(|item| self.statement(item)).collect(),
             _ => {
                 self.wrong(what, "a list of statements", node);
+                self.lost.everything();
                 Vec::new()
             }
         };
         Body { statements, head: Head(node.span.head()) }
     }
 
-    fn statement(&mut self, node: &Node) -> Option<Statement> {
+    /// A statement; one that cannot be read leaves a hole with its name.
+    fn statement(&mut self, node: &Node) -> Statement {
+        self.readable(node).unwrap_or_else(|| {
+            self.lose(node);
+            let label = match &node.value {
+                Value::Map(pairs) => Self::get(pairs, "id").and_then(|id| match &id.value {
+                    Value::Text(name, _) => Some(Spanned::new(name.clone(), id.span)),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            Statement { label, action: Action::Unreadable, from: Vec::new(), head: Head(Self::head(node)) }
+        })
+    }
+
+    fn readable(&mut self, node: &Node) -> Option<Statement> {
         let head = Head(Self::head(node));
         match &node.value {
             Value::Text(name, _) => {
@@ -116,10 +133,11 @@ impl Decoder<'_> {
             self.push(
                 Diagnostic::new(&rules::UNKNOWN_KEY, extra.span, message)
                     .label(name.span, "the op of this statement")
-                    .help(format!(
-                        "arguments stand inside the op: {{{}: {{{}: ...}}}}",
-                        name.value, extra.value
-                    )),
+                    .help(if OpKind::find(&extra.value).is_some() {
+                        format!("write `- {}` as a statement of its own", extra.value)
+                    } else {
+                        format!("arguments stand inside the op: {{{}: {{{}: ...}}}}", name.value, extra.value)
+                    }),
             );
         }
         for (stray, _) in

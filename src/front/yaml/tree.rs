@@ -88,7 +88,20 @@ fn explain(file: FileId, text: &str, error: &Error) -> Diagnostic {
             let message = error.to_string();
             let cause = message.split(" at line ").next().unwrap_or(&message);
             let cause = cause.lines().next().unwrap_or(cause).trim_start_matches("error: ");
+            // The reader stops behind the tab.
+            let tab = text[..span.range().start].rfind('\t').filter(|_| cause.contains("tabs"));
+            let span = tab.map_or(span, |at| Span::new(file, at..at + 1));
+            let help = if cause.contains("unknown anchor") {
+                Some("`*` begins an alias in YAML; an expression begins with `=`")
+            } else if cause.contains("flow") {
+                Some("put text that contains `[`, `{`, `,` or `: ` into quotation marks")
+            } else if cause.contains("tabs") {
+                Some("indent with spaces")
+            } else {
+                None
+            };
             Diagnostic::new(&rules::MALFORMED_YAML, span, format!("not valid YAML: {cause}"))
+                .maybe_help(help.map(str::to_owned))
         }
     }
 }

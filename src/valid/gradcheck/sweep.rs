@@ -44,8 +44,11 @@ pub(super) fn differences(place: &Place<'_, '_>, chosen: &[Vec<usize>]) -> Vec<V
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads =
-        if cost(place.graph, batch(place)) < WORTH_A_THREAD { 1 } else { cores.min(jobs.len()).max(1) };
+    let threads = if cost(place.graph, batch(place), usize::MAX) < WORTH_A_THREAD {
+        1
+    } else {
+        cores.min(jobs.len()).max(1)
+    };
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);
@@ -140,8 +143,8 @@ pub(super) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec
     graph.nodes.handles().filter(|handle| reached[handle.index()]).collect()
 }
 
-/// Multiplications and additions of two forward runs for every component, with what lies before it reused.
-pub(super) fn cost(graph: Runnable<'_>, batch: usize) -> f64 {
+/// Multiplications and additions of two forward runs for at most `most` components of each tensor, with what lies before reused.
+pub(super) fn cost(graph: Runnable<'_>, batch: usize, most: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     graph
         .params
@@ -149,7 +152,7 @@ pub(super) fn cost(graph: Runnable<'_>, batch: usize) -> f64 {
         .map(|(handle, param)| {
             let flops: f64 =
                 downstream(graph, handle).iter().map(|node| graph.nodes[*node].flops as f64).sum();
-            2.0 * param.spec.elements() as f64 * flops * batch as f64
+            2.0 * param.spec.elements().min(most) as f64 * flops * batch as f64
         })
         .sum()
 }

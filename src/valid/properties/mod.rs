@@ -216,6 +216,18 @@ impl Default for Options {
     }
 }
 
+/// What the cases of one law may cost, in multiplications and additions; an expensive model gets fewer of them, never fewer than
+/// [`FEWEST`].
+const BUDGET: f64 = 4e9;
+/// The least number of cases.
+const FEWEST: u32 = 4;
+
+/// How many runs of a graph on a batch the budget allows.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of runs, saturating")]
+fn affordable(subject: Subject<'_>, batch: usize) -> u32 {
+    ((BUDGET / super::step_cost(subject.graph, batch).max(1.0)) as u32).max(FEWEST)
+}
+
 /// The largest batch of a case.
 const MAX_BATCH: usize = 12;
 
@@ -263,9 +275,10 @@ fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
         Test::Every(test) => test,
         Test::Overall(test) => return overall(law, test(subject, options.seed), options.seed),
     };
+    let cases_here = options.cases.min(affordable(subject, MAX_BATCH));
     // Every field that the environment could set is given, so that a run depends on its options alone.
     let config = Config {
-        cases: options.cases,
+        cases: cases_here,
         rng_algorithm: RngAlgorithm::ChaCha,
         rng_seed: RngSeed::Fixed(options.seed),
         failure_persistence: None,
@@ -275,7 +288,7 @@ fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
         verbose: 0,
         ..Config::default()
     };
-    let count = usize::try_from(options.cases).unwrap_or(usize::MAX);
+    let count = usize::try_from(cases_here).unwrap_or(usize::MAX);
     let outcome =
         TestRunner::new(config).run(&cases(), |case| every(subject, case).map_err(TestCaseError::fail));
     match outcome {

@@ -1,4 +1,4 @@
-//! Moment rules against draws.
+//! Moment and energy rules against draws.
 //!
 //! A batch of exchangeable samples is drawn: every element is mean + common part + own part, so that any two samples have a stated
 //! correlation. The common part has a value of its own in every element; for an operator that takes statistics over the batch, which
@@ -12,20 +12,20 @@
 use super::checks::Verdict;
 use super::table::{Case, Input, Row};
 use super::trial::Trial;
-use wellposed::exec::{Keep, Registry, Session, Settings, Tapes, Weights};
+use wellposed::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
 use wellposed::graph::Runnable;
 use wellposed::inits::standard_normal;
-use wellposed::moments::Moments;
+use wellposed::moments::{Energy, Moments};
 use wellposed::ops::{OpKind, ParamSpec, Response, Role, Transfer};
 use wellposed::tensor::{Draws, Mode, Shape, Tensor, stream};
 
-/// How many independent elements are drawn in all, within 48 and 400 draws of weights and inputs: as many as the result has, or
+/// How many independent elements are drawn in all, within 48 and 300 draws of weights and inputs: as many as the result has, or
 /// as the smallest kernel, whose weights positions share.
 const ELEMENTS: usize = 20_000;
 /// Samples in a batch.
 const BATCH: usize = 24;
 /// The last axis of every input is this many times longer than in the manual.
-const WIDER: usize = 64;
+const WIDER: usize = 32;
 
 /// Mean, variance and correlation of the inputs.
 pub type Inputs = [(f64, f64, f64); 3];
@@ -73,6 +73,8 @@ pub struct Sample {
     square: Measured,
     mean: Measured,
     cross: Measured,
+    /// The energy of the gradient at each input, relative to that at the result, whose elements are independent.
+    energies: Vec<Measured>,
     /// What a finite width adds, relative to the second moment.
     allowance: f64,
 }
@@ -87,20 +89,22 @@ impl Sample {
         let outputs = node.shape.as_ref().map_or(1, Shape::elements);
         let kernels = node.params.iter().map(|param| &case.graph.params[*param].spec);
         let kernels = kernels.filter(|spec| spec.role == Role::Kernel).map(ParamSpec::elements);
-        let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 400) as u64;
-        let draws: Vec<[f64; 3]> = (0..seeds).map(|seed| once(case, &mut session, seed, inputs)).collect();
-        let [square, mean, cross] =
-            [0, 1, 2].map(|i| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>()));
+        let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 300) as u64;
+        let draws: Vec<Vec<f64>> = (0..seeds).map(|seed| once(case, &mut session, seed, inputs)).collect();
+        let column = |i: usize| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>());
+        let [square, mean, cross] = [0, 1, 2].map(column);
+        let energies = (3..3 + node.inputs.len()).map(column).collect();
         let width = node.inputs.iter().filter_map(|source| case.graph.shape(*source)?.last()).min();
         let terms = if node.op.mixes_batch(Mode::Train) { BATCH } else { width.unwrap_or(1) };
-        Self { square, mean, cross, allowance: 4.0 / terms as f64 }
+        Self { square, mean, cross, energies, allowance: 4.0 / terms as f64 }
     }
 
     /// Whether `stated` is what the draws have. An interval says nothing exact of mean and cross-moment.
     pub fn agrees(&self, stated: Moments) -> Verdict {
         let (low, high) = (stated.ln_square.lo.exp(), stated.ln_square.hi.exp());
         let allowance = self.allowance * high;
-        self.square.lies_in("E y^2", low, high, allowance)?;
+        let (less, more) = (1.0 - self.allowance, 1.0 + self.allowance);
+        self.square.lies_in("E y^2", low * less, high * more, 0.0)?;
         if low == high {
             self.mean.lies_in("E y", stated.mean(), stated.mean(), self.allowance * high.sqrt())?;
             let cross = high * (1.0 - stated.contrast);
@@ -108,11 +112,24 @@ impl Sample {
         }
         Ok(())
     }
+
+    /// Whether `stated` is the energy that arrives at the inputs.
+    pub fn energies_agree(&self, stated: &[Energy]) -> Verdict {
+        if stated.len() != self.energies.len() {
+            return Err(format!("{} energies for {} inputs", stated.len(), self.energies.len()));
+        }
+        for (i, (measured, stated)) in self.energies.iter().zip(stated).enumerate() {
+            let (low, high) = (stated.ln.lo.exp(), stated.ln.hi.exp());
+            let (less, more) = (1.0 - self.allowance, 1.0 + self.allowance);
+            measured.lies_in(&format!("energy at input {i}"), low * less, high * more, 0.0)?;
+        }
+        Ok(())
+    }
 }
 
-/// Runs the operator once and averages y^2, y and y y' over elements and samples.
+/// Runs the operator once, averages y^2, y and y y' over elements and samples, and compares the squares of derivatives.
 #[expect(clippy::cast_precision_loss, reason = "element counts are small")]
-fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs) -> [f64; 3] {
+fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs) -> Vec<f64> {
     let weights = Weights::draw(&case.graph, seed);
     let feeds = case.graph.feeds.iter().zip(inputs.iter().cycle()).map(|((_, feed), input)| {
         let (mean, variance, correlation) = *input;
@@ -130,7 +147,8 @@ fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs)
     });
     let feeds: Vec<Tensor> = feeds.collect();
     let settings = Settings { mode: Mode::Train, seed, penalties: false };
-    session.forward(&weights.at(&feeds), settings, Tapes::Live);
+    let point = weights.at(&feeds);
+    session.forward(&point, settings, Tapes::Live);
     let y = session.value(case.node).plane(0);
     let n = y.len() / BATCH;
     let mut sums = [0.0; 3];
@@ -141,11 +159,18 @@ fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs)
         sums[1] += sum / BATCH as f64;
         sums[2] += (sum * sum - squares) / (BATCH * (BATCH - 1)) as f64;
     }
-    sums.map(|sum| sum / n as f64)
+    let cotangent = standard_normal(y.len(), Draws { seed, stream: stream("cotangent") });
+    let energy = |g: &[f64]| g.iter().map(|g| g * g).sum::<f64>();
+    // The objective is a mean over the batch.
+    let above = energy(&cotangent) / (BATCH * BATCH) as f64;
+    let mut gradients = Gradients::zeros::<f64>(&case.graph, BATCH);
+    session.backward(&Objective::Projection(cotangent), &point, settings, &Registry, &mut gradients);
+    let below = gradients.feeds.iter().map(|grad| energy(grad) / above);
+    sums.iter().map(|sum| sum / n as f64).chain(below).collect()
 }
 
-/// What the operator's moment rule says.
-pub fn stated(case: &Case, inputs: &Inputs) -> Moments {
+/// What the operator's moment rule says of the result, and its energy rule of the inputs.
+pub fn stated(case: &Case, inputs: &Inputs) -> (Moments, Vec<Energy>) {
     let node = &case.graph.nodes[case.node];
     let moments = inputs.iter().cycle().take(node.inputs.len()).map(|&(mean, variance, correlation)| {
         let centre = mean * mean;
@@ -155,13 +180,9 @@ pub fn stated(case: &Case, inputs: &Inputs) -> Moments {
     let shapes: Vec<&Shape> = node.inputs.iter().filter_map(|source| case.graph.shape(*source)).collect();
     let params: Vec<ParamSpec> = node.params.iter().map(|p| case.graph.params[*p].spec.clone()).collect();
     let shape = node.shape.as_ref().expect("a row without errors has a shape");
-    node.op.transfer(Transfer {
-        mode: Mode::Train,
-        shapes: &shapes,
-        shape,
-        inputs: &moments,
-        params: &params,
-    })
+    let io = Transfer { mode: Mode::Train, shapes: &shapes, shape, inputs: &moments, params: &params };
+    let result = node.op.transfer(io);
+    (result, node.op.energy(io, Energy::unit(1.0), &result))
 }
 
 /// E f(z)^2 and E f'(z)^2 of an activation over standard normal draws.

@@ -28,7 +28,10 @@ fn fault(root: &Value, rule: &Value, value: &Value, at: &str) -> Option<String> 
         other => panic!("{other} is no schema"),
     };
     if let Some(target) = rule.get("$ref") {
-        let name = target.as_str().and_then(|target| target.strip_prefix("#/definitions/")).expect("a local reference");
+        let name = target
+            .as_str()
+            .and_then(|target| target.strip_prefix("#/definitions/"))
+            .expect("a local reference");
         let target = root["definitions"].get(name).unwrap_or_else(|| panic!("no definition {name}"));
         return fault(root, target, value, at);
     }
@@ -45,9 +48,11 @@ fn fault(root: &Value, rule: &Value, value: &Value, at: &str) -> Option<String> 
             "pattern" => value.as_str().is_none_or(|text| matches(wanted.as_str().expect("text"), text)),
             "required" => match value {
                 Value::Object(map) => {
-                    let missing = wanted.as_array().expect("a list").iter().find(|key| {
-                        !map.contains_key(key.as_str().expect("a key"))
-                    });
+                    let missing = wanted
+                        .as_array()
+                        .expect("a list")
+                        .iter()
+                        .find(|key| !map.contains_key(key.as_str().expect("a key")));
                     if let Some(key) = missing {
                         return Some(format!("{at}: {key} is missing"));
                     }
@@ -57,7 +62,8 @@ fn fault(root: &Value, rule: &Value, value: &Value, at: &str) -> Option<String> 
             },
             "anyOf" => {
                 let options = wanted.as_array().expect("a list");
-                let faults: Vec<String> = options.iter().map_while(|one| fault(root, one, value, at)).collect();
+                let faults: Vec<String> =
+                    options.iter().map_while(|one| fault(root, one, value, at)).collect();
                 if faults.len() == options.len() {
                     return faults.into_iter().max_by_key(String::len);
                 }
@@ -73,7 +79,9 @@ fn fault(root: &Value, rule: &Value, value: &Value, at: &str) -> Option<String> 
             "items" => {
                 let items = value.as_array().map_or(&[][..], Vec::as_slice);
                 let found = items.iter().enumerate();
-                if let Some(why) = found.into_iter().find_map(|(i, item)| fault(root, wanted, item, &format!("{at}[{i}]"))) {
+                if let Some(why) =
+                    found.into_iter().find_map(|(i, item)| fault(root, wanted, item, &format!("{at}[{i}]")))
+                {
                     return Some(why);
                 }
                 true
@@ -84,7 +92,8 @@ fn fault(root: &Value, rule: &Value, value: &Value, at: &str) -> Option<String> 
                 for (key, inner) in map {
                     let own = known.and_then(|known| known.get(key));
                     let rule = if keyword == "properties" { own } else { own.is_none().then_some(wanted) };
-                    if let Some(why) = rule.and_then(|rule| fault(root, rule, inner, &format!("{at}.{key}"))) {
+                    if let Some(why) = rule.and_then(|rule| fault(root, rule, inner, &format!("{at}.{key}")))
+                    {
                         return Some(why);
                     }
                 }
@@ -199,7 +208,14 @@ fn run(steps: &[Step], text: &[char], at: usize, then: &mut dyn FnMut(usize) -> 
     }
 }
 
-fn repeat(step: &Step, done: usize, rest: &[Step], text: &[char], at: usize, then: &mut dyn FnMut(usize) -> bool) -> bool {
+fn repeat(
+    step: &Step,
+    done: usize,
+    rest: &[Step],
+    text: &[char],
+    at: usize,
+    then: &mut dyn FnMut(usize) -> bool,
+) -> bool {
     if done < step.most {
         let mut again = |next: usize| next > at && repeat(step, done + 1, rest, text, next, then);
         let more = match &step.what {
@@ -256,7 +272,8 @@ fn every_good_spec_conforms() {
     let mut checked = 0;
     for (path, spec, sources) in readable() {
         let original = std::fs::read_to_string(&path).expect("a spec");
-        let in_place = wellposed::pipeline::compile(&path, &crate::support::Memory::default()).expect("a spec");
+        let in_place =
+            wellposed::pipeline::compile(&path, &crate::support::Memory::default()).expect("a spec");
         if in_place.found.iter().any(|finding| finding.rule.code.starts_with(['S', 'N', 'Y'])) {
             continue;
         }

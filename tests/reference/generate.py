@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""Writes the reference data of this folder with PyTorch.
+
+For every NAME.nn in this folder the same model is defined here, independently, as PyTorch code. This script draws weights and
+inputs, runs the model in float64 and writes, in the safetensors format,
+
+    NAME.weights.safetensors    the state dict: trainable tensors and running statistics
+    NAME.input.safetensors      inputs (F64) and targets (F64, or I64 for class labels), by the names of the spec
+    NAME.expected.safetensors   loss (with the penalties of the spec), output (what the loss reads first),
+                                grad/<param>, grad_input/<input>
+
+Models whose name ends in `_eval` are run in eval mode, all others in training mode. The test `reference` runs every spec
+on these weights and inputs and compares every tensor. Needs Python 3 with PyTorch 1.10 or later (written with 1.13) and
+nothing else; run it without arguments. The files depend on PyTorch's generator and kernels, so another version of
+PyTorch may change digits: the inputs and weights are stored, the comparison has a tolerance, and nothing runs this
+script automatically.
+"""
+
+import json
+import pathlib
+import struct
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def save(path, tensors):
+    """The safetensors format: the header's length (u64), the header (JSON, padded with spaces to 8 bytes), the data."""
+    names = {torch.float64: "F64", torch.int64: "I64"}
+    header, data = {}, b""
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        raw = tensor.numpy().tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class Model(nn.Module):
+    """A model with submodules under the names of the spec; a name with a dot is a module inside another one."""
+
+    def __init__(self, **layers):
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def layer(self, name):
+        module = self
+        for part in name.split("."):
+            module = module._modules[part]
+        return module
+
+
+def inside(outer, **layers):
+    for name, layer in layers.items():
+        outer.add_module(name, layer)
+    return outer
+
+
+def kernels(model):
+    """The weights of linear layers and convolutions: what `on weights` covers."""
+    return [m.weight for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+
+
+def l1(factor, tensors):
+    return factor * sum(w.abs().sum() for w in tensors)
+
+
+def l2(factor, tensors):
+    return factor / 2 * sum((w * w).sum() for w in tensors)
+
+
+def everything(model):
+    return list(model.parameters())
+
+
+class Mlp(Model):
+    def __init__(self):
+        super().__init__(fc1=nn.Linear(7, 9), fc2=nn.Linear(9, 6, bias=False), out=nn.Linear(6, 4))
+
+    inputs = {"x": (6, 7)}
+    classes = {"y": (4, (6,))}
+
+    def forward(self, x):
+        return self.out(F.relu(self.fc2(F.relu(self.fc1(x)))))
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y) + l2(3e-2, kernels(self))
+
+
+class CnnTrain(Model):
+    def __init__(self):
+        conv1 = nn.Conv2d(2, 6, (3, 5), stride=(2, 1), padding=(1, 2))
+        super().__init__(
+            conv1=inside(conv1, batch_norm=nn.BatchNorm2d(6)),
+            conv2=nn.Conv2d(6, 8, 3, padding=2, dilation=2, groups=2, bias=False),
+            bn2=nn.BatchNorm2d(8, eps=1e-3, momentum=0.3),
+            conv3=nn.Conv2d(8, 4, 1),
+            head=nn.Linear(4, 5),
+        )
+
+    inputs = {"image": (4, 2, 13, 11)}
+    classes = {"y": (5, (4,))}
+
+    def forward(self, image):
+        h = F.relu(self.layer("conv1.batch_norm")(self.conv1(image)))
+        h = F.max_pool2d(h, 3, stride=2, padding=1)
+        h = F.relu(self.bn2(self.conv2(h)))
+        h = F.avg_pool2d(h, (2, 3), stride=1, padding=(1, 0))
+        h = F.relu(self.conv3(h))
+        return self.head(h.mean(dim=(2, 3)))
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y) + l2(1e-2, everything(self))
+
+
+class CnnEval(Model):
+    def __init__(self):
+        super().__init__(
+            conv1=inside(nn.Conv2d(3, 5, 2, padding="same"), batch_norm=nn.BatchNorm2d(5)),
+            conv2=inside(nn.Conv2d(5, 6, 3, stride=2, bias=False), batch_norm=nn.BatchNorm2d(6)),
+            fc=inside(nn.Linear(6, 7), batch_norm=nn.BatchNorm1d(7)),
+            head=nn.Linear(7, 3),
+        )
+
+    inputs = {"image": (3, 3, 8, 8)}
+    classes = {"y": (3, (3,))}
+
+    def forward(self, image):
+        h = F.relu(self.layer("conv1.batch_norm")(self.conv1(image)))
+        h = F.max_pool2d(F.dropout(h, 0.4, self.training), 2)
+        h = F.relu(self.layer("conv2.batch_norm")(self.conv2(h)))
+        h = F.dropout(h.flatten(1), 0.5, self.training)
+        h = F.relu(self.layer("fc.batch_norm")(self.fc(h)))
+        return self.head(h)
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y)
+
+
+class Basic(Model):
+    def __init__(self, before, channels, stride):
+        super().__init__(
+            conv1=nn.Conv2d(before, channels, 3, stride, 1, bias=False),
+            bn1=nn.BatchNorm2d(channels),
+            conv2=nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            bn2=nn.BatchNorm2d(channels),
+        )
+        self.projects = stride != 1 or before != channels
+        if self.projects:
+            conv, bn = nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            self.add_module("shortcut", Model(conv=conv, bn=bn))
+
+    def forward(self, x):
+        h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        shortcut = self.shortcut.bn(self.shortcut.conv(x)) if self.projects else x
+        return F.relu(h + shortcut)
+
+
+class Residual(Model):
+    def __init__(self):
+        super().__init__(a=Basic(3, 5, 2), b=Basic(5, 5, 1), head=nn.Linear(5, 4))
+
+    inputs = {"image": (4, 3, 6, 6)}
+    classes = {"y": (4, (4,))}
+
+    def forward(self, image):
+        return self.head(self.b(self.a(image)).mean(dim=(2, 3)))
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y)
+
+
+class Depthwise(Model):
+    def __init__(self):
+        super().__init__(
+            depth1=nn.Conv2d(4, 4, 3, padding=1, groups=4),
+            point1=nn.Conv2d(4, 6, 1, bias=False),
+            depth2=nn.Conv2d(6, 12, (4, 2), padding="same", groups=6),
+            point2=nn.Conv2d(12, 3, 1, groups=3),
+        )
+
+    inputs = {"image": (2, 4, 7, 6)}
+    classes = {"y": (3, (2, 7, 6))}
+
+    def forward(self, image):
+        h = F.relu(self.point1(F.relu(self.depth1(image))))
+        return self.point2(F.relu(self.depth2(h)))
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y)
+
+
+class Smooth(Model):
+    def __init__(self):
+        layers = {name: nn.Linear(6 if name == "a" else 8, 8) for name in "abcdefghi"}
+        super().__init__(**layers, out=nn.Linear(8, 2))
+
+    inputs = {"x": (5, 6)}
+    targets = {"y": (5, 2)}
+
+    def forward(self, x):
+        h = torch.tanh(self.a(x))
+        h = F.gelu(self.b(h))
+        h = F.gelu(self.c(h), approximate="tanh")
+        h = F.silu(self.d(h))
+        h = F.softplus(self.e(h))
+        h = torch.sigmoid(self.f(h))
+        h = F.selu(self.g(h))
+        h = F.elu(self.h(h), 0.7)
+        h = F.leaky_relu(self.i(h), 0.2)
+        return self.out(h)
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l1(1e-2, kernels(self))
+
+
+class Gated(Model):
+    def __init__(self):
+        super().__init__(
+            norm=nn.LayerNorm(4, eps=1e-3),
+            value=nn.Linear(4, 6),
+            score=nn.Linear(4, 6, bias=False),
+            side=nn.Linear(5, 4),
+            both=Model(layer_norm=nn.LayerNorm(22)),
+            out=nn.Linear(22, 1),
+        )
+
+    inputs = {"tokens": (4, 3, 4), "extra": (4, 5)}
+    targets = {"price": (4, 1)}
+
+    def forward(self, tokens, extra):
+        h = self.norm(tokens)
+        mixed = self.value(h) * F.softmax(self.score(h), dim=1)
+        both = torch.cat([mixed.flatten(1), F.elu(self.side(extra))], dim=1)
+        return self.out(self.both.layer_norm(both))
+
+    def loss(self, output, price):
+        return F.l1_loss(output, price)
+
+
+class Robust(Model):
+    def __init__(self):
+        super().__init__(a=nn.Linear(5, 7), out=nn.Linear(7, 3))
+
+    inputs = {"x": (6, 5)}
+    targets = {"y": (6, 3)}
+
+    def forward(self, x):
+        return self.out(F.relu(self.a(x)))
+
+    def loss(self, output, y):
+        return F.huber_loss(output, y, delta=0.5) + l1(1e-3, everything(self)) + l2(1e-2, kernels(self))
+
+
+class Binary(Model):
+    def __init__(self):
+        super().__init__(a=nn.Linear(5, 7), out=nn.Linear(7, 1))
+
+    inputs = {"x": (6, 5)}
+    classes = {"y": (2, (6,))}
+
+    def forward(self, x):
+        return self.out(F.selu(self.a(x)))
+
+    def loss(self, output, y):
+        return F.binary_cross_entropy_with_logits(output.squeeze(1), y.double()) + l2(1e-2, kernels(self))
+
+
+MODELS = {
+    "mlp": Mlp,
+    "cnn_train": CnnTrain,
+    "cnn_eval": CnnEval,
+    "residual": Residual,
+    "depthwise": Depthwise,
+    "smooth": Smooth,
+    "gated": Gated,
+    "robust": Robust,
+    "binary": Binary,
+}
+
+
+def randomise(model):
+    """Weights of a useful scale, factors around 1, and variances above 0."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("num_batches_tracked"):
+                continue
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2.0)
+            elif tensor.dim() == 1:
+                tensor.normal_(0.0, 0.3)
+                if isinstance_norm(model, name) and name.endswith("weight"):
+                    tensor.add_(1.0)
+            else:
+                tensor.normal_(0.0, (1.5 / tensor[0].numel()) ** 0.5)
+
+
+def isinstance_norm(model, name):
+    module = model
+    for part in name.split(".")[:-1]:
+        module = module._modules[part]
+    return not isinstance(module, (nn.Linear, nn.Conv2d))
+
+
+def generate(name, kind):
+    torch.manual_seed(sum(name.encode()))
+    model = kind().double()
+    randomise(model)
+    model.train(not name.endswith("_eval"))
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    inputs = {key: torch.randn(dims, dtype=torch.float64) for key, dims in kind.inputs.items()}
+    targets = {key: torch.randn(dims, dtype=torch.float64) for key, dims in getattr(kind, "targets", {}).items()}
+    for key, (classes, dims) in getattr(kind, "classes", {}).items():
+        targets[key] = torch.randint(classes, dims)
+    for tensor in inputs.values():
+        tensor.requires_grad_()
+    output = model(*inputs.values())
+    loss = model.loss(output, *targets.values())
+    loss.backward()
+    expected = {"loss": loss, "output": output}
+    expected.update({"grad/" + key: value.grad for key, value in model.named_parameters()})
+    expected.update({"grad_input/" + key: value.grad for key, value in inputs.items()})
+    save(FOLDER / f"{name}.weights.safetensors", weights)
+    save(FOLDER / f"{name}.input.safetensors", {**inputs, **targets})
+    save(FOLDER / f"{name}.expected.safetensors", expected)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, kind in MODELS.items():
+        generate(name, kind)
