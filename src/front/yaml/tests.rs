@@ -76,7 +76,8 @@ fn others(value: &Other) -> Seen {
                 })
                 .collect(),
         ),
-        Other::Tagged(tagged) => Seen::Text(format!("{tagged:?}")),
+        // Our tree has no tags: those that do not change the reading are reported where they stand, the others refused.
+        Other::Tagged(tagged) => others(&tagged.value),
     }
 }
 

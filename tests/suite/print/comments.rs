@@ -118,9 +118,7 @@ fn comments_anywhere_survive() {
 fn comments_in_the_specs_of_the_repository_survive() {
     let texts: Vec<(String, Notation)> = readable()
         .into_iter()
-        .map(|(_, spec, _)| (spec.file, spec.notation, spec))
-        .zip(readable())
-        .map(|((_, notation, _), (_, spec, sources))| (sources.file(spec.file).text.to_string(), notation))
+        .map(|(_, spec, sources)| (sources.file(spec.file).text.to_string(), spec.notation))
         .collect();
     let how = prop_oneof![Just(How::Own), Just(How::Apart), Just(How::Margin), Just(How::Behind)];
     let strategy = (any::<Index>(), vec((any::<Index>(), how), 1..8));
