@@ -6,7 +6,7 @@
 
 use crate::data::{self, Statistics};
 use crate::diag::suppress;
-use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
+use crate::diag::{Diagnostic, Diagnostics, Place, Rule, Severity, rules};
 use crate::exec::Registry;
 use crate::front::{self, ast};
 use crate::graph::{self, Graph, Runnable, Verified};
@@ -22,6 +22,7 @@ use crate::tensor::Mode;
 use crate::text;
 use crate::valid::rows::Beside;
 use crate::valid::{self, Samples, gradcheck, properties};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,11 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
         Err(violations) => panic!("internal: the graph of {} is not valid: {violations:?}", path.display()),
     };
     let signal = signal::analyse(&graph, Mode::Train);
-    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal, notation }));
+    // Where a line has an error, what it would mean without the error is not worth a second finding.
+    let line = |d: &Diagnostic| d.location(&sources).1.line;
+    let faulty: BTreeSet<usize> = found.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
+    let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation });
+    found.extend(seen.into_iter().filter(|d| !faulty.contains(&line(d))));
     Ok(Compiled { sources, file, spec, graph, signal, found })
 }
 
