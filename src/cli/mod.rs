@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
         Command::Stats(arguments) => stats::run(&arguments, global),
         Command::Convert(arguments) => convert::run(&arguments, global),
         Command::Expand(arguments) => expand::run(&arguments, global),
-        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Weights(arguments) => weights::run(&arguments, global),
         Command::Run(arguments) => run::run(&arguments, global),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -18,13 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes every default out.
 pub fn expand(spec: &mut Spec) {
-    let blocks: BTreeSet<String> = spec.blocks.iter().map(|block| block.name.value.clone()).collect();
     let mut defaults: BTreeMap<String, Vec<ArgExpr>> = BTreeMap::new();
     for default in &spec.defaults {
         // Of two defaults of one op the first applies; that there are two is reported.
         defaults.entry(default.name.value.clone()).or_insert_with(|| default.args.clone());
     }
-    let mut expander = Expander { blocks, defaults, needed: BTreeSet::new() };
+    let mut expander = Expander { defaults, needed: BTreeSet::new() };
     for block in &mut spec.blocks {
         let scope = names(&block.params);
         expander.body(&mut block.body, &scope);
@@ -52,15 +51,15 @@ pub fn expand(spec: &mut Spec) {
         }
     }
     if let Some(train) = &mut spec.train {
-        if let Some(call) = &mut train.loss {
-            if let Some(op) = OpKind::find(&call.name.value) {
-                complete(call, op.signature, &LOSS_INPUTS);
-            }
+        if let Some(call) = &mut train.loss
+            && let Some(op) = OpKind::find(&call.name.value)
+        {
+            complete(call, op.signature, &LOSS_INPUTS);
         }
-        if let Some(call) = &mut train.optimizer {
-            if let Some(optimizer) = optimizers::find(&call.name.value) {
-                complete(call, optimizer.signature, &[]);
-            }
+        if let Some(call) = &mut train.optimizer
+            && let Some(optimizer) = optimizers::find(&call.name.value)
+        {
+            complete(call, optimizer.signature, &[]);
         }
         for penalty in &mut train.penalties {
             let place = penalty.factor.span;
@@ -74,7 +73,6 @@ fn names(params: &[ParamDecl]) -> BTreeSet<String> {
 }
 
 struct Expander {
-    blocks: BTreeSet<String>,
     defaults: BTreeMap<String, Vec<ArgExpr>>,
     /// The ops whose default statement must stay.
     needed: BTreeSet<String>,
@@ -109,7 +107,7 @@ impl Expander {
 
     fn call(&mut self, call: &mut CallExpr, scope: &BTreeSet<String>) {
         let name = call.name.value.as_str();
-        let Some(op) = OpKind::find(name).filter(|_| !self.blocks.contains(name)) else { return };
+        let Some(op) = OpKind::find(name) else { return };
         let given = |args: &[ArgExpr], wanted: &str| {
             args.iter().any(|arg| arg.name.as_ref().is_some_and(|name| name.value == wanted))
         };
@@ -226,10 +224,7 @@ fn written(text: &str, place: Span) -> Expr {
             let number = dsl::number(digits).unwrap_or_else(|| {
                 unreachable!("internal: the default `{text}` of a signature is no number")
             });
-            match negative {
-                true => Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, place))),
-                false => number,
-            }
+            if negative { Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, place))) } else { number }
         }
         other => unreachable!("internal: the default `{text}` of a signature is {other}"),
     }

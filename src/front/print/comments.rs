@@ -104,10 +104,9 @@ impl Comments {
         }
         let same_line = |from: usize| text.get(from..start).is_some_and(|between| !between.contains('\n'));
         if !own_line {
-            if let Some(unit) = region.units.iter().rev().find(|unit| unit.end <= start) {
-                if same_line(unit.end) {
-                    return self.put(Slot::Behind, unit.key, note);
-                }
+            let last = region.units.iter().rev().find(|unit| unit.end <= start);
+            if let Some(unit) = last.filter(|unit| same_line(unit.end)) {
+                return self.put(Slot::Behind, unit.key, note);
             }
             if region.key.0 != Part::File && same_line(region.start) {
                 return self.put(Slot::Open, region.key, note);

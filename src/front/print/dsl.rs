@@ -7,7 +7,7 @@ use super::super::ast::{
     Action, Block, Body, CallExpr, Data, Declared, Expr, Override, ParamDecl, Setting, Spec, SplitRule,
     Statement, Train,
 };
-use super::comments::{Comments, Key};
+use super::comments::{Comments, Key, Note};
 use super::expr::Writer;
 use super::layout::{Piece, WIDTH, add, behind, blank, filled, own_lines, width};
 use super::units::{body_key, inside, item, params_key, section, statement_key};
@@ -55,7 +55,7 @@ struct Printer<'a> {
     comments: Comments,
 }
 
-impl<'a> Printer<'a> {
+impl Printer<'_> {
     fn entries(&mut self) -> Vec<(Group, Piece)> {
         let spec = self.spec;
         let Spec { version, model, inputs, targets, data, defaults, blocks, net, train, expect, .. } = spec;
@@ -144,10 +144,12 @@ impl<'a> Printer<'a> {
     /// line of its own, and goes behind the part if that is one line.
     fn top(&mut self, key: Key, lines: Vec<String>) -> Piece {
         let mut piece = self.piece(key, lines);
-        if piece.lines.len() == 1 && piece.behind.is_empty() {
-            if let Some(at) = piece.before.iter().position(|note| note.suppression && !note.top_level) {
-                piece.behind.push(piece.before.remove(at));
-            }
+        let covers_one = |note: &Note| note.suppression && !note.top_level;
+        if piece.lines.len() == 1
+            && piece.behind.is_empty()
+            && let Some(at) = piece.before.iter().position(covers_one)
+        {
+            piece.behind.push(piece.before.remove(at));
         }
         piece
     }
@@ -199,16 +201,17 @@ impl<'a> Printer<'a> {
 
     /// Adds a chain of transforms: behind what is there if that fits, else a line for each.
     fn chain(&self, mut lines: Vec<String>, indent: usize, chain: &[CallExpr]) -> Vec<String> {
-        let steps: Vec<String> = chain
-            .iter()
-            .map(|call| format!("|> {}", self.call(3, "", call, Callee::Transform, false).concat()))
-            .collect();
-        let Some(last) = lines.last_mut().filter(|_| !steps.is_empty()) else { return lines };
-        let whole = format!("{last} {}", steps.join(" "));
-        if width(&whole) <= WIDTH {
+        let Some(last) = lines.last_mut().filter(|_| !chain.is_empty()) else { return lines };
+        let step = |call: &CallExpr, lead: usize| {
+            let prefix = format!("{:lead$}|> ", "");
+            self.call(width(&prefix), &prefix, call, Callee::Transform, false)
+        };
+        let steps: Vec<Vec<String>> = chain.iter().map(|call| step(call, 0)).collect();
+        let whole = format!("{last} {}", steps.concat().join(" "));
+        if steps.iter().all(|step| step.len() == 1) && width(&whole) <= WIDTH {
             *last = whole;
         } else {
-            lines.extend(steps.into_iter().map(|step| format!("{:indent$}{step}", "")));
+            lines.extend(chain.iter().flat_map(|call| step(call, indent)));
         }
         lines
     }
@@ -294,35 +297,27 @@ impl<'a> Printer<'a> {
         self.enclose("data {", "}", inside("data"), 0, inner)
     }
 
-    /// `on test { x |> standardize(fit=test) }`.
+    /// `on test { x |> standardize(fit=test) }`, or a line for each group.
     fn overrides(&mut self, group: &[Override]) -> Piece {
-        let mut inner = Vec::new();
-        let mut whole = Piece::default();
-        for (i, own) in group.iter().enumerate() {
+        let mut pieces = Vec::new();
+        for own in group {
             let lines = self.chain(vec![format!("    {}", own.group.value)], 6, &own.chain);
-            let mut piece = self.piece(item(own.group.span), lines);
-            if i == 0 {
-                whole = Piece { before: std::mem::take(&mut piece.before), blank: piece.blank, ..whole };
-                piece.blank = false;
-            }
-            inner.push(piece);
+            pieces.push(self.piece(item(own.group.span), lines));
         }
         let split = &group[0].split.value;
-        match inner.as_slice() {
-            [only] if only.lines.len() == 1 => {
-                whole.lines = vec![format!("  on {split} {{ {} }}", only.lines[0].trim_start())];
-                whole.behind.clone_from(&only.behind);
-            }
-            _ => {
-                let mut lines = vec![format!("  on {split} {{")];
-                let mut body = Vec::new();
-                inner.into_iter().for_each(|piece| add(&mut body, 4, piece));
-                lines.append(&mut body);
-                lines.push("  }".to_owned());
-                whole.lines = lines;
-            }
+        if let [only] = pieces.as_mut_slice()
+            && only.lines.len() == 1
+            && only.before.is_empty()
+        {
+            let line = format!("  on {split} {{ {} }}", only.lines[0].trim_start());
+            return Piece { lines: vec![line], ..std::mem::take(only) };
         }
-        whole
+        let mut lines = vec![format!("  on {split} {{")];
+        let mut body = Vec::new();
+        pieces.into_iter().for_each(|piece| add(&mut body, 4, piece));
+        lines.append(&mut body);
+        lines.push("  }".to_owned());
+        Piece { lines, ..Piece::default() }
     }
 
     fn train(&mut self, train: &Train) -> Vec<String> {
@@ -347,12 +342,14 @@ impl<'a> Printer<'a> {
             pieces.push((true, self.piece(item(setting.name.span), vec![line])));
         }
         let key = inside("train");
-        if let ([(false, only)], true, false) =
-            (pieces.as_slice(), penalties.is_empty(), self.comments.touches(key))
+        let bare = !self.comments.touches(key) && penalties.is_empty();
+        if let [(false, Piece { lines, before, behind, .. })] = pieces.as_slice()
+            && let [line] = lines.as_slice()
+            && bare
+            && before.is_empty()
+            && behind.is_empty()
         {
-            if only.lines.len() == 1 && only.before.is_empty() && only.behind.is_empty() {
-                return vec![format!("train {{ {} }}", only.lines[0].trim_start())];
-            }
+            return vec![format!("train {{ {} }}", line.trim_start())];
         }
         let inner = joined(pieces);
         self.enclose("train {", "}", key, 0, inner)

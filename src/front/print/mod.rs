@@ -41,17 +41,19 @@ fn positional(spec: &Spec, call: &CallExpr, callee: Callee) -> usize {
     let name = call.name.value.as_str();
     let given = |param: &&Param| param.default == Default::Required;
     let names: Vec<&str> = match callee {
-        Callee::Op => match spec.blocks.iter().rev().find(|block| block.name.value == name) {
-            Some(block) => {
-                let first = block.params.first().filter(|param| param.default.is_none());
-                first.map(|param| param.name.value.as_str()).into_iter().collect()
+        Callee::Op => match OpKind::find(name) {
+            Some(op) => {
+                let alone = op.signature.len() == 1;
+                let plain = |param: &&Param| {
+                    given(param) || (alone && matches!(param.kind, Kind::Number | Kind::Size))
+                };
+                op.signature.first().filter(plain).map(|param| param.name).into_iter().collect()
             }
             None => {
-                let signature = OpKind::find(name).map_or(&[][..], |op| op.signature);
-                let plain = |param: &&Param| {
-                    given(param) || (signature.len() == 1 && matches!(param.kind, Kind::Number | Kind::Size))
-                };
-                signature.first().filter(plain).map(|param| param.name).into_iter().collect()
+                let block = spec.blocks.iter().rev().find(|block| block.name.value == name);
+                let first = block.and_then(|block| block.params.first());
+                let first = first.filter(|param| param.default.is_none());
+                first.map(|param| param.name.value.as_str()).into_iter().collect()
             }
         },
         Callee::Loss => LOSS_INPUTS.to_vec(),

@@ -176,7 +176,7 @@ impl Finder<'_> {
             let params = self.params(&block.params, params_key(&block.params));
             let body = self.body(&block.body);
             let regions = params.into_iter().chain([body]).collect();
-            self.unit(item(block.name.span), block.name.span, regions)
+            unit(item(block.name.span), block.name.span, regions)
         });
         units.extend(self.grouped("blocks", items.collect()));
         if let Some(net) = net {
@@ -211,7 +211,7 @@ impl Finder<'_> {
     fn plain(&self, name: &'static str, span: Span, regions: Vec<Region>) -> Unit {
         let at = span.range().start;
         let start = if self.dsl() { self.line_start(at) } else { self.key_start(name, at) };
-        Unit { start, ..self.unit(section(name), span, regions) }
+        Unit { start, ..unit(section(name), span, regions) }
     }
 
     /// A section with its region.
@@ -236,13 +236,7 @@ impl Finder<'_> {
 
     /// An item without an inside.
     fn leaf(&self, key: Span, whole: Span) -> Unit {
-        self.unit(item(key), whole, Vec::new())
-    }
-
-    fn unit(&self, key: Key, span: Span, regions: Vec<Region>) -> Unit {
-        let range = span.range();
-        let end = regions.iter().map(|region| region.end).fold(range.end, usize::max);
-        Unit { key, start: range.start, end, regions }
+        unit(item(key), whole, Vec::new())
     }
 
     /// A region whose parts are known. Its end is the partner of the bracket that it begins with, else as far as lines of
@@ -389,6 +383,13 @@ impl Finder<'_> {
             }
         };
         let start = start_of(statement) as usize;
-        Unit { start, ..self.unit(statement_key(statement), whole, regions) }
+        Unit { start, ..unit(statement_key(statement), whole, regions) }
     }
+}
+
+/// A part that a span and its regions make up.
+fn unit(key: Key, span: Span, regions: Vec<Region>) -> Unit {
+    let range = span.range();
+    let end = regions.iter().map(|region| region.end).fold(range.end, usize::max);
+    Unit { key, start: range.start, end, regions }
 }

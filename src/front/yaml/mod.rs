@@ -10,7 +10,7 @@ mod sections;
 mod tests;
 mod tree;
 
-use super::ast::{ArgExpr, CallExpr, Expr, Head, Lost, Spec, Unary};
+use super::ast::{ArgExpr, CallExpr, Expr, Head, Lost, Spec, Unary, relocate};
 use super::dsl;
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, Severity, did_you_mean, rules};
@@ -54,9 +54,14 @@ impl Decoder<'_> {
     /// The tag before a value, which is all that a reader without our schema would see of its type.
     fn tag(&mut self, span: Span) {
         let before = self.text[..span.range().start].trim_end();
-        let start = before.rfind(|c: char| c.is_whitespace() || "[{,".contains(c)).map_or(0, |at| at + 1);
+        let start = before.rfind([' ', '\t', '\n', '[', '{', ',']).map_or(0, |at| at + 1);
         let word = &before[start..];
-        if word.starts_with('!') {
+        // Where a tag may stand: behind an indicator, at the margin, and in no comment. Quoted text ends with its quotation mark.
+        let lead = before[..start].trim_end_matches([' ', '\t']);
+        let behind = lead.is_empty() || lead.ends_with([':', '-', '?', '[', '{', ',', '\n']);
+        let comment = lead.rsplit('\n').next().is_some_and(|line| line.contains('#'));
+        let named = |rest: &str| rest.chars().all(|c| c.is_ascii_alphanumeric() || "!_-.:/<>%".contains(c));
+        if word.strip_prefix('!').is_some_and(named) && behind && !comment {
             self.push(
                 Diagnostic::new(
                     &rules::MERGE_OR_TAG,
@@ -290,7 +295,16 @@ impl Decoder<'_> {
     /// Parses the text of a scalar as an expression.
     fn parsed(&mut self, base: usize, text: &str, node: &Node) -> Spanned<Expr> {
         let read = |file, base, out: &mut Diagnostics| Some(dsl::expression(file, base, text, out));
-        self.embedded(base, text, node, read).unwrap_or(Spanned::new(Expr::Error, node.span))
+        let mut expr = self.embedded(base, text, node, read).unwrap_or(Spanned::new(Expr::Error, node.span));
+        if self.moved(base, text) {
+            relocate(&mut expr, node.span);
+        }
+        expr
+    }
+
+    /// Whether the text of a scalar is not the text of the file at its place, because of escapes or folding.
+    fn moved(&self, base: usize, text: &str) -> bool {
+        self.text.get(base..base + text.len()) != Some(text)
     }
 
     /// Reads the text of a scalar. Where escapes or folding moved the text, only the scalar as a whole has a place.
@@ -301,13 +315,14 @@ impl Decoder<'_> {
         node: &Node,
         read: impl FnOnce(FileId, usize, &mut Diagnostics) -> Option<Spanned<T>>,
     ) -> Option<Spanned<T>> {
-        if self.text.get(base..base + text.len()) == Some(text) {
+        if !self.moved(base, text) {
             return read(self.file, base, self.out);
         }
         let mut apart = Diagnostics::default();
         let value = read(self.file, 0, &mut apart);
         for mut diagnostic in apart {
             diagnostic.place = crate::diag::Place::Source(node.span);
+            diagnostic.labels.clear();
             self.out.push(diagnostic);
         }
         value.map(|value| Spanned::new(value.value, node.span))

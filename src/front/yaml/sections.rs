@@ -116,7 +116,11 @@ impl Decoder<'_> {
             return None;
         };
         let read = |file, base, out: &mut Diagnostics| dsl::type_expression(file, base, text, out);
-        let kind: Spanned<TypeExpr> = self.embedded(self.text_base(kind), text, kind, read)?;
+        let (base, place) = (self.text_base(kind), kind.span);
+        let mut kind: Spanned<TypeExpr> = self.embedded(base, text, kind, read)?;
+        if self.moved(base, text) {
+            kind.value.relocate(place);
+        }
         Some(Declared { name: name.clone(), kind, chain })
     }
 
