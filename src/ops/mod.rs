@@ -24,27 +24,34 @@ mod elu;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
+mod hardswish;
+mod hardtanh;
 mod huber;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
 mod mae;
 mod max_pool;
+mod mish;
 mod mse;
 mod mul;
 mod pairwise;
 mod patches;
+mod prelu;
 mod relu;
+mod relu6;
 mod reshape;
 mod selu;
 mod sigmoid;
 mod silu;
 mod softmax;
 mod softplus;
+mod softsign;
 mod tanh;
 mod window;
 
 pub use activation::Activation;
+pub use prelu::USUAL_SLOPE;
 
 use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
 
@@ -69,12 +76,18 @@ registry! {
     global_avg_pool::GlobalAvgPool,
     dropout::Dropout,
     relu::Relu,
+    relu6::Relu6,
     leaky_relu::LeakyRelu,
+    prelu::Prelu,
     elu::Elu,
     selu::Selu,
     gelu::Gelu,
     silu::Silu,
+    mish::Mish,
+    hardswish::Hardswish,
     tanh::Tanh,
+    hardtanh::Hardtanh,
+    softsign::Softsign,
     sigmoid::Sigmoid,
     softplus::Softplus,
     softmax::Softmax,
@@ -164,6 +177,8 @@ pub enum Role {
     Scale,
     /// The offset of a norm.
     Shift,
+    /// The slope of an activation.
+    Slope,
 }
 
 /// A trainable tensor that an operator asks for.
@@ -532,7 +547,7 @@ impl OpKind {
     /// Where a piecewise function changes its piece.
     #[must_use]
     pub fn kinks(&self) -> Vec<f64> {
-        op!(self, o => o.kinks())
+        op!(self, o => Op::kinks(o))
     }
 
     /// What an elementwise function does to standard normal input.
