@@ -18,12 +18,15 @@ mod bce_with_logits;
 mod common;
 mod concat;
 mod conv2d;
+mod conv_transpose2d;
+mod convolution;
 mod cross_entropy;
 mod dropout;
 mod elu;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
+mod group_norm;
 mod hardswish;
 mod hardtanh;
 mod huber;
@@ -35,12 +38,14 @@ mod max_pool;
 mod mish;
 mod mse;
 mod mul;
+mod normed;
 mod pairwise;
 mod patches;
 mod prelu;
 mod relu;
 mod relu6;
 mod reshape;
+mod rms_norm;
 mod selu;
 mod sigmoid;
 mod silu;
@@ -48,6 +53,8 @@ mod softmax;
 mod softplus;
 mod softsign;
 mod tanh;
+mod transpose;
+mod upsample;
 mod window;
 
 pub use activation::Activation;
@@ -69,11 +76,15 @@ registry! {
     pub enum OpKind: Op by op;
     linear::Linear,
     conv2d::Conv2d,
+    conv_transpose2d::ConvTranspose2d,
     batch_norm::BatchNorm,
     layer_norm::LayerNorm,
+    group_norm::GroupNorm,
+    rms_norm::RmsNorm,
     max_pool::MaxPool,
     avg_pool::AvgPool,
     global_avg_pool::GlobalAvgPool,
+    upsample::Upsample,
     dropout::Dropout,
     relu::Relu,
     relu6::Relu6,
@@ -96,6 +107,7 @@ registry! {
     concat::Concat,
     flatten::Flatten,
     reshape::Reshape,
+    transpose::Transpose,
     cross_entropy::CrossEntropy,
     bce_with_logits::BceWithLogits,
     mse::Mse,
@@ -118,7 +130,7 @@ pub enum Category {
     Pool,
     /// Random in training, the identity in use.
     Noise,
-    /// Moves elements without changing them.
+    /// Moves, copies or interpolates elements: what comes out has the range of what goes in.
     Layout,
     /// Joins several values.
     Combine,
