@@ -2,7 +2,7 @@
 //!
 //! ## What it checks
 //!
-//! `cross_entropy(output, target)`: the class axis of the output has the length of the target's class count. Fewer logits than
+//! `cross_entropy(output, target)` and `nll`: the class axis of the output has the length of the target's class count. Fewer logits than
 //! classes are an error, more are a warning.
 //!
 //! ## Why it matters
@@ -81,23 +81,13 @@ fn count_of_classes(n: usize) -> String {
     if n == 1 { "one class".to_owned() } else { format!("{n} classes") }
 }
 
-/// The length of the class axis of what a cross-entropy takes.
+/// The length of the class axis of what a loss on class labels takes.
 #[must_use]
 pub fn logits(graph: &Graph) -> Option<usize> {
     let loss = &graph.nodes[graph.loss?];
     let [prediction, target] = loss.inputs.as_slice() else { return None };
-    let (z, y) = (graph.shape(*prediction)?.sample(), graph.shape(*target)?.sample());
-    if loss.op.name() != "cross_entropy" {
-        return None;
-    }
-    let (&last, before) = z.split_last()?;
-    if before == y {
-        Some(last)
-    } else if &z[1..] == y {
-        Some(z[0])
-    } else {
-        None
-    }
+    let (z, y) = (graph.shape(*prediction)?, graph.shape(*target)?);
+    loss.op.classes(&[z, y])
 }
 
 /// The edit that gives the head the right width, if its width is an argument of its own.

@@ -14,7 +14,9 @@ mod activation;
 mod add;
 mod avg_pool;
 mod batch_norm;
+mod bce;
 mod bce_with_logits;
+mod classes;
 mod common;
 mod concat;
 mod conv2d;
@@ -38,6 +40,7 @@ mod max_pool;
 mod mish;
 mod mse;
 mod mul;
+mod nll;
 mod normed;
 mod pairwise;
 mod patches;
@@ -109,7 +112,9 @@ registry! {
     reshape::Reshape,
     transpose::Transpose,
     cross_entropy::CrossEntropy,
+    nll::Nll,
     bce_with_logits::BceWithLogits,
+    bce::Bce,
     mse::Mse,
     mae::Mae,
     huber::Huber,

@@ -62,7 +62,7 @@ pub fn widened(row: &Row) -> Option<Case> {
             let (last, outer) = sample.split_last()?;
             Some(Input::Values([outer, &[last * WIDER]].concat()))
         }
-        Input::Labels(_) => None,
+        Input::Unit(_) | Input::Labels(_) => None,
     };
     let inputs: Option<Vec<Input>> = row.inputs.iter().map(wider).collect();
     Row { inputs: inputs?, ..row.clone() }.case().ok()
