@@ -25,7 +25,7 @@
 //!
 //! research: static.md O05.
 
-use super::uses::origin;
+use super::uses::{logits as behind, origin};
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{FeedKind, Graph, Node, Source};
@@ -46,7 +46,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let severity = if logits < *wanted { Severity::Error } else { Severity::Warning };
     let message =
         format!("{} for the {} of `{}`", plural(logits, "logit"), count_of_classes(*wanted), feed.name);
-    let head = match origin(graph, *prediction) {
+    let head = match origin(graph, behind(graph).unwrap_or(*prediction)) {
         Source::Node(node) => Some(&graph.nodes[node]),
         Source::Feed(_) => None,
     };

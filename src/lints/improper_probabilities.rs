@@ -3,8 +3,8 @@
 //! ## What it checks
 //!
 //! What `bce` takes lies in 0..1: it comes out of a `sigmoid`, a `softmax` or a `hardtanh` between 0 and 1, looked up through products,
-//! pools, concatenations, upsampling and whatever only moves elements. What `nll` takes are log-probabilities: no output of a layer, norm
-//! or activation, and not the probabilities themselves. Inputs of the net are the caller's.
+//! pools, concatenations, upsampling and whatever only moves elements. What `nll` takes comes out of a `log_softmax`: no output of a layer,
+//! norm or activation, and not the probabilities themselves. Inputs of the net are the caller's.
 //!
 //! ## Why it matters
 //!
@@ -23,7 +23,7 @@
 //! ## Instead
 //!
 //! `loss bce_with_logits(out, y)` and `loss cross_entropy(out, y)` take the logits as they are and lose no digits; or a `sigmoid` before
-//! `bce`. The fix changes the loss.
+//! `bce` and a `log_softmax` before `nll`. The fix changes the loss.
 //!
 //! ## References
 //!
@@ -45,8 +45,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let culprit = match loss.op.name() {
         "bce" => beyond_unit(graph, prediction),
         "nll" => match origin(graph, prediction) {
-            Source::Node(node) => Some(node),
-            Source::Feed(_) => None,
+            Source::Node(node) if graph.nodes[node].op.name() != "log_softmax" => Some(node),
+            Source::Node(_) | Source::Feed(_) => None,
         },
         _ => return,
     };
@@ -77,7 +77,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let call = format!("{instead}({}, {target})", graph.name_of(logits));
     diagnostic = diagnostic.help(match name {
         "bce" => format!("loss {call}, or a sigmoid before `bce`"),
-        _ => format!("loss {call}"),
+        _ => format!("loss {call}, or a log_softmax before `nll`"),
     });
     // A squash that nothing reads would be left over, except where it is the output of the net.
     let direct = prediction == logits || graph.output == Some(prediction);

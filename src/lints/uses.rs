@@ -76,21 +76,20 @@ pub fn origin(graph: &Graph, mut source: Source) -> Source {
     source
 }
 
-/// The logits behind the loss of a classifier: what it takes, or what the sigmoid in front of `bce` takes.
+/// The logits behind the loss of a classifier: what it takes, or what the sigmoid before `bce` or the log-softmax before `nll` takes.
 #[must_use]
 pub fn logits(graph: &Graph) -> Option<Source> {
     let loss = &graph.nodes[graph.loss?];
     let prediction = *loss.inputs.first()?;
-    match loss.op.name() {
-        "cross_entropy" | "bce_with_logits" => Some(prediction),
-        "bce" => match origin(graph, prediction) {
-            Source::Node(node) if graph.nodes[node].op.name() == "sigmoid" => {
-                graph.nodes[node].inputs.first().copied()
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+    let squash = match loss.op.name() {
+        "cross_entropy" | "bce_with_logits" => return Some(prediction),
+        "bce" => "sigmoid",
+        "nll" => "log_softmax",
+        _ => return None,
+    };
+    let Source::Node(node) = origin(graph, prediction) else { return None };
+    let node = &graph.nodes[node];
+    node.inputs.first().copied().filter(|_| node.op.name() == squash)
 }
 
 /// An argument of a node in canonical form; `None` where it has its default.

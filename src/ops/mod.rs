@@ -35,6 +35,7 @@ mod huber;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
+mod log_softmax;
 mod mae;
 mod max_pool;
 mod mish;
@@ -105,6 +106,7 @@ registry! {
     sigmoid::Sigmoid,
     softplus::Softplus,
     softmax::Softmax,
+    log_softmax::LogSoftmax,
     add::Add,
     mul::Mul,
     concat::Concat,
@@ -127,7 +129,7 @@ pub enum Category {
     Layer,
     /// An elementwise function.
     Activation,
-    /// Numbers to shares that sum to 1: it couples the elements of an axis, and no scale passes through it.
+    /// Numbers to shares that sum to 1, or their logarithms: it couples the elements of an axis, and no scale passes through it.
     Distribution,
     /// A normalisation.
     Norm,
