@@ -33,7 +33,7 @@ use std::fmt;
 /// The tensor that is to be initialised.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// Its shape; axis 0 is the output.
+    /// Its shape; axis 0 is the output, except for a transposed convolution, where it is the input as in PyTorch.
     pub dims: &'a [usize],
     /// How many inputs one output element sums over.
     pub fan_in: usize,

@@ -278,13 +278,13 @@ impl Lowering<'_> {
         None
     }
 
-    /// Class labels go with `cross_entropy` (and two of them with `bce_with_logits`), numbers with the others. Only labels may
-    /// lack the axis of a single logit: numbers have the output's shape.
+    /// Class labels go with `cross_entropy` and `nll` (and two of them with `bce_with_logits` and `bce`), numbers with the others. Only
+    /// labels may lack the axis of a single output: numbers have the output's shape.
     fn check_target(&mut self, op: &OpKind, loss: &CallExpr, output: Source, target: Source) -> bool {
         let Source::Feed(feed) = target else { return true };
         let feed = &self.graph.feeds[feed];
-        let wants_classes = op.name() == "cross_entropy";
-        let binary = op.name() == "bce_with_logits";
+        let wants_classes = matches!(op.name(), "cross_entropy" | "nll");
+        let binary = matches!(op.name(), "bce_with_logits" | "bce");
         let (fits, labels) = match &feed.kind {
             FeedKind::Class(classes, _) => (wants_classes || (binary && *classes == Some(2)), true),
             _ => (!wants_classes, false),

@@ -109,10 +109,16 @@ impl Op for Linear {
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        super::affine_moments(&io, 1.0)
+        super::affine_moments(&io, fan(&io), 1.0, self.out)
     }
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
-        super::affine_energy(&io, 1.0, cotangent)
+        super::affine_energy(&io, fan(&io), 1.0, cotangent)
     }
+}
+
+/// The length of the sums of one output.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn fan(io: &Transfer<'_>) -> f64 {
+    io.params[0].fan_in as f64
 }
