@@ -15,7 +15,9 @@
 //! | `layer_norm(eps=-1)` | `[B,5]` | error |
 //! | `layer_norm` | `[B]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer};
+use super::{
+    Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer,
+};
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments, ln_add};
@@ -187,5 +189,15 @@ impl Op for LayerNorm {
         let factor = |ln_square: f64| scale.ln() - ln_add(ln_square + deviation, self.eps.ln());
         let ends = Interval { lo: factor(x.ln_square.hi), hi: factor(x.ln_square.lo) };
         vec![cotangent.times(ends)]
+    }
+
+    /// Gamma moves its feature by the normalised values, beta by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shapes, inputs, saved, param, index, column, .. } = io;
+        let n = shapes[0].last()?;
+        let rows = inputs[0].len() / n;
+        let hat = |row: usize| (inputs[0].at(row * n + index) - saved.at(2 * row)) * saved.at(2 * row + 1);
+        column.extend((0..rows).map(|row| if param == 0 { hat(row) } else { 1.0 }));
+        Some(Block::feature(index, n, rows / batch.max(1)))
     }
 }
