@@ -22,7 +22,7 @@
 
 use super::avg_pool;
 use super::window;
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer};
 use crate::args::{Kind, Param, Reader, optional, required};
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
@@ -162,6 +162,10 @@ impl Op for Upsample {
                 }
             });
         }
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {

@@ -10,6 +10,7 @@ mod kernels;
 mod lints;
 mod ops;
 mod passes;
+mod perturb;
 mod print;
 mod properties;
 mod reference;

@@ -377,7 +377,8 @@ fn tied(graph: Runnable<'_>, session: &Session<'_, f64>, point: &Point<'_>) -> V
     graph.nodes.iter().map(|(_, node)| count(node)).collect()
 }
 
-/// The number of bytes that a check of a graph needs, roughly: weights, gradients and values.
+/// The number of bytes that a check of a graph needs, roughly: weights and gradients, the values of the base run and their
+/// derivatives, and a pair of copies for each of two threads, which hold most values for a short time only.
 #[must_use]
 pub fn memory(graph: &Graph, batch: usize) -> usize {
     let values = graph.nodes.iter().map(|(_, node)| {
@@ -386,5 +387,5 @@ pub fn memory(graph: &Graph, batch: usize) -> usize {
     });
     let values = values.fold(0usize, usize::saturating_add);
     let params = usize::try_from(graph.param_count()).unwrap_or(usize::MAX);
-    params.saturating_mul(4).saturating_add(values.saturating_mul(2)).saturating_mul(8)
+    params.saturating_mul(4).saturating_add(values.saturating_mul(4)).saturating_mul(8)
 }

@@ -126,11 +126,7 @@ pub(super) fn cost(
     tasks(graph, objective, mode, rows, &counts, asked).iter().map(|task| task.cost).sum()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::too_many_arguments,
-    reason = "an estimate, and all that it depends on"
-)]
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn choose(
     graph: Runnable<'_>,
     handle: Handle<Node>,
