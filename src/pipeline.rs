@@ -6,7 +6,7 @@
 
 use crate::data::{self, Statistics};
 use crate::diag::suppress;
-use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
+use crate::diag::{Diagnostic, Diagnostics, Place, Rule, Severity, rules};
 use crate::exec::Registry;
 use crate::front::{self, ast};
 use crate::graph::{self, Graph, Runnable, Verified};
@@ -15,12 +15,14 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{SnapshotStatus, SpecReport};
+use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
+use crate::valid::rows::Beside;
 use crate::valid::{self, Samples, gradcheck, properties};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -89,7 +91,11 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
         Err(violations) => panic!("internal: the graph of {} is not valid: {violations:?}", path.display()),
     };
     let signal = signal::analyse(&graph, Mode::Train);
-    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal, notation }));
+    // Where a line has an error, what it would mean without the error is not worth a second finding.
+    let line = |d: &Diagnostic| d.location(&sources).1.line;
+    let faulty: BTreeSet<usize> = found.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
+    let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation });
+    found.extend(seen.into_iter().filter(|d| !faulty.contains(&line(d))));
     Ok(Compiled { sources, file, spec, graph, signal, found })
 }
 
@@ -170,8 +176,18 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     let mut readable = true;
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
         let (fitted, faults) = valid::rows::check(plan, loader);
-        if stages.statistics {
-            valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+        if stages.statistics && !fitted.groups.is_empty() {
+            let (status, differences) = match valid::rows::compare(plan, path, &fitted, loader) {
+                Beside::Nothing => (StatisticsStatus::Missing, Diagnostics::default()),
+                Beside::Stored(same) if same.is_empty() => (StatisticsStatus::Same, same),
+                Beside::Stored(differences) => (StatisticsStatus::Changed, differences),
+            };
+            report.statistics = Some(status);
+            // A whole validation says so in its line; where nothing else was asked, it is the answer.
+            if status == StatisticsStatus::Missing && !stages.snapshot {
+                compiled.found.push(valid::rows::not_stored(plan, path));
+            }
+            compiled.found.extend(differences);
         }
         statistics = fitted;
         readable = !faults.has_errors();

@@ -5,20 +5,28 @@
 //! `--deny-warnings`); 2: the command could not run.
 
 mod check;
+mod convert;
 mod disk;
+mod expand;
 mod explain;
 mod gradcheck;
 mod parallel;
 mod rules;
+mod run;
+mod schema;
 mod show;
 mod snapshot;
 mod stats;
 mod validate;
+mod weights;
 
+use crate::diag::Diagnostics;
 use crate::diag::render::Look;
+use crate::graph::Runnable;
 use crate::pipeline::{self, Stages};
 use crate::report::format::{self, Format};
 use crate::report::{Report, SpecReport};
+use crate::source::Sources;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -76,6 +84,16 @@ enum Command {
     Show(show::Arguments),
     /// Fit the statistics of the data, or compare them with the stored ones.
     Stats(stats::Arguments),
+    /// Print a spec in the other notation.
+    Convert(convert::Arguments),
+    /// Print a spec with every default argument written out.
+    Expand(expand::Arguments),
+    /// Print the JSON Schema of the YAML notation.
+    Schema(schema::Arguments),
+    /// Draw the weights of a model into a safetensors file.
+    Weights(weights::Arguments),
+    /// Run a model on stored weights and inputs; write loss, output and gradients.
+    Run(run::Arguments),
     /// Explain a rule, an op, an initialiser, a transform or a law.
     Explain(explain::Arguments),
     /// List every rule with its code, name and severity.
@@ -113,6 +131,11 @@ pub fn main() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(&arguments, global),
         Command::Show(arguments) => show::run(&arguments, global),
         Command::Stats(arguments) => stats::run(&arguments, global),
+        Command::Convert(arguments) => convert::run(&arguments, global),
+        Command::Expand(arguments) => expand::run(&arguments, global),
+        Command::Schema(arguments) => Ok(schema::run(&arguments)),
+        Command::Weights(arguments) => weights::run(&arguments, global),
+        Command::Run(arguments) => run::run(&arguments, global),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments, global),
     };
@@ -157,6 +180,25 @@ fn over(
     options: impl Fn(&Path) -> pipeline::Options + Sync,
 ) -> Vec<SpecReport> {
     parallel::map(specs, |path| pipeline::run(path, stages, &options(path), &disk::Disk))
+}
+
+/// Compiles the spec of a command that needs a complete graph; what is wrong with it is reported, and the exit code returned.
+fn runnable(path: &Path, global: Global) -> Result<Result<pipeline::Compiled, u8>, Failure> {
+    let compiled = pipeline::compile(path, &disk::Disk)
+        .map_err(|finding| Failure(format!("{}: {}", path.display(), finding.message)))?;
+    if Runnable::new(&compiled.graph).is_some() && !compiled.graph.partial {
+        return Ok(Ok(compiled));
+    }
+    let specs = over(&[path.to_owned()], Stages::default(), |_| pipeline::Options::default());
+    global.finish(&Report { specs });
+    Ok(Err(1))
+}
+
+/// Reports what is wrong with the files of a command; exit code 1.
+fn refuse(path: &Path, found: Diagnostics, global: Global) -> u8 {
+    let mut report = SpecReport::new(path.display().to_string(), Sources::default(), found);
+    report.found.sort();
+    global.finish(&Report { specs: vec![report] })
 }
 
 /// Writes to stdout. A reader that has gone away, as `head` does, is no mistake.

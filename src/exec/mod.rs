@@ -9,6 +9,7 @@ mod backward;
 pub mod files;
 mod forward;
 mod plan;
+pub mod raw;
 mod run;
 mod weights;
 

@@ -124,19 +124,20 @@ fn loops(product: Product, a: &[f64], b: &[f64], c: &mut [f64]) {
 /// number whatever the other vectors are.
 fn dots<const N: usize>(x: &[f64], ys: [&[f64]; N]) -> [f64; N] {
     const LANES: usize = 4;
-    let whole = x.len() / LANES * LANES;
+    let (whole, rest) = x.as_chunks::<LANES>();
+    // Slices of one length, so that the loop checks no bounds.
+    let ys = ys.map(|y| y.as_chunks::<LANES>()).map(|(y, rest)| (&y[..whole.len()], rest));
     let mut sums = [[0.0; LANES]; N];
-    for at in (0..whole).step_by(LANES) {
-        let left = &x[at..at + LANES];
-        for (sums, y) in sums.iter_mut().zip(ys) {
-            let right = &y[at..at + LANES];
+    for (at, left) in whole.iter().enumerate() {
+        for (sums, (y, _)) in sums.iter_mut().zip(&ys) {
+            let right = &y[at];
             for lane in 0..LANES {
                 sums[lane] += left[lane] * right[lane];
             }
         }
     }
     std::array::from_fn(|i| {
-        let rest: f64 = x[whole..].iter().zip(&ys[i][whole..]).map(|(x, y)| x * y).sum();
+        let rest: f64 = rest.iter().zip(ys[i].1).map(|(x, y)| x * y).sum();
         let [a, b, c, d] = sums[i];
         (a + c) + (b + d) + rest
     })

@@ -371,7 +371,7 @@ fn absurd_sizes_do_not_overflow() {
         format!("conv2d(1, kernel={most}, pad={most}, dilation={most}, init=he_normal)"),
         format!("conv2d(1, kernel=1, pad={most}, init=he_normal)"),
         format!("conv2d(1, kernel={most}, pad=same, init=he_normal)"),
-        format!("conv2d(1, kernel=[1, 500000000000], pad=same, init=he_normal)"),
+        "conv2d(1, kernel=[1, 500000000000], pad=same, init=he_normal)".to_owned(),
         format!("max_pool({most}, stride=1, pad={})", most / 2),
         format!("avg_pool([1, {most}], pad=[0, {}])", most / 2),
         format!("max_pool(1, stride={most})"),

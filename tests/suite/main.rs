@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod data;
 mod diagnostics;
 mod gradcheck;
 mod hostile;
@@ -9,6 +10,7 @@ mod kernels;
 mod lints;
 mod ops;
 mod passes;
+mod print;
 mod properties;
 mod reference;
 mod scalars;

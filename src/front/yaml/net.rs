@@ -1,6 +1,7 @@
 //! Statements of the YAML notation: `- relu`, `- {id: fc1, linear: {out: 64}, from: x}`, loops, residuals and blocks.
 
 use super::super::ast::{Action, Block, Body, CallExpr, Head, Shortcut, Statement};
+use super::super::dsl;
 use super::tree::{Node, Value};
 use super::{Decoder, Pairs};
 use crate::diag::{Diagnostic, rules};
@@ -12,6 +13,7 @@ const STRUCTURE: [&str; 8] = ["id", "from", "repeat", "as", "for", "body", "resi
 
 impl Decoder<'_> {
     pub(super) fn block(&mut self, name: &Spanned<String>, node: &Node) -> Option<Block> {
+        self.name(name);
         let pairs = self.map(&name.value, node);
         self.unknown(&name.value, pairs, &["params", "body"]);
         let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
@@ -59,7 +61,7 @@ impl Decoder<'_> {
                 Some(Statement { label: None, action, from: Vec::new(), head })
             }
             Value::Map(pairs) => {
-                let label = Self::get(pairs, "id").and_then(|node| self.word("id", node));
+                let label = Self::get(pairs, "id").and_then(|node| self.named("id", node));
                 let from = Self::get(pairs, "from").map_or(Vec::new(), |node| self.references(node));
                 let (action, head) = self.action(node, pairs)?;
                 Some(Statement { label, action, from, head })
@@ -72,10 +74,17 @@ impl Decoder<'_> {
     }
 
     fn references(&mut self, node: &Node) -> Vec<Spanned<String>> {
-        match &node.value {
+        let names: Vec<Spanned<String>> = match &node.value {
             Value::Seq(items) => items.iter().filter_map(|item| self.word("from", item)).collect(),
             _ => self.word("from", node).into_iter().collect(),
+        };
+        for name in names.iter().filter(|name| !dsl::is_reference(&name.value)) {
+            let message = format!("`{}` is not the path of a node", name.value);
+            self.push(
+                Diagnostic::new(&rules::SYNTAX, name.span, message).help("a path is like stage[1].conv2"),
+            );
         }
+        names
     }
 
     fn action(&mut self, node: &Node, pairs: Pairs<'_>) -> Option<(Action, Head)> {
@@ -90,7 +99,7 @@ impl Decoder<'_> {
         if let Some((word, count)) = key("repeat") {
             known(self, &["id", "from", "repeat", "as", "body"]);
             let count = self.expr(count);
-            let index = key("as").and_then(|(_, node)| self.word("as", node));
+            let index = key("as").and_then(|(_, node)| self.named("as", node));
             let body = self.loop_body(word, pairs)?;
             let head = Head(word.span.to(count.span));
             return Some((Action::Repeat { count, index, body }, head));
@@ -105,6 +114,7 @@ impl Decoder<'_> {
                 return None;
             };
             let head = Head(word.span.to(over.span));
+            self.name(variable);
             let over = self.expr(over);
             let body = self.loop_body(word, pairs)?;
             return Some((Action::For { variable: variable.clone(), over, body }, head));

@@ -1,7 +1,7 @@
 //! For people: verdicts of each spec, its findings with their source, and one line of summary at the end.
 
 use crate::diag::render::{self, Look, paint};
-use crate::report::{Report, SnapshotStatus, SpecReport, Summary, verdicts};
+use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts};
 use crate::text::{count, number, plural};
 use crate::valid::gradcheck;
 use crate::valid::properties::Verdict;
@@ -87,6 +87,14 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
             Verdict::Skipped | Verdict::Inconclusive => DIM,
         };
         lines.push(line("properties", style, verdict.word(), &text));
+    }
+    if let Some(status) = spec.statistics {
+        let style = match status {
+            StatisticsStatus::Same => GREEN,
+            StatisticsStatus::Changed => RED,
+            StatisticsStatus::Missing => YELLOW,
+        };
+        lines.push(line("statistics", style, status.word(), ""));
     }
     if let Some(status) = spec.snapshot {
         let style = match status {

@@ -7,6 +7,7 @@
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
+//!    "statistics": {"status"},
 //!    "snapshot": {"status"}}],
 //!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened"}}
 //! ```
@@ -15,7 +16,7 @@
 //! Fields may be added within version 1; none goes or changes its meaning.
 
 use crate::diag::{Diagnostic, Fix, Safety};
-use crate::report::{Report, SnapshotStatus, SpecReport, Summary};
+use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
 use crate::valid::{gradcheck, properties};
 use serde::Serialize;
@@ -35,12 +36,13 @@ struct Spec<'a> {
     diagnostics: Vec<Finding<'a>>,
     gradcheck: &'a Option<gradcheck::Report>,
     properties: &'a [properties::Report],
-    snapshot: Option<Snapshot>,
+    statistics: Option<Status<StatisticsStatus>>,
+    snapshot: Option<Status<SnapshotStatus>>,
 }
 
 #[derive(Serialize)]
-struct Snapshot {
-    status: SnapshotStatus,
+struct Status<T> {
+    status: T,
 }
 
 #[derive(Serialize)]
@@ -88,8 +90,18 @@ pub fn render(report: &Report) -> String {
 }
 
 fn spec(spec: &SpecReport) -> Spec<'_> {
-    let SpecReport { path, model, params, sources, found, gradcheck, properties, snapshot, unopened: _ } =
-        spec;
+    let SpecReport {
+        path,
+        model,
+        params,
+        sources,
+        found,
+        gradcheck,
+        properties,
+        statistics,
+        snapshot,
+        unopened: _,
+    } = spec;
     Spec {
         path,
         model,
@@ -97,7 +109,8 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         diagnostics: found.iter().map(|diagnostic| finding(diagnostic, sources)).collect(),
         gradcheck,
         properties,
-        snapshot: snapshot.map(|status| Snapshot { status }),
+        statistics: statistics.map(|status| Status { status }),
+        snapshot: snapshot.map(|status| Status { status }),
     }
 }
 

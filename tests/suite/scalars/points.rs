@@ -47,7 +47,7 @@ fn uniform(count: usize, low: f64, high: f64, name: &str) -> impl Iterator<Item 
 /// The smallest and largest numbers, zeros, and what surrounds each power of two near 1.
 fn extremes() -> Vec<f64> {
     let mut points = vec![0.0, -0.0];
-    for x in [f64::MIN_POSITIVE, 5e-324, 1e-310, f64::MAX, f64::EPSILON, 1e300, 1e-300] {
+    for x in [f64::MIN_POSITIVE, 5e-324, 1e-310, f64::MAX, f64::EPSILON, 1e300, 1e302, 1e304, 1e306, 1e-300] {
         points.extend([x, -x]);
     }
     for k in -60..=10 {
