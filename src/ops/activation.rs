@@ -4,7 +4,7 @@
 //! kernels, tape and moments follow. The value is generic and yields the tangent; the slope is the reverse rule; neither is
 //! derived from the other.
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Response, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Response, Shape, Spread, Transfer};
 use crate::args::{Param, Reader};
 use crate::moments::{self, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
@@ -96,6 +96,10 @@ impl<A: Activation> Op for A {
 
     fn kinks(&self) -> Vec<f64> {
         Activation::kinks(self).to_vec()
+    }
+
+    fn spread(&self, _: &Shape, _: Block) -> Spread {
+        Spread::Elementwise
     }
 
     fn response(&self) -> Option<Response> {

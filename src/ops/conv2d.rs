@@ -29,15 +29,19 @@
 //! | `conv2d(3, kernel=3, groups=2, init=he_normal)` | `[B,4,4,4]` | error |
 
 use super::convolution::{self, Plan};
+use super::patches::Maps;
 use super::window::{self, Pads, Window};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer};
+use super::{
+    Advance, Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape,
+    Spread, Transfer,
+};
 use crate::args::{Kind, Param, Reader, absent, optional, required, word};
 use crate::diag::rules;
 use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::product;
+use crate::tensor::{Product, gemm, product};
 
 /// The operator `conv2d`.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,6 +211,65 @@ impl Op for Conv2d {
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         let plan = self.planned(io.shapes[0]);
         super::affine_energy(&io, fan(&plan), plan.window.reach().0, cotangent)
+    }
+
+    /// A tap moves its output channel by what it meets at every position, a bias by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shapes, inputs, param, index, column, .. } = io;
+        let plan = self.planned(shapes[0]);
+        let positions = plan.window.positions();
+        if param == 1 {
+            column.resize(batch * positions, 1.0);
+            return Some(Block::run(index * positions, positions));
+        }
+        let (output, tap) = (index / plan.depth(), index % plan.depth());
+        let (channel, tap) = (tap / plan.window.taps(), tap % plan.window.taps());
+        let channel = output / plan.outputs[1] * plan.channels[1] + channel;
+        let Window { rows, columns } = plan.window;
+        let (i, j) = (tap / columns.kernel, tap % columns.kernel);
+        column.resize(batch * positions, 0.0);
+        let (met, size) = (columns.positions(j), plan.window.elements());
+        for (sample, column) in column.chunks_exact_mut(positions).enumerate() {
+            let map = (sample * plan.channels[0] + channel) * size;
+            for row in rows.positions(i).filter(|_| !met.is_empty()) {
+                let first = map + rows.element(row, i) * columns.input + columns.element(met.start, j);
+                let target = &mut column[row * columns.output..][met.clone()];
+                let source = inputs[0].plane(0)[first..].iter().step_by(columns.stride);
+                target.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Some(Block::run(output * positions, positions))
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::affine_in_channels(input, block)
+    }
+
+    /// Adds the convolution of the channel's change with the taps that look at it.
+    fn advance(&self, io: Advance<'_>) {
+        let Advance { batch, input, params, block, change, output, scratch, .. } = io;
+        let plan = self.planned(input);
+        let (taps, depth, own) = (plan.window.taps(), plan.depth(), plan.outputs[1]);
+        let channel = block.start / block.count;
+        let (group, place) = (channel / plan.channels[1], channel % plan.channels[1]);
+        let most = plan.columns().min(batch * plan.window.positions());
+        scratch.resize(own * taps + (taps + own) * most, 0.0);
+        let (kernel, room) = scratch.split_at_mut(own * taps);
+        let weights = params[0].plane(0)[plan.kernel(group)].chunks_exact(depth);
+        for (to, from) in kernel.chunks_exact_mut(taps).zip(weights) {
+            to.copy_from_slice(&from[place * taps..(place + 1) * taps]);
+        }
+        let maps = Maps { channels: 1, chosen: 0..1, window: plan.window };
+        for tile in plan.tiles(batch) {
+            let n = tile.len() * plan.window.columns.output;
+            let (patches, rest) = room.split_at_mut(taps * n);
+            maps.gather(change, &tile, patches);
+            let result = &mut rest[..own * n];
+            gemm::real(Product::new(own, taps, n), kernel, patches, result);
+            plan.runs(group, &tile, |value, place| {
+                output[value].iter_mut().zip(&result[place]).for_each(|(y, change)| *y += change);
+            });
+        }
     }
 }
 

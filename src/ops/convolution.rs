@@ -51,7 +51,7 @@ impl Plan {
     }
 
     /// Columns of a full tile.
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.rows.saturating_mul(self.window.columns.output)
     }
 
@@ -65,7 +65,7 @@ impl Plan {
     }
 
     /// The tiles of a batch.
-    fn tiles(&self, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(super) fn tiles(&self, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (total, rows) = (batch * self.window.rows.output, self.rows);
         (0..total).step_by(rows).map(move |start| start..(start + rows).min(total))
     }
@@ -77,13 +77,18 @@ impl Plan {
     }
 
     /// The weights of a group in the whole kernel.
-    fn kernel(&self, group: usize) -> Range<usize> {
+    pub(super) fn kernel(&self, group: usize) -> Range<usize> {
         let size = self.outputs[1] * self.depth();
         group * size..(group + 1) * size
     }
 
     /// Calls `each` with the place in the value and the place in the tile of every run of one output channel's elements.
-    fn runs(&self, group: usize, tile: &Range<usize>, mut each: impl FnMut(Range<usize>, Range<usize>)) {
+    pub(super) fn runs(
+        &self,
+        group: usize,
+        tile: &Range<usize>,
+        mut each: impl FnMut(Range<usize>, Range<usize>),
+    ) {
         let (width, positions) = (self.window.columns.output, self.window.positions());
         let [outputs, own] = self.outputs;
         let columns = tile.len() * width;

@@ -16,7 +16,7 @@
 //! | `layer_norm` | `[B]` | error |
 
 use super::normed::{self, Runs};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Role, Shape, Transfer};
+use super::{Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, Role, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
 use crate::moments::{Energy, Moments};
@@ -85,5 +85,15 @@ impl Op for LayerNorm {
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         normed::energy(&io, self.eps, true, io.params[0].elements(), cotangent)
+    }
+
+    /// Gamma moves its feature by the normalised values, beta by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shapes, inputs, saved, param, index, column, .. } = io;
+        let n = shapes[0].last()?;
+        let rows = inputs[0].len() / n;
+        let hat = |row: usize| (inputs[0].at(row * n + index) - saved.at(2 * row)) * saved.at(2 * row + 1);
+        column.extend((0..rows).map(|row| if param == 0 { hat(row) } else { 1.0 }));
+        Some(Block::feature(index, n, rows / batch.max(1)))
     }
 }

@@ -62,6 +62,7 @@ mod upsample;
 mod window;
 
 pub use activation::Activation;
+pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
 use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
@@ -121,6 +122,8 @@ registry! {
     mae::Mae,
     huber::Huber,
 }
+
+mod perturb;
 
 /// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -481,6 +484,22 @@ pub trait Op: Sized {
     /// How many classes a loss on class labels can tell apart: labels from there on have no logit.
     fn classes(&self, _inputs: &[&Shape]) -> Option<usize> {
         None
+    }
+
+    /// Writes the derivative of the result by one component of a parameter, on which the result depends affinely, and says where it
+    /// is not zero; `None` (the default) has the kernel run again for every component.
+    fn column(&self, _: Column<'_>) -> Option<Block> {
+        None
+    }
+
+    /// What a change of one block of the only input does to the result.
+    fn spread(&self, _input: &Shape, _block: Block) -> Spread {
+        Spread::Whole
+    }
+
+    /// Moves the result where the spread is affine.
+    fn advance(&self, _: Advance<'_>) {
+        unreachable!("internal: this operator states no affine spread");
     }
 
     /// Updates the state after a training step, from what the forward kernel saved.

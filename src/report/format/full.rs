@@ -57,7 +57,10 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         );
         let (name, error) = (&tensor.name, number(tensor.error));
         let (checked, all) = (count(tensor.checked as u64), count(tensor.components as u64));
-        lines.push(format!("{name:<width$}  {word} error {error:<9} {checked} of {all} components{worst}"));
+        let method = tensor.method.map_or(String::new(), |method| format!(" {}", method.word()));
+        lines.push(format!(
+            "{name:<width$}  {word} error {error:<9} {checked} of {all} components{method}{worst}"
+        ));
     }
     for point in &check.points {
         let ties =

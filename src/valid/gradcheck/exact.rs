@@ -23,7 +23,7 @@ pub(super) struct Exact {
 impl Exact {
     /// Runs the reverse rules.
     pub fn new(place: &Place<'_, '_>, reverse: &impl Reverse) -> Self {
-        let Place { graph, objective, settings, feeds, weights } = place;
+        let Place { graph, objective, settings, feeds, weights, .. } = place;
         let widen =
             |data: &[f64]| -> Vec<f64> { data.iter().copied().chain(vec![0.0; data.len()]).collect() };
         let params: Vec<Vec<f64>> = weights.params.iter().map(|tensor| widen(&tensor.data)).collect();
@@ -33,7 +33,7 @@ impl Exact {
             states: weights.states.iter().map(|state| &*state.data).collect(),
             feeds: feeds.iter().map(Vec::as_slice).collect(),
         };
-        let batch = super::sweep::batch(place);
+        let batch = place.batch();
         let mut session: Session<'_, Double> = Session::new(*graph, batch, Keep::All);
         let mut gradients = Gradients::zeros::<Double>(graph, batch);
         session.forward(&point, *settings, Tapes::Live);
@@ -43,7 +43,7 @@ impl Exact {
 
     /// Whether the gradients of some tensors agree with the tangent along one random direction of all of them.
     pub fn agrees(&self, place: &Place<'_, '_>, tensors: &[Handle<ParamTensor>]) -> bool {
-        let Place { graph, objective, settings, feeds, weights } = place;
+        let Place { graph, objective, settings, feeds, weights, .. } = place;
         let seed = settings.seed;
         let mut product = Double::constant(0.0);
         let mut size = 0.0f64;
@@ -76,8 +76,7 @@ impl Exact {
             states: weights.states.iter().map(|state| &*state.data).collect(),
             feeds: feeds.iter().map(Vec::as_slice).collect(),
         };
-        let mut session: Session<'_, DoubleDual> =
-            Session::new(*graph, super::sweep::batch(place), Keep::Result);
+        let mut session: Session<'_, DoubleDual> = Session::new(*graph, place.batch(), Keep::Result);
         session.forward(&point, *settings, Tapes::Live);
         let tangent = session.loss(objective, &point, *settings).tangent;
         let scale = size.sqrt().max(tangent.primal().abs());
