@@ -214,7 +214,10 @@ fn battery(
     report: &mut SpecReport,
 ) {
     let Compiled { graph, found, .. } = compiled;
-    let Some(runnable) = Runnable::new(graph).filter(|_| !graph.partial) else { return };
+    // A text that has mistakes does not mean what it says; what lints find is no obstacle.
+    let misread = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    let sound = !graph.partial && !found.iter().any(misread);
+    let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
     if let Some(reason) = too_large(graph, options.gradcheck.batch) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
         return;

@@ -49,7 +49,6 @@ fn between(q: usize, scale: usize, length: usize) -> Between {
 
 /// The mean over outputs of the sum of squared shares, in how far independent elements keep their variance; of more than 1000 outputs,
 /// over an even selection.
-#[expect(clippy::cast_precision_loss, reason = "lengths of maps are far below 2^53")]
 fn kept(scale: usize, length: usize) -> f64 {
     let outputs = scale.saturating_mul(length);
     let (mut count, mut sum) = (0.0, 0.0);
