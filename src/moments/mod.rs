@@ -66,7 +66,7 @@ pub fn ln_add(a: f64, b: f64) -> f64 {
 pub struct Moments {
     /// ln E[x^2], averaged over units and random weights.
     pub ln_square: Interval,
-    /// E[x] / sqrt(E[x^2]), in -1..1.
+    /// `E[x]` / sqrt(E[x^2]), in -1..1.
     pub mean_share: f64,
     /// 1 - E[x x'] / E[x^2] for two independent inputs: 1 if they have nothing in common, 0 if the value ignores the input.
     pub contrast: f64,
@@ -100,7 +100,7 @@ impl Moments {
         units: 1.0,
     };
 
-    /// From plain moments: E[x^2], E[x] and E[x x'].
+    /// From plain moments: E[x^2], `E[x]` and E[x x'].
     #[must_use]
     pub fn new(square: f64, mean: f64, cross: f64) -> Self {
         if square <= 0.0 {
@@ -126,7 +126,7 @@ impl Moments {
         (0.5 * self.ln_square.middle()).exp()
     }
 
-    /// E[x].
+    /// `E[x]`.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean_share * self.rms()

@@ -13,7 +13,7 @@
 //!   [`Column`]. The result is affine in the component, so this is what the kernel gives up to rounding; columns are compared with
 //!   the kernel at each point before they are used.
 //! - [`Factorised`](Method::Factorised): for y = f(x, w) with columns D_i = dy/dw_i, dL/dw_i = sum over samples b and elements k
-//!   of dL/dy[b,k] D_i[b,k]. Every dL/dy[b,k] is a two-sided difference, taken for all samples at once: samples must not see each other
+//!   of `dL/dy[b,k]` `D_i[b,k]`. Every `dL/dy[b,k]` is a two-sided difference, taken for all samples at once: samples must not see each other
 //!   behind the node, or their terms could not be told apart. The sum is exact algebra on columns that were compared with the
 //!   kernel. Every component is checked, by as many differences as the node has outputs and not as it has parameters.
 
