@@ -7,6 +7,11 @@
 //! penalties are part of the loss. The check runs at several random initialisations and again after some training steps, never
 //! inside one.
 //!
+//! A component is checked against a number that comes from two-sided differences of the compiled forward function and from nothing of
+//! the reverse rules. How the differences are taken is chosen for each node and reported for each tensor: one [`Method`] re-runs
+//! the graph for every component, another needs a difference for every output of the layer only and multiplies by exact
+//! columns, which are compared with the layer's kernel first. [`Method`] says what is numerical and what is algebra in each.
+//!
 //! The verdict is per tensor. With e = |g - d|, s = |g| + |d| in the 2-norm, the ratio e/s of the course notes passes up to
 //! [`GOOD`]; above, the differences may be too coarse: their rounding error is about u |L| / h a component. A tensor that misses
 //! the ratio is therefore checked by a second oracle, the tangent of the forward kernels along a random direction, which is
