@@ -24,10 +24,12 @@ impl Energy {
     pub const ZERO: Self =
         Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0 };
 
-    /// The energy at the place it is measured from, with Gaussian elements.
+    /// The energy at the place it is measured from, with Gaussian elements. Energies are relative to that of the same draw, so
+    /// that what it scatters is taken off: a ratio of A to B = sum g^2 has the relative variance Var A + Var B - 2 Cov, which for
+    /// A = sum g^2 f'^2 is (3 E f'^4 / (E f'^2)^2 - 3) / n, and behind a layer nothing of g's own scatter is left.
     #[must_use]
     pub const fn unit(units: f64) -> Self {
-        Self { ln: Interval::point(0.0), spread: 0.0, tail: 2.0, units }
+        Self { ln: Interval::point(0.0), spread: -2.0 / units, tail: 2.0, units }
     }
 
     /// Variance over random initialisations of ln of the measured energy.
@@ -97,8 +99,10 @@ mod tests {
         // fan_in Var(w) = 2 and E relu'^2 = 1/2.
         let below = Energy::unit(100.0).slope(0.5, 0.5).linear(Interval::point(2f64.ln()), 100);
         assert!(below.ln.lo.abs() < 1e-15);
-        // (3 E f'^4 / (E f'^2)^2 - 1) / n = (3 * 2 - 1) / 100.
-        assert!((below.spread - 0.05).abs() < 1e-15);
+        // (3 E f'^4 / (E f'^2)^2 - 3) / n = (3 * 2 - 3) / 100 at the prediction itself, and 3 * 2 - 1 behind a layer.
+        assert!((below.spread - 0.03).abs() < 1e-15);
+        let next = below.slope(0.5, 0.5).linear(Interval::point(2f64.ln()), 100);
+        assert!((next.spread - 0.08).abs() < 1e-15);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod gradcheck;
 pub mod properties;
 pub mod rows;
+pub mod scale;
 mod samples;
 
 pub use samples::Samples;

@@ -12,5 +12,6 @@ mod passes;
 mod properties;
 mod reference;
 mod scalars;
+mod signal;
 mod support;
 mod twins;
