@@ -84,7 +84,7 @@ impl Energy {
         Self {
             ln,
             spread: share(a).powi(2) * self.spread + share(b).powi(2) * other.spread,
-            tail: self.tail.max(other.tail),
+            tail: super::tail_of_sum((share(a), self.tail, self.units), (share(b), other.tail, other.units)),
             units: self.units.min(other.units),
         }
     }

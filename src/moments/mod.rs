@@ -194,10 +194,17 @@ impl Moments {
             mean_share: (mean / total.sqrt()).clamp(-1.0, 1.0),
             contrast: (wa * self.contrast + wb * other.contrast).clamp(0.0, 2.0),
             spread: wa * wa * self.spread + wb * wb * other.spread,
-            tail: self.tail.max(other.tail),
+            tail: tail_of_sum((wa, self.tail, self.units), (wb, other.tail, other.units)),
             units: self.units.min(other.units),
         }
     }
+}
+
+/// The tail of a sum of independent parts, each given by its share of the second moment, tail and units, over the smaller number of
+/// units: E (x + y)^4 = E x^4 + 6 E x^2 E y^2 + E y^4 where one part is symmetric, and a part with more units scatters less.
+fn tail_of_sum((wa, ta, na): (f64, f64, f64), (wb, tb, nb): (f64, f64, f64)) -> f64 {
+    let units = na.min(nb);
+    (wa * wa * ta * units / na + wb * wb * tb * units / nb + 4.0 * wa * wb).max(0.0)
 }
 
 #[cfg(test)]
@@ -219,6 +226,16 @@ mod tests {
         let sum = Moments::new(1.0, 0.5, 0.25).plus(Moments::new(2.0, 1.0, 1.0));
         assert!((sum.square() - 4.0).abs() < 1e-12);
         assert!((sum.mean() - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sum_of_gaussians_has_the_tail_of_a_gaussian() {
+        let x = Moments { tail: 2.0, units: 64.0, ..Moments::STANDARD };
+        let sum = x.plus(x.scaled(3.0));
+        assert!((sum.tail - 2.0).abs() < 1e-12 && sum.units == 64.0);
+        // An input of known length does not scatter by itself; its product with the other part does.
+        let known = Moments { units: 64.0, ..Moments::STANDARD };
+        assert!((known.plus(x).tail - (0.25 * 2.0 + 4.0 * 0.25)).abs() < 1e-12);
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! The static signal analysis: the moments of every value at initialisation, by iterating the operators' maps.
 //!
-//! Contract: one pass over a verified graph, no execution, no data. What the analysis knows of an input is what its declaration
+//! Contract: one pass forward and one back over a verified graph, no execution, no data. What the analysis knows of an input is what its declaration
 //! says: standard normal behind `standardize`, uniform on [0, 1] for pixels, and the assumption of unit scale where nothing is
-//! said, which is marked. Each operator states its own map in its own file.
+//! said, which is marked. Each operator states its own map in its own file; how the scatter of layers adds up over the graph is in
+//! [`scatter`].
+
+pub mod scatter;
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
 use crate::moments::{Energy, Moments};
-use crate::ops::{ParamSpec, Transfer};
+use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
+use scatter::{Logs, Scatter};
 
 /// The moments of all values.
 #[derive(Clone, Debug)]
@@ -21,6 +25,10 @@ pub struct Signal {
     pub nodes: Vec<Option<Moments>>,
     /// The energy of the gradient at each node's value, relative to that at the prediction; zero where none arrives.
     pub energies: Vec<Energy>,
+    /// By node: how ln of the measured mean square is distributed over initialisations, around `nodes`.
+    pub scatter: Vec<Logs>,
+    /// Likewise ln of the energy, around `energies`.
+    pub gradient_scatter: Vec<Logs>,
 }
 
 impl Signal {
@@ -57,14 +65,74 @@ pub fn analyse_measured(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>
 }
 
 fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: Vec<bool>) -> Signal {
-    let mut signal =
-        Signal { feeds, assumed, nodes: Vec::with_capacity(graph.nodes.len()), energies: Vec::new() };
-    for (_, node) in graph.nodes.iter() {
-        let moments = with_transfer(graph, mode, &signal, node, |io| node.op.transfer(io));
-        signal.nodes.push(moments);
+    let channels = |feed: &Feed| feed.shape.as_ref().and_then(Shape::channels).unwrap_or(1).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+    let feeds: Vec<Moments> = feeds
+        .into_iter()
+        .zip(graph.feeds.iter())
+        .map(|(moments, (_, feed))| Moments { units: channels(feed) as f64, ..moments })
+        .collect();
+    let n = graph.nodes.len();
+    let mut scatter = Scatter::new(graph, &feeds);
+    let mut signal = Signal {
+        feeds,
+        assumed,
+        nodes: Vec::with_capacity(n),
+        energies: Vec::new(),
+        scatter: Vec::new(),
+        gradient_scatter: Vec::new(),
+    };
+    for (handle, node) in graph.nodes.iter() {
+        let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io));
+        if let Some(step) = &found {
+            scatter.forward(handle, node, &signal, step);
+        }
+        signal.nodes.push(found.map(|step| step.moments));
     }
-    signal.energies = energies(graph, mode, &signal);
+    let energies = energies(graph, mode, &signal, &mut scatter);
+    signal.energies = energies;
+    scatter.finish(&mut signal);
     signal
+}
+
+/// What a node does to the moments of its inputs and to their scatter.
+pub(crate) struct Step {
+    moments: Moments,
+    /// The variance that the node adds to ln of the second moment.
+    injected: f64,
+    /// By input: d ln of the second moment of the result / d ln of that of the input.
+    elasticity: Vec<f64>,
+}
+
+/// Applies a node's map. The rule of an operator tells how it hands scatter on, too: it is asked about inputs with none, and with a
+/// unit of it in one input. Operators that act on elements alone add none themselves.
+fn forward(node: &Node, io: Transfer<'_>) -> Step {
+    let with = |unit: Option<usize>| {
+        let inputs: Vec<Moments> = io
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, x)| {
+                let spread = if Some(i) == unit { 1.0 } else { 0.0 };
+                Moments { spread, ..*x }
+            })
+            .collect();
+        node.op.transfer(Transfer { inputs: &inputs, ..io })
+    };
+    let elementwise = matches!(
+        node.op.category(),
+        Category::Activation | Category::Pool | Category::Layout | Category::Noise
+    );
+    if elementwise && io.inputs.len() == 1 {
+        let moments = with(Some(0));
+        let elasticity = vec![moments.spread.max(0.0).sqrt()];
+        return Step { moments: Moments { spread: 0.0, ..moments }, injected: 0.0, elasticity };
+    }
+    let moments = with(None);
+    let injected = moments.spread;
+    let elasticity =
+        (0..io.inputs.len()).map(|i| (with(Some(i)).spread - injected).max(0.0).sqrt()).collect();
+    Step { moments: Moments { spread: 0.0, ..moments }, injected, elasticity }
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
@@ -83,8 +151,38 @@ pub(crate) fn with_transfer<T>(
     Some(f(Transfer { mode, shapes: &shapes, shape, inputs: &inputs, params: &params }))
 }
 
+/// By how much ln of a second moment is moved to see how an energy depends on it; the error of the difference is of this order.
+const NUDGE: f64 = 1e-4;
+
+/// What a node does to the energy of the gradient at its value.
+pub(crate) struct Back {
+    /// By input: the energy that arrives, without the scatter of the cotangent.
+    arrived: Vec<Energy>,
+    /// By input, and by input again: d ln of the energy / d ln of the second moment of that input.
+    coupling: Vec<Vec<f64>>,
+}
+
+fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Back {
+    let arrived = node.op.energy(io, cotangent, output);
+    let depends = matches!(
+        node.op.category(),
+        Category::Activation | Category::Norm | Category::Distribution | Category::Combine
+    );
+    let mut coupling = vec![vec![0.0; io.inputs.len()]; arrived.len()];
+    for j in (0..io.inputs.len()).filter(|_| depends) {
+        let mut inputs = io.inputs.to_vec();
+        inputs[j].ln_square = inputs[j].ln_square.shift(NUDGE);
+        let moved = node.op.energy(Transfer { inputs: &inputs, ..io }, cotangent, output);
+        for (row, (moved, here)) in coupling.iter_mut().zip(moved.iter().zip(&arrived)) {
+            let change = (moved.ln.middle() - here.ln.middle()) / NUDGE;
+            row[j] = if change.is_finite() { change } else { 0.0 };
+        }
+    }
+    Back { arrived, coupling }
+}
+
 /// Follows the gradient from the prediction back to every node; what several nodes consume gets the sum.
-fn energies(graph: &Graph, mode: Mode, signal: &Signal) -> Vec<Energy> {
+fn energies(graph: &Graph, mode: Mode, signal: &Signal, scatter: &mut Scatter) -> Vec<Energy> {
     let mut energies = vec![Energy::ZERO; graph.nodes.len()];
     if let Some(Source::Node(prediction)) = graph.prediction() {
         let units = signal.node(prediction).map_or(1.0, |moments| moments.units);
@@ -95,11 +193,17 @@ fn energies(graph: &Graph, mode: Mode, signal: &Signal) -> Vec<Energy> {
         if cotangent.is_zero() || Some(handle) == graph.loss {
             continue;
         }
-        let arrived = with_transfer(graph, mode, signal, node, |io| node.op.energy(io, cotangent, output));
-        for (source, energy) in node.inputs.iter().zip(arrived.into_iter().flatten()) {
-            if let Source::Node(input) = source {
-                energies[input.index()] = energies[input.index()].plus(energy);
-            }
+        let Some(found) = with_transfer(graph, mode, signal, node, |io| back(node, io, cotangent, output))
+        else {
+            continue;
+        };
+        for (i, source) in node.inputs.iter().enumerate() {
+            let (Source::Node(input), Some(energy)) = (source, found.arrived.get(i)) else { continue };
+            let before = energies[input.index()];
+            // What the node adds becomes a source of its own; what is left to take off stays with the energy.
+            let own = Energy { spread: energy.spread.min(0.0), ..*energy };
+            energies[input.index()] = before.plus(own);
+            scatter.back(handle, *input, energy.spread.max(0.0), &found.coupling[i], (before, own));
         }
     }
     energies

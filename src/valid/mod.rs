@@ -6,8 +6,8 @@
 pub mod gradcheck;
 pub mod properties;
 pub mod rows;
-pub mod scale;
 mod samples;
+pub mod scale;
 
 pub use samples::Samples;
 

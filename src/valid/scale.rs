@@ -8,9 +8,11 @@
 //! mean over the batch. [`Expected`] states where the mean over many seeds must lie.
 
 use crate::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
-use crate::graph::{Graph, Runnable, Source};
+use crate::graph::{Graph, Handle, Node, Runnable, Source};
 use crate::inits::standard_normal;
-use crate::moments::{Energy, Interval, Moments};
+use crate::moments::Interval;
+use crate::signal::Signal;
+use crate::signal::scatter::Logs;
 use crate::tensor::{Draws, Mode, Shape, Tensor, View, stream};
 
 /// Scales by node and seed.
@@ -146,22 +148,27 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of ln q. The logarithm of a mean over n units lies lower than that of the expectation by half of its variance; where V
-    /// is a bound, by something between 0 and that.
+    /// Of ln q at a node. `exact` says whether the predicted scatter is that of the measurement.
     #[must_use]
-    pub fn forward(moments: &Moments, exact: bool) -> Self {
-        Self::new(moments.ln_square, moments.measured_spread(), moments.units, exact)
+    pub fn forward(signal: &Signal, node: Handle<Node>, exact: bool) -> Option<Self> {
+        let moments = signal.node(node)?;
+        Some(Self::new(moments.ln_square, signal.scatter[node.index()], moments.units, exact))
     }
 
-    /// Of ln of the energy.
+    /// Of ln of the gradient's energy at a node.
     #[must_use]
-    pub fn energy(energy: &Energy, exact: bool) -> Self {
-        Self::new(energy.ln, energy.measured_spread().max(0.0), energy.units, exact)
+    pub fn energy(signal: &Signal, node: Handle<Node>, exact: bool) -> Self {
+        let energy = &signal.energies[node.index()];
+        Self::new(energy.ln, signal.gradient_scatter[node.index()], energy.units, exact)
     }
 
-    fn new(ln: Interval, variance: f64, units: f64, exact: bool) -> Self {
-        let (lo, hi) = (ln.lo - 0.5 * variance, if exact { ln.hi - 0.5 * variance } else { ln.hi });
-        Self { mean: Interval { lo, hi }, variance, units }
+    /// The mean of a logarithm lies beside the logarithm of the mean by an offset; where the scatter is a bound, by something
+    /// between 0 and that.
+    fn new(ln: Interval, logs: Logs, units: f64, exact: bool) -> Self {
+        let Logs { variance, below, above } = logs;
+        let mean =
+            if exact { ln.shift(above - below) } else { Interval { lo: ln.lo - below, hi: ln.hi + above } };
+        Self { mean, variance, units }
     }
 
     /// How far a mean lies outside.
@@ -180,4 +187,3 @@ pub fn mean_and_variance(sample: &[f64]) -> (f64, f64) {
     let squares: f64 = sample.iter().map(|x| (x - mean).powi(2)).sum();
     (mean, if n > 1.0 { squares / (n - 1.0) } else { 0.0 })
 }
-
