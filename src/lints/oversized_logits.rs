@@ -26,11 +26,12 @@
 //!
 //! Karpathy 2019, "A recipe for training neural networks"; research: static.md I13.
 
-use super::account::{Account, Limits};
+use super::limits::Limits;
 use super::uses::{Uses, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
+use crate::signal::account::Account;
 use crate::text::number;
 
 pub static RULE: Rule = lint!("oversized_logits.rs" = "G002" "oversized-logits" Warning from "I13");
@@ -56,7 +57,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let mut caused = Diagnostics::default();
     raw_input::check(context, &mut caused);
     let uses = Uses::of(graph);
-    let account = Account::of(context, &uses);
+    let account = Account::of(context.graph, context.signal);
     let blamed = mismatched_gain::kinds(context, &uses, &account)
         .iter()
         .any(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info));

@@ -35,7 +35,7 @@
 //!
 //! Glorot and Bengio 2010; Poole et al. 2016; Schoenholz et al. 2017; Zhang, Dauphin and Ma 2019; Hanin and Rolnick 2018.
 
-use super::account::{Account, Extreme, Limits};
+use super::limits::Limits;
 use super::mismatched_gain;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
@@ -43,6 +43,7 @@ use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
+use crate::signal::account::{Account, Extreme};
 use crate::text::{number, plural};
 use std::f64::consts::LN_10;
 
@@ -59,7 +60,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     }
     let uses = Uses::of(graph);
-    let account = Account::of(context, &uses);
+    let account = Account::of(context.graph, context.signal);
     let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, &account)
         .iter()
         .filter(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info))

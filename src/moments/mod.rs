@@ -189,11 +189,13 @@ impl Moments {
         let total = (1.0 + cross).max(f64::MIN_POSITIVE);
         let (wa, wb) = (half(a).powi(2) / total, half(b).powi(2) / total);
         let mean = self.mean_share * half(a) + other.mean_share * half(b);
+        // d ln of the sum / d ln of a part: the cross term grows with the root of either.
+        let (ja, jb) = (wa + 0.5 * cross / total, wb + 0.5 * cross / total);
         Self {
             ln_square: plain.shift(total.ln()),
             mean_share: (mean / total.sqrt()).clamp(-1.0, 1.0),
             contrast: (wa * self.contrast + wb * other.contrast).clamp(0.0, 2.0),
-            spread: wa * wa * self.spread + wb * wb * other.spread,
+            spread: ja * ja * self.spread + jb * jb * other.spread,
             tail: tail_of_sum((wa, self.tail, self.units), (wb, other.tail, other.units)),
             units: self.units.min(other.units),
         }

@@ -5,6 +5,8 @@
 //! said, which is marked. Each operator states its own map in its own file; how the scatter of layers adds up over the graph is in
 //! [`scatter`].
 
+pub mod account;
+pub mod depth;
 pub mod scatter;
 
 use crate::data::Transform;

@@ -8,6 +8,7 @@ pub mod properties;
 pub mod rows;
 mod samples;
 pub mod scale;
+pub mod student;
 
 pub use samples::Samples;
 

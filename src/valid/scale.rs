@@ -36,6 +36,33 @@ pub fn is_exact(graph: &Graph, mode: Mode) -> bool {
         && graph.feeds.iter().all(|(_, feed)| feed.target || flat(feed.shape.as_ref()))
 }
 
+/// By node: how far the energy of its gradient may lie off because batch norms behind it work on `rows` rows of finitely many
+/// units. Each channel divides by its own variance v over the batch, and E 1/v is larger than 1/E v by about 2 (1/n + 1/B); in deep
+/// stacks, values also lose their Gaussian shape at the same rate. Measured over plain stacks of relu, tanh, gelu and sigmoid with
+/// n = B = 128 and with n = 384, B = 1024: at most 6 (1/n + 1/B) a layer.
+#[must_use]
+pub fn batch_slack(graph: &Graph, signal: &Signal, rows: usize) -> Vec<f64> {
+    let mut slack = vec![0.0f64; graph.nodes.len()];
+    for (handle, node) in graph.nodes.iter().rev() {
+        let own = if node.op.mixes_batch(Mode::Train) {
+            let places = node
+                .shape
+                .as_ref()
+                .map_or(1, |shape| shape.elements() / shape.channels().unwrap_or(1).max(1));
+            let units = signal.node(handle).map_or(1.0, |moments| moments.units);
+            6.0 * (1.0 / units + log_ratio(1, rows * places.max(1)).exp())
+        } else {
+            0.0
+        };
+        for source in &node.inputs {
+            if let Source::Node(input) = source {
+                slack[input.index()] = slack[input.index()].max(slack[handle.index()] + own);
+            }
+        }
+    }
+    slack
+}
+
 fn mixes(graph: &Graph, mode: Mode) -> bool {
     graph.layers().any(|(_, node)| node.op.mixes_batch(mode))
 }
@@ -169,6 +196,13 @@ impl Expected {
         let mean =
             if exact { ln.shift(above - below) } else { Interval { lo: ln.lo - below, hi: ln.hi + above } };
         Self { mean, variance, units }
+    }
+
+    /// With room for what else the theory leaves out.
+    #[must_use]
+    pub fn widened(self, by: f64) -> Self {
+        let Interval { lo, hi } = self.mean;
+        Self { mean: Interval { lo: lo - by, hi: hi + by }, ..self }
     }
 
     /// How far a mean lies outside.
