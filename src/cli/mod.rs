@@ -11,6 +11,7 @@ mod gradcheck;
 mod parallel;
 mod rules;
 mod show;
+mod signal;
 mod snapshot;
 mod stats;
 mod validate;

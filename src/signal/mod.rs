@@ -11,7 +11,7 @@ pub mod scatter;
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
-use crate::moments::{Energy, Moments};
+use crate::moments::{Energy, Moments, ln_add};
 use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
 use scatter::{Logs, Scatter};
@@ -91,8 +91,8 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         }
         signal.nodes.push(found.map(|step| step.moments));
     }
-    let energies = energies(graph, mode, &signal, &mut scatter);
-    signal.energies = energies;
+    signal.energies = energies(graph, mode, &signal, &mut scatter);
+    along_the_mean(graph, &mut signal);
     scatter.finish(&mut signal);
     signal
 }
@@ -209,6 +209,40 @@ fn energies(graph: &Graph, mode: Mode, signal: &Signal, scatter: &mut Scatter) -
         }
     }
     energies
+}
+
+/// From which product of the shares of their means on two summands count as adding up coherently.
+const COHERENT: f64 = 0.01;
+
+/// Widens the energies in front of sums whose parts both have a mean, as in x + relu(W x). There the values grow along one
+/// direction faster than the energy of random gradients does, and the gradient along this direction grows with them: a map with
+/// f(a x) = a f(x) has J x = f(x), so that of a random gradient's energy at n units at least q_out / (n q) arrives, which takes over
+/// after enough layers. Whether it does depends on what lies between, so the energy becomes an interval.
+fn along_the_mean(graph: &Graph, signal: &mut Signal) {
+    let Some(out) = graph.prediction().and_then(|source| signal.of(source)).map(|out| out.ln_square.hi)
+    else {
+        return;
+    };
+    let mut before = vec![false; graph.nodes.len()];
+    for (handle, node) in graph.nodes.iter().rev() {
+        let means = || node.inputs.iter().filter_map(|source| signal.of(*source)).map(|x| x.mean_share);
+        let coherent = node.op.category() == Category::Combine
+            && node.inputs.len() > 1
+            && means().product::<f64>().abs() > COHERENT;
+        let marked = coherent || before[handle.index()];
+        for source in node.inputs.iter().filter(|_| marked) {
+            if let Source::Node(input) = source {
+                before[input.index()] = true;
+            }
+        }
+    }
+    for (i, _) in before.iter().enumerate().filter(|(_, before)| **before) {
+        let (Some(x), energy) = (&signal.nodes[i], &mut signal.energies[i]) else { continue };
+        let along = out - x.ln_square.lo - x.units.ln();
+        if !energy.is_zero() && along.is_finite() {
+            energy.ln.hi = ln_add(energy.ln.hi, along);
+        }
+    }
 }
 
 /// What a spec says of an input, and whether its scale is an assumption.

@@ -49,6 +49,7 @@ const SLACK: f64 = 0.05;
 /// How many degrees of freedom the predicted variance counts for.
 const TRUST: usize = 24;
 
+/// Why a model has no scale to compare.
 pub fn skip(subject: Subject<'_>) -> Option<String> {
     subject.runnable.params.is_empty().then(|| "the model has no weights".to_owned())
 }
@@ -65,6 +66,7 @@ struct Comparison<'a> {
     sample: &'a [f64],
 }
 
+/// Draws, measures and judges.
 pub fn test(subject: Subject<'_>, seed: u64) -> Overall {
     let count = SEEDS.min(super::affordable(subject, ROWS));
     let seeds = (0..u64::from(count)).map(|i| seed.wrapping_add(i));
