@@ -2,7 +2,7 @@
 //!
 //! Contract: predictions start from the moments of the rows that are run, so that both columns speak of the same inputs. Scales are
 //! typical values, that is geometric means over initialisations: the theory's expectation lies higher by half of the scatter.
-//! Bands hold 95 % of the initialisations by the predicted scatter; where places of a map or rows of a batch share weights, that
+//! Bands hold 95 % of single inputs over the initialisations by the predicted scatter; where places of a map or rows of a batch share weights, that
 //! is an upper bound.
 
 use crate::exec::Weights;
@@ -179,7 +179,7 @@ impl View {
         }
         out.push_str(
             "\nrms and gradient energy are typical values over initialisations, the energy relative to that at the prediction;\n\
-             a band holds 95 % of the initialisations, a range all that were measured\n",
+             a band holds 95 % of inputs and initialisations, a range the means over inputs of all initialisations measured\n",
         );
         if !self.depth.is_empty() {
             out.push('\n');

@@ -360,6 +360,11 @@ impl Op for Conv2d {
         }
     }
 
+    fn taps(&self, input: &Shape) -> Option<[window::Taps; 2]> {
+        let Window { rows, columns } = self.planned(input).window;
+        Some([rows.into(), columns.into()])
+    }
+
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let (reach, _) = self.planned(io.shapes[0]).window.reach();
         super::affine_moments(&io, reach)

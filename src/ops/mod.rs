@@ -44,6 +44,8 @@ mod softplus;
 mod tanh;
 mod window;
 
+pub use window::Taps;
+
 pub use activation::Activation;
 
 use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
@@ -444,6 +446,11 @@ pub trait Op: Sized {
         None
     }
 
+    /// What a window that slides over maps of this shape meets along either axis.
+    fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
+        None
+    }
+
     /// How many classes a loss on class labels can tell apart: labels from there on have no logit.
     fn classes(&self, _inputs: &[&Shape]) -> Option<usize> {
         None
@@ -539,6 +546,12 @@ impl OpKind {
     #[must_use]
     pub fn response(&self) -> Option<Response> {
         op!(self, o => o.response())
+    }
+
+    /// What a window that slides over maps of this shape meets along either axis.
+    #[must_use]
+    pub fn taps(&self, input: &Shape) -> Option<[Taps; 2]> {
+        op!(self, o => o.taps(input))
     }
 
     /// How many classes a loss on class labels can tell apart.

@@ -47,7 +47,7 @@ pub struct Mark {
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 24.0;
-const TOP: f64 = 96.0;
+const TOP: f64 = 116.0;
 const PANEL: f64 = 200.0;
 const GAP: f64 = 44.0;
 const BOTTOM: f64 = 56.0;
@@ -147,7 +147,7 @@ impl Chart {
 
 /// What line, band, point and whisker mean.
 fn legend(out: &mut String) {
-    let y = 72.0;
+    let y = 74.0;
     path(out, &[(LEFT, y), (LEFT + 28.0, y)], &format!("stroke=\"{INK}\" stroke-width=\"2\" fill=\"none\""));
     text(out, (LEFT + 36.0, y + 4.0), 12, "", "predicted");
     let band = LEFT + 118.0;
@@ -156,15 +156,15 @@ fn legend(out: &mut String) {
         "<rect x=\"{band:.1}\" y=\"{:.1}\" width=\"28\" height=\"12\" fill=\"{INK}\" fill-opacity=\"0.14\"/>",
         y - 6.0
     );
-    text(out, (band + 36.0, y + 4.0), 12, "", "predicted for 95 % of initialisations");
-    let point = band + 276.0;
+    text(out, (band + 36.0, y + 4.0), 12, "", "predicted for 95 % of inputs and initialisations");
+    let point = band + 344.0;
     path(
         out,
         &[(point, y - 8.0), (point, y + 8.0)],
         &format!("stroke=\"{INK}\" stroke-opacity=\"0.55\" fill=\"none\""),
     );
     let _ = writeln!(out, "<circle cx=\"{point:.1}\" cy=\"{y:.1}\" r=\"3.2\" fill=\"{INK}\"/>");
-    text(out, (point + 10.0, y + 4.0), 12, "", "measured: mean, least, largest");
+    text(out, (point + 10.0, y + 4.0), 12, "", "measured: mean and range");
 }
 
 impl Panel {
@@ -190,9 +190,10 @@ impl Panel {
             text(out, (x.from - 8.0, at + 4.0), 12, "text-anchor=\"end\"", &label(tick, unit));
         }
         let unit = step(x.hi - x.lo, 12.0).max(1.0);
-        for tick in
-            ticks(1.0, x.hi - 0.5, unit).chain((unit > 1.0).then_some(1.0)).filter(|tick| *tick >= 1.0)
-        {
+        // The first layer is named, and no multiple so near that the numbers touch.
+        let multiples =
+            ticks(1.0, x.hi - 0.5, unit).filter(|tick| *tick == 1.0 || x.at(*tick) - x.at(1.0) > 40.0);
+        for tick in std::iter::once(1.0).chain(multiples.filter(|tick| *tick > 1.0)) {
             let at = x.at(tick);
             path(out, &[(at, y.from), (at, y.from + 5.0)], &format!("stroke=\"{GREY}\" fill=\"none\""));
             if last {

@@ -6,6 +6,7 @@
 //! [`scatter`].
 
 pub mod account;
+mod border;
 pub mod depth;
 pub mod scatter;
 
@@ -14,6 +15,7 @@ use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
 use crate::moments::{Energy, Moments, ln_add};
 use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
+use border::Profile;
 use scatter::{Logs, Scatter};
 
 /// The moments of all values.
@@ -84,21 +86,47 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         scatter: Vec::new(),
         gradient_scatter: Vec::new(),
     };
+    let mut profiles = Profiles {
+        feeds: graph.feeds.iter().map(|(_, feed)| border::uniform(feed.shape.as_ref())).collect(),
+        nodes: Vec::with_capacity(n),
+    };
     for (handle, node) in graph.nodes.iter() {
-        let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io));
-        if let Some(step) = &found {
-            scatter.forward(handle, node, &signal, step);
-        }
-        signal.nodes.push(found.map(|step| step.moments));
+        let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io, &profiles.taken(node)));
+        let (moments, profile) = match found {
+            Some((step, profile)) => {
+                scatter.forward(handle, node, &signal, &step);
+                (Some(step.moments), profile)
+            }
+            None => (None, None),
+        };
+        signal.nodes.push(moments);
+        profiles.nodes.push(profile);
     }
-    signal.energies = energies(graph, mode, &signal, &mut scatter);
+    signal.energies = energies(graph, mode, &signal, &mut scatter, &profiles);
     along_the_mean(graph, &mut signal);
     scatter.finish(&mut signal);
     signal
 }
 
+/// How the second moments of values are distributed over maps.
+struct Profiles {
+    feeds: Vec<Profile>,
+    nodes: Vec<Profile>,
+}
+
+impl Profiles {
+    /// What a node takes.
+    fn taken(&self, node: &Node) -> Vec<&Profile> {
+        let of = |source: &Source| match source {
+            Source::Feed(feed) => &self.feeds[feed.index()],
+            Source::Node(input) => &self.nodes[input.index()],
+        };
+        node.inputs.iter().map(of).collect()
+    }
+}
+
 /// What a node does to the moments of its inputs and to their scatter.
-pub(crate) struct Step {
+struct Step {
     moments: Moments,
     /// The variance that the node adds to ln of the second moment.
     injected: f64,
@@ -108,33 +136,56 @@ pub(crate) struct Step {
 
 /// Applies a node's map. The rule of an operator tells how it hands scatter on, too: it is asked about inputs with none, and with a
 /// unit of it in one input. Operators that act on elements alone add none themselves.
-fn forward(node: &Node, io: Transfer<'_>) -> Step {
-    let with = |unit: Option<usize>| {
-        let inputs: Vec<Moments> = io
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(i, x)| {
-                let spread = if Some(i) == unit { 1.0 } else { 0.0 };
-                Moments { spread, ..*x }
-            })
-            .collect();
-        node.op.transfer(Transfer { inputs: &inputs, ..io })
+fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile) {
+    let category = node.op.category();
+    let convolved = match category {
+        Category::Layer => node.op.taps(io.shapes[0]).and_then(|taps| border::convolved(taken[0], &taps)),
+        _ => None,
     };
-    let elementwise = matches!(
-        node.op.category(),
-        Category::Activation | Category::Pool | Category::Layout | Category::Noise
-    );
-    if elementwise && io.inputs.len() == 1 {
+    let apply = |inputs: &[Moments]| node.op.transfer(Transfer { inputs, ..io });
+    let with = |unit: Option<usize>| {
+        let spread = |i: usize| if Some(i) == unit { 1.0 } else { 0.0 };
+        let inputs: Vec<Moments> =
+            io.inputs.iter().enumerate().map(|(i, x)| Moments { spread: spread(i), ..*x }).collect();
+        match &convolved {
+            Some((_, share)) => border::met(*share, &inputs[0], |x| apply(&[x])),
+            None => apply(&inputs),
+        }
+    };
+    let elementwise =
+        matches!(category, Category::Activation | Category::Pool | Category::Layout | Category::Noise);
+    let (moments, injected, elasticity) = if elementwise && io.inputs.len() == 1 {
         let moments = with(Some(0));
-        let elasticity = vec![moments.spread.max(0.0).sqrt()];
-        return Step { moments: Moments { spread: 0.0, ..moments }, injected: 0.0, elasticity };
-    }
-    let moments = with(None);
-    let injected = moments.spread;
-    let elasticity =
-        (0..io.inputs.len()).map(|i| (with(Some(i)).spread - injected).max(0.0).sqrt()).collect();
-    Step { moments: Moments { spread: 0.0, ..moments }, injected, elasticity }
+        (moments, 0.0, vec![moments.spread.max(0.0).sqrt()])
+    } else {
+        let moments = with(None);
+        let elasticity = |i: usize| (with(Some(i)).spread - moments.spread).max(0.0).sqrt();
+        (moments, moments.spread, (0..io.inputs.len()).map(elasticity).collect())
+    };
+    let mut moments = Moments { spread: 0.0, ..moments };
+    let profile = match category {
+        Category::Layer => convolved.and_then(|(profile, _)| profile),
+        Category::Activation => {
+            let (profile, factor) = border::raised(taken[0], elasticity[0]);
+            moments.ln_square = moments.ln_square.shift(factor.ln());
+            profile
+        }
+        Category::Norm | Category::Noise => taken[0].clone(),
+        Category::Pool => node
+            .op
+            .taps(io.shapes[0])
+            .and_then(|taps| border::convolved(taken[0], &taps))
+            .and_then(|(profile, _)| profile),
+        Category::Combine if node.op.name() != "mul" => {
+            let weight = |x: &Moments| (x.ln_square.middle() - moments.ln_square.middle()).exp();
+            let parts: Vec<(f64, &Profile)> =
+                io.inputs.iter().map(weight).zip(taken.iter().copied()).collect();
+            border::mixed(&parts)
+        }
+        Category::Combine | Category::Layout | Category::Distribution | Category::Loss => None,
+    };
+    // A convolution over a map without a profile says nothing of the places behind it.
+    (Step { moments, injected, elasticity }, profile)
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
@@ -184,10 +235,18 @@ fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> B
 }
 
 /// Follows the gradient from the prediction back to every node; what several nodes consume gets the sum.
-fn energies(graph: &Graph, mode: Mode, signal: &Signal, scatter: &mut Scatter) -> Vec<Energy> {
+fn energies(
+    graph: &Graph,
+    mode: Mode,
+    signal: &Signal,
+    scatter: &mut Scatter,
+    profiles: &Profiles,
+) -> Vec<Energy> {
     let mut energies = vec![Energy::ZERO; graph.nodes.len()];
+    let mut places: Vec<Profile> = vec![None; graph.nodes.len()];
     if let Some(Source::Node(prediction)) = graph.prediction() {
         let units = signal.node(prediction).map_or(1.0, |moments| moments.units);
+        places[prediction.index()] = border::uniform(graph.nodes[prediction].shape.as_ref());
         energies[prediction.index()] = Energy::unit(units);
     }
     for (handle, node) in graph.nodes.iter().rev() {
@@ -199,16 +258,72 @@ fn energies(graph: &Graph, mode: Mode, signal: &Signal, scatter: &mut Scatter) -
         else {
             continue;
         };
+        let taken = profiles.taken(node);
         for (i, source) in node.inputs.iter().enumerate() {
             let (Source::Node(input), Some(energy)) = (source, found.arrived.get(i)) else { continue };
+            let (energy, place) = placed(
+                node,
+                graph.shape(*source),
+                cotangent,
+                *energy,
+                &places[handle.index()],
+                taken[i],
+                found.coupling[i][i],
+            );
             let before = energies[input.index()];
             // What the node adds becomes a source of its own; what is left to take off stays with the energy.
-            let own = Energy { spread: energy.spread.min(0.0), ..*energy };
-            energies[input.index()] = before.plus(own);
+            let own = Energy { spread: energy.spread.min(0.0), ..energy };
+            let total = before.plus(own);
+            let share = |part: Energy| (part.ln.middle() - total.ln.middle()).exp();
+            let there = &places[input.index()];
+            places[input.index()] = if before.is_zero() {
+                place
+            } else {
+                border::mixed(&[(share(before), there), (share(own), &place)])
+            };
+            energies[input.index()] = total;
             scatter.back(handle, *input, energy.spread.max(0.0), &found.coupling[i], (before, own));
         }
     }
     energies
+}
+
+/// The energy that arrives at one input of a node, and how it is distributed over the places of a map: `own` at the node's value, `value`
+/// the profile of the input itself, `coupling` how the energy depends on its scale.
+fn placed(
+    node: &Node,
+    shape: Option<&Shape>,
+    cotangent: Energy,
+    arrived: Energy,
+    own: &Profile,
+    value: &Profile,
+    coupling: f64,
+) -> (Energy, Profile) {
+    let windowed =
+        || shape.and_then(|shape| node.op.taps(shape)).and_then(|taps| border::returned(own, &taps));
+    match node.op.category() {
+        Category::Layer => match windowed() {
+            Some((place, share)) => (border::fallen(share, cotangent, arrived), place),
+            // A layer that reads all places gives each the same; a convolution without a profile says nothing.
+            None if shape.is_some_and(|shape| node.op.taps(shape).is_some()) => (arrived, None),
+            None => (arrived, border::uniform(shape)),
+        },
+        Category::Activation => {
+            let (place, factor) = border::coupled(own, value, coupling);
+            (Energy { ln: arrived.ln.shift(factor.ln()), ..arrived }, place)
+        }
+        Category::Norm | Category::Noise => (arrived, own.clone()),
+        Category::Combine if node.op.name() != "mul" => (arrived, own.clone()),
+        Category::Pool => match windowed() {
+            Some((place, _)) => (arrived, place),
+            None if own.is_none() && shape.is_some_and(|shape| node.op.taps(shape).is_none()) => {
+                (arrived, border::uniform(shape))
+            }
+            None => (arrived, None),
+        },
+        Category::Layout => (arrived, border::uniform(shape)),
+        Category::Combine | Category::Distribution | Category::Loss => (arrived, None),
+    }
 }
 
 /// From which product of the shares of their means on two summands count as adding up coherently.

@@ -22,7 +22,7 @@ pub struct Scales {
     pub forward: Vec<Vec<f64>>,
     /// ln of the energy of the gradient, relative to the prediction; empty where none arrives.
     pub energy: Vec<Vec<f64>>,
-    /// 1 - E x x' / E x^2 over pairs of different rows; empty for a single row.
+    /// 1 - the mean cosine of two different rows; empty for a single row.
     pub contrast: Vec<Vec<f64>>,
 }
 
@@ -145,22 +145,29 @@ fn mean_ln(ln: &[f64]) -> f64 {
     if count == 0.0 { f64::NEG_INFINITY } else { alive().sum::<f64>() / count }
 }
 
-/// 1 - E x x' / E x^2 over all pairs of different rows: sum over pairs of x x' = ((sum x)^2 - sum x^2), element by element.
+/// 1 - the mean cosine over all pairs of different rows; rows of zeros agree with each other.
+#[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]
 fn contrast(value: View<'_, f64>, rows: usize) -> f64 {
     let data = value.plane(0);
     let width = (data.len() / rows).max(1);
-    // Deviations from the mean row keep their digits where rows nearly agree: E x x' = m^2 - v/(n-1) with the mean m and the
-    // variance v over rows, so that E x^2 - E x x' = v n/(n-1).
-    #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]
+    let lengths: Vec<f64> = data
+        .chunks(width)
+        .map(|row| {
+            let most = row.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            if most > 0.0 { most * row.iter().map(|x| (x / most).powi(2)).sum::<f64>().sqrt() } else { 1.0 }
+        })
+        .collect();
+    // Of unit vectors u, the mean of u u' over pairs is m^2 - v/(n-1) with the mean m and the variance v over rows, so that
+    // 1 - that is v n/(n-1), which keeps its digits where rows nearly agree.
     let n = rows as f64;
-    let (mut square, mut variance) = (0.0, 0.0);
-    for i in 0..width {
-        let column = || data[i..].iter().step_by(width);
-        let mean = column().sum::<f64>() / n;
-        square += column().map(|x| x * x).sum::<f64>();
-        variance += column().map(|x| (x - mean).powi(2)).sum::<f64>();
-    }
-    if square > 0.0 { variance / square * n / (n - 1.0) } else { 0.0 }
+    let variance: f64 = (0..width)
+        .map(|i| {
+            let column = || data[i..].iter().step_by(width).zip(&lengths).map(|(x, length)| x / length);
+            let mean = column().sum::<f64>() / n;
+            column().map(|x| (x - mean).powi(2)).sum::<f64>() / n
+        })
+        .sum();
+    variance * n / (n - 1.0)
 }
 
 /// Where the expectation of a measured logarithm lies, and how much it scatters from seed to seed.
