@@ -13,7 +13,8 @@ pub struct Energy {
     pub ln: Interval,
     /// Variance over random initialisations of that logarithm for infinitely wide layers on the way.
     pub spread: f64,
-    /// E g^4 / (E g^2)^2 - 1 of one element: what one unit adds to the relative variance of a sum over units.
+    /// What one unit adds to the relative variance of a sum over units: E g^4 / (E g^2)^2 - 1 of one element, less where the
+    /// sum is kept, as by orthogonal weights.
     pub tail: f64,
     /// Over how many independent units the sum runs.
     pub units: f64,
@@ -24,12 +25,11 @@ impl Energy {
     pub const ZERO: Self =
         Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0 };
 
-    /// The energy at the place it is measured from, with Gaussian elements. Energies are relative to that of the same draw, so
-    /// that what it scatters is taken off: a ratio of A to B = sum g^2 has the relative variance Var A + Var B - 2 Cov, which for
-    /// A = sum g^2 f'^2 is (3 E f'^4 / (E f'^2)^2 - 3) / n, and behind a layer nothing of g's own scatter is left.
+    /// The energy at the place it is measured from, with Gaussian elements. Energies are relative to that of the same draw, which
+    /// therefore does not scatter itself.
     #[must_use]
     pub const fn unit(units: f64) -> Self {
-        Self { ln: Interval::point(0.0), spread: -2.0 / units, tail: 2.0, units }
+        Self { ln: Interval::point(0.0), spread: 0.0, tail: 0.0, units }
     }
 
     /// Variance over random initialisations of ln of the measured energy.
@@ -59,14 +59,28 @@ impl Energy {
         Self { ln: self.ln.plus(factor), spread: self.measured_spread(), tail: 2.0, units }
     }
 
+    /// E g^4 / (E g^2)^2 of one element: that of a Gaussian where the sum is kept.
+    #[must_use]
+    pub fn kurtosis(&self) -> f64 {
+        (1.0 + self.tail).max(3.0)
+    }
+
+    /// Multiplied element by element with independent numbers whose squares have the second moment `fourth` over the squared
+    /// first: the tail of the result. A sum of squares that is kept, of n Gaussian elements, takes 2 off: the ratio of
+    /// A = sum g^2 f'^2 to B = sum g^2 has the relative variance Var A + Var B - 2 Cov = (3 F - 1) + 2 - 2 (3 - 1), over n.
+    #[must_use]
+    pub fn tail_times(&self, fourth: f64) -> f64 {
+        (self.kurtosis() * fourth - 1.0 - (2.0 - self.tail).max(0.0)).max(0.0)
+    }
+
     /// Through an elementwise function: multiplied by f', with E f'^2 = `square` and E f'^4 = `fourth`.
     #[must_use]
     pub fn slope(self, square: f64, fourth: f64) -> Self {
         if square <= 0.0 {
             return Self::ZERO;
         }
-        let tail = (1.0 + self.tail) * fourth / (square * square) - 1.0;
-        Self { ln: self.ln.shift(square.ln()), tail: tail.max(0.0), ..self }
+        let tail = self.tail_times(fourth / (square * square));
+        Self { ln: self.ln.shift(square.ln()), tail, ..self }
     }
 
     /// The sum of two contributions to one value, independent of each other.

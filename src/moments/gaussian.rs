@@ -274,7 +274,12 @@ pub fn through(x: &Moments, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Moments {
         mean_share: (at.mean / at.square.sqrt()).clamp(-1.0, 1.0),
         contrast: at.contrast.clamp(0.0, 2.0),
         spread: at.elasticity * at.elasticity * x.spread,
-        tail: (at.fourth / (at.square * at.square) - 1.0).max(0.0),
+        // A mean of n Gaussian squares scatters by 2/n. Where the input's is held, by a norm or orthogonal weights, the part of
+        // the scatter of f^2 that follows it is missing.
+        tail: (at.fourth / (at.square * at.square)
+            - 1.0
+            - at.elasticity * at.elasticity * (2.0 - x.tail).max(0.0))
+        .max(0.0),
         units: x.units,
     }
 }

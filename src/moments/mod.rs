@@ -73,7 +73,8 @@ pub struct Moments {
     /// Variance over random initialisations of ln E[x^2], where the expectation is over the units of an infinitely wide
     /// layer on top of the drawn weights below (Hanin and Rolnick 2018).
     pub spread: f64,
-    /// E[x^4] / E[x^2]^2 - 1: what one unit adds to the relative variance of a mean of x^2 over units.
+    /// What one unit adds to the relative variance of a mean of x^2 over units: E[x^4] / E[x^2]^2 - 1, less where the mean is
+    /// held, as by a norm or by orthogonal weights.
     pub tail: f64,
     /// How many independent units a mean of x^2 is taken over.
     pub units: f64,

@@ -12,7 +12,7 @@ pub mod scatter;
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
-use crate::moments::{Energy, Moments, ln_add};
+use crate::moments::{Energy, Moments};
 use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
 use border::Profile;
@@ -90,11 +90,13 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         feeds: graph.feeds.iter().map(|(_, feed)| border::uniform(feed.shape.as_ref())).collect(),
         nodes: Vec::with_capacity(n),
     };
+    let mut elasticities = vec![Vec::new(); n];
     for (handle, node) in graph.nodes.iter() {
         let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io, &profiles.taken(node)));
         let (moments, profile) = match found {
             Some((step, profile)) => {
                 scatter.forward(handle, node, &signal, &step);
+                elasticities[handle.index()] = step.elasticity;
                 (Some(step.moments), profile)
             }
             None => (None, None),
@@ -103,7 +105,7 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         profiles.nodes.push(profile);
     }
     signal.energies = energies(graph, mode, &signal, &mut scatter, &profiles);
-    along_the_mean(graph, &mut signal);
+    along_the_value(graph, &mut signal, &elasticities, &mut scatter);
     scatter.finish(&mut signal);
     signal
 }
@@ -271,8 +273,8 @@ fn energies(
                 found.coupling[i][i],
             );
             let before = energies[input.index()];
-            // What the node adds becomes a source of its own; what is left to take off stays with the energy.
-            let own = Energy { spread: energy.spread.min(0.0), ..energy };
+            // What the node adds becomes a deviation of its own.
+            let own = Energy { spread: 0.0, ..energy };
             let total = before.plus(own);
             let share = |part: Energy| (part.ln.middle() - total.ln.middle()).exp();
             let there = &places[input.index()];
@@ -282,10 +284,23 @@ fn energies(
                 border::mixed(&[(share(before), there), (share(own), &place)])
             };
             energies[input.index()] = total;
-            scatter.back(handle, *input, energy.spread.max(0.0), &found.coupling[i], (before, own));
+            scatter.back(handle, *input, energy.spread, &found.coupling[i], (before, own));
         }
     }
     energies
+}
+
+/// An energy that comes back to a map: what acts on its elements is alike at the places of a channel, so that the channels alone
+/// count as independent.
+#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+fn by_channel(energy: Energy, shape: Option<&Shape>) -> Energy {
+    match shape.filter(|shape| shape.rank() > 2).and_then(Shape::channels) {
+        Some(channels) if (channels as f64) < energy.units => {
+            let units = channels as f64;
+            Energy { units, tail: energy.tail * units / energy.units, ..energy }
+        }
+        _ => energy,
+    }
 }
 
 /// The energy that arrives at one input of a node, and how it is distributed over the places of a map: `own` at the node's value, `value`
@@ -321,41 +336,50 @@ fn placed(
             }
             None => (arrived, None),
         },
-        Category::Layout => (arrived, border::uniform(shape)),
+        Category::Layout => (by_channel(arrived, shape), border::uniform(shape)),
         Category::Combine | Category::Distribution | Category::Loss => (arrived, None),
     }
 }
 
-/// From which product of the shares of their means on two summands count as adding up coherently.
-const COHERENT: f64 = 0.01;
+/// From which share on the gradient along the value itself counts.
+const ALONG: f64 = 0.02;
 
-/// Widens the energies in front of sums whose parts both have a mean, as in x + relu(W x). There the values grow along one
-/// direction faster than the energy of random gradients does, and the gradient along this direction grows with them: a map with
-/// f(a x) = a f(x) has J x = f(x), so that of a random gradient's energy at n units at least q_out / (n q) arrives, which takes over
-/// after enough layers. Whether it does depends on what lies between, so the energy becomes an interval.
-fn along_the_mean(graph: &Graph, signal: &mut Signal) {
-    let Some(out) = graph.prediction().and_then(|source| signal.of(source)).map(|out| out.ln_square.hi)
-    else {
-        return;
-    };
-    let mut before = vec![false; graph.nodes.len()];
+/// Adds what the gradient gains along the direction of the values themselves, which infinite width does not see. If ln of the second
+/// moment of the prediction follows that of a value x with the elasticity S, then along x the Jacobian J has |J x| >= S |y|, so that of
+/// a random gradient's energy at n elements at least S^2 q_out / (n q) arrives. Every layer turns 1/n of the energy into this
+/// direction, so that the excesses over its even share add up over the layers. Where signals outlast random gradients, as in
+/// x + relu(W x) or behind softplus, they take over in the end. It is one direction, so it scatters like the square of one number: the
+/// energy becomes an interval from none of it to all, and its logarithm's variance grows by up to twice the squared share.
+fn along_the_value(graph: &Graph, signal: &mut Signal, elasticities: &[Vec<f64>], scatter: &mut Scatter) {
+    let Some(Source::Node(prediction)) = graph.prediction() else { return };
+    let Some(out) = signal.node(prediction).map(|out| out.ln_square.middle()) else { return };
+    let mut follows = vec![0.0; graph.nodes.len()];
+    follows[prediction.index()] = 1.0;
+    let mut excess = vec![0.0f64; graph.nodes.len()];
     for (handle, node) in graph.nodes.iter().rev() {
-        let means = || node.inputs.iter().filter_map(|source| signal.of(*source)).map(|x| x.mean_share);
-        let coherent = node.op.category() == Category::Combine
-            && node.inputs.len() > 1
-            && means().product::<f64>().abs() > COHERENT;
-        let marked = coherent || before[handle.index()];
-        for source in node.inputs.iter().filter(|_| marked) {
+        let own = follows[handle.index()];
+        for (source, elasticity) in node.inputs.iter().zip(&elasticities[handle.index()]) {
             if let Source::Node(input) = source {
-                before[input.index()] = true;
+                follows[input.index()] += own * elasticity;
             }
         }
-    }
-    for (i, _) in before.iter().enumerate().filter(|(_, before)| **before) {
-        let (Some(x), energy) = (&signal.nodes[i], &mut signal.energies[i]) else { continue };
-        let along = out - x.ln_square.lo - x.units.ln();
-        if !energy.is_zero() && along.is_finite() {
-            energy.ln.hi = ln_add(energy.ln.hi, along);
+        let (Some(x), Some(shape)) = (signal.node(handle), &node.shape) else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+        let n = shape.elements().max(1) as f64;
+        let energy = &mut signal.energies[handle.index()];
+        let along = 2.0 * own.ln() + out - x.ln_square.middle() - energy.ln.middle();
+        let here = if energy.is_zero() || along.is_nan() { 0.0 } else { ((along.exp() - 1.0) / n).max(0.0) };
+        let sum = excess[handle.index()];
+        let all = if node.op.category() == Category::Layer { sum + here } else { sum.max(here) };
+        for source in &node.inputs {
+            if let Source::Node(input) = source {
+                excess[input.index()] = excess[input.index()].max(all);
+            }
+        }
+        let share = all / (1.0 + all);
+        if handle != prediction && !energy.is_zero() && share > ALONG && all.is_finite() {
+            energy.ln.hi += all.ln_1p();
+            scatter.uncertain(handle, 2.0 * share * share);
         }
     }
 }

@@ -37,8 +37,7 @@ impl Logs {
 
     /// With one more independent deviation.
     fn with(self, variance: f64) -> Self {
-        let below = self.below + 0.5 * variance.max(0.0);
-        Self { variance: (self.variance + variance).max(0.0), below, ..self }
+        Self { variance: self.variance + variance, below: self.below + 0.5 * variance, ..self }
     }
 }
 
@@ -55,6 +54,8 @@ pub(super) struct Scatter {
     /// By node: the deviations of what it takes, as it measures them.
     taken: Vec<Vec<Terms>>,
     energies: Vec<Terms>,
+    /// By node: what else makes the gradient's scale uncertain.
+    uncertain: Vec<f64>,
     /// Whether the graph is too large.
     full: bool,
 }
@@ -102,6 +103,7 @@ impl Scatter {
             nodes: vec![Rc::default(); n],
             taken: vec![Vec::new(); n],
             energies: vec![Rc::default(); n],
+            uncertain: vec![0.0; n],
             full: sources.saturating_mul(n) > ROOM,
         };
         for feed in feeds {
@@ -178,6 +180,11 @@ impl Scatter {
         };
     }
 
+    /// Adds to the variance of ln of a gradient's energy, without moving its mean.
+    pub(super) fn uncertain(&mut self, node: Handle<Node>, variance: f64) {
+        self.uncertain[node.index()] += variance;
+    }
+
     fn logs(&self, terms: &Terms) -> Logs {
         if self.full {
             return Logs::default().with(deviation(terms).powi(2));
@@ -206,8 +213,9 @@ impl Scatter {
             moments.spread = logs.variance;
             signal.scatter.push(logs.with(moments.tail / moments.units));
             let logs = self.logs(&self.energies[i]);
-            signal.gradient_scatter.push(logs.with(energy.spread + energy.tail / energy.units));
-            energy.spread += logs.variance;
+            let logs = logs.with(energy.tail / energy.units);
+            signal.gradient_scatter.push(Logs { variance: logs.variance + self.uncertain[i], ..logs });
+            energy.spread = logs.variance;
         }
     }
 }
