@@ -363,7 +363,7 @@ fn along_the_value(graph: &Graph, signal: &mut Signal, elasticities: &[Vec<f64>]
                 follows[input.index()] += own * elasticity;
             }
         }
-        let (Some(x), Some(shape)) = (signal.node(handle), &node.shape) else { continue };
+        let (Some(x), Some(shape)) = (signal.node(handle).copied(), &node.shape) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
         let n = shape.elements().max(1) as f64;
         let energy = &mut signal.energies[handle.index()];
