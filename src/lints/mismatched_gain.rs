@@ -76,9 +76,9 @@ pub struct Kind {
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let uses = Uses::of(context.graph);
-    let account = Account::of(context.graph, context.signal);
-    for group in kinds(context, &uses, &account) {
-        out.extend(explain(context, &uses, &account, &group));
+    let account = &context.signal.account;
+    for group in kinds(context, &uses, account) {
+        out.extend(explain(context, &uses, account, &group));
     }
 }
 

@@ -31,7 +31,6 @@ use super::uses::{Uses, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
-use crate::signal::account::Account;
 use crate::text::number;
 
 pub static RULE: Rule = lint!("oversized_logits.rs" = "G002" "oversized-logits" Warning from "I13");
@@ -57,10 +56,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let mut caused = Diagnostics::default();
     raw_input::check(context, &mut caused);
     let uses = Uses::of(graph);
-    let account = Account::of(context.graph, context.signal);
-    let blamed = mismatched_gain::kinds(context, &uses, &account)
+    let account = &context.signal.account;
+    let blamed = mismatched_gain::kinds(context, &uses, account)
         .iter()
-        .any(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info));
+        .any(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info));
     if blamed || !caused.is_empty() || context.signal.assumed.iter().any(|assumed| *assumed) {
         return;
     }

@@ -60,10 +60,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     }
     let uses = Uses::of(graph);
-    let account = Account::of(context.graph, context.signal);
-    let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, &account)
+    let account = &context.signal.account;
+    let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, account)
         .iter()
-        .filter(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info))
+        .filter(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info))
         .map(|kind| kind.region)
         .collect();
     let mut regions: Vec<usize> = graph.nodes.handles().map(|node| account.region(node)).collect();
@@ -71,12 +71,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     regions.dedup();
     let mut reported = false;
     for region in regions.into_iter().filter(|region| !blamed.contains(region)) {
-        let finding = gradient(context, &uses, &account, region);
+        let finding = gradient(context, &uses, account, region);
         reported |= finding.is_some();
         out.extend(finding);
     }
     if !reported && blamed.is_empty() {
-        out.extend(merging(context, &uses, &account));
+        out.extend(merging(context, &uses, account));
     }
 }
 

@@ -225,9 +225,16 @@ impl Gaussian {
     /// E f^2 and E f^4 of either value.
     #[must_use]
     pub fn powers(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> (f64, f64) {
-        let sd = self.variance.max(0.0).sqrt();
-        let power = |n: i32| expectation(fine(), self.mean, sd, kinks, |x| f(x).powi(n));
-        (power(2), power(4))
+        let Self { mean, variance, .. } = self;
+        if variance <= 0.0 {
+            let square = f(mean).powi(2);
+            return (square, square * square);
+        }
+        let sd = variance.sqrt();
+        nodes(fine(), mean, sd, kinks).fold((0.0, 0.0), |(second, fourth), (z, weight)| {
+            let square = f(mean + sd * z).powi(2);
+            (second + weight * square, fourth + weight * square * square)
+        })
     }
 
     /// E f^2 of either value.

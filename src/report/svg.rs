@@ -211,48 +211,48 @@ impl Panel {
             top + PANEL / 2.0,
             escaped(name)
         );
-        self.series(out, x, y, colour, marks);
+        series(out, x, y, colour, marks);
         text(out, (x.from, top - 8.0), 12, &format!("fill=\"{GREY}\""), remark);
     }
+}
 
-    fn series(&self, out: &mut String, x: Axis, y: Axis, colour: &str, marks: &[Mark]) {
-        #[expect(clippy::cast_precision_loss, reason = "numbers of layers are far below 2^53")]
-        let place = |i: usize| x.at(i as f64 + 1.0);
-        let finite = |value: &f64| value.is_finite();
-        let bands: Vec<(f64, f64, f64)> = marks
-            .iter()
-            .enumerate()
-            .filter_map(|(i, mark)| mark.band.map(|(a, b)| (place(i), a, b)))
-            .filter(|(_, a, b)| finite(a) && finite(b))
-            .collect();
-        let edge = bands.iter().map(|(x, _, b)| (*x, y.at(*b)));
-        let outline: Vec<(f64, f64)> =
-            edge.chain(bands.iter().rev().map(|(x, a, _)| (*x, y.at(*a)))).collect();
-        if !outline.is_empty() {
-            path(out, &outline, &format!("fill=\"{colour}\" fill-opacity=\"0.16\" stroke=\"none\""));
+/// Band, line, whiskers and points, in this order.
+fn series(out: &mut String, x: Axis, y: Axis, colour: &str, marks: &[Mark]) {
+    #[expect(clippy::cast_precision_loss, reason = "numbers of layers are far below 2^53")]
+    let place = |i: usize| x.at(i as f64 + 1.0);
+    let finite = |value: &f64| value.is_finite();
+    let bands: Vec<(f64, f64, f64)> = marks
+        .iter()
+        .enumerate()
+        .filter_map(|(i, mark)| mark.band.map(|(a, b)| (place(i), a, b)))
+        .filter(|(_, a, b)| finite(a) && finite(b))
+        .collect();
+    let edge = bands.iter().map(|(x, _, b)| (*x, y.at(*b)));
+    let outline: Vec<(f64, f64)> = edge.chain(bands.iter().rev().map(|(x, a, _)| (*x, y.at(*a)))).collect();
+    if !outline.is_empty() {
+        path(out, &outline, &format!("fill=\"{colour}\" fill-opacity=\"0.16\" stroke=\"none\""));
+    }
+    let line: Vec<(f64, f64)> = marks
+        .iter()
+        .enumerate()
+        .filter_map(|(i, mark)| mark.line.filter(finite).map(|value| (place(i), y.at(value))))
+        .collect();
+    if !line.is_empty() {
+        path(out, &line, &format!("stroke=\"{colour}\" stroke-width=\"2\" fill=\"none\""));
+    }
+    for (i, mark) in marks.iter().enumerate() {
+        if let Some((a, b)) = mark.whiskers.filter(|(a, b)| finite(a) && finite(b)) {
+            let ends = [(place(i), y.at(a)), (place(i), y.at(b))];
+            path(out, &ends, &format!("stroke=\"{colour}\" stroke-opacity=\"0.55\" fill=\"none\""));
         }
-        let line: Vec<(f64, f64)> = marks
-            .iter()
-            .enumerate()
-            .filter_map(|(i, mark)| mark.line.filter(finite).map(|value| (place(i), y.at(value))))
-            .collect();
-        if !line.is_empty() {
-            path(out, &line, &format!("stroke=\"{colour}\" stroke-width=\"2\" fill=\"none\""));
-        }
-        for (i, mark) in marks.iter().enumerate() {
-            if let Some((a, b)) = mark.whiskers.filter(|(a, b)| finite(a) && finite(b)) {
-                let ends = [(place(i), y.at(a)), (place(i), y.at(b))];
-                path(out, &ends, &format!("stroke=\"{colour}\" stroke-opacity=\"0.55\" fill=\"none\""));
-            }
-            if let Some(value) = mark.point.filter(finite) {
-                let _ = writeln!(
-                    out,
-                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{}\" fill=\"{colour}\"/>",
-                    place(i),
-                    y.at(value),
-                    if marks.len() > 60 { 2.0 } else { 3.2 }
-                );
-            }
+        if let Some(value) = mark.point.filter(finite) {
+            let _ = writeln!(
+                out,
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{}\" fill=\"{colour}\"/>",
+                place(i),
+                y.at(value),
+                if marks.len() > 60 { 2.0 } else { 3.2 }
+            );
         }
     }
 }

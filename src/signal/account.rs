@@ -21,7 +21,7 @@ pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
 }
 
 /// The account of a graph.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Account {
     energy: Vec<Energy>,
     /// The layers behind which there is no other.

@@ -81,8 +81,7 @@ impl Depth {
         let energy = |node: Handle<Node>| signal.energies[node.index()].ln.middle();
         let course = |total: f64| Course { total: if total.is_nan() { 0.0 } else { total }, steps };
         let gradient = course(energy(first) - energy(last));
-        let account = account::Account::of(graph, signal);
-        let normed = account.normed(signal, first) - account.normed(signal, last);
+        let normed = signal.account.normed(signal, first) - signal.account.normed(signal, last);
         let mut unsure = chain.iter().map(|node| signal.scatter[node.index()].variance);
         let mut back = chain.iter().rev().map(|node| signal.gradient_scatter[node.index()].variance);
         let sd = |node: Handle<Node>, logs: &[super::scatter::Logs]| logs[node.index()].variance.sqrt();

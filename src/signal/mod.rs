@@ -15,6 +15,7 @@ use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
 use crate::moments::{Energy, Moments};
 use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
+use account::Account;
 use border::Profile;
 use scatter::{Logs, Scatter};
 
@@ -33,6 +34,8 @@ pub struct Signal {
     pub scatter: Vec<Logs>,
     /// Likewise ln of the energy, around `energies`.
     pub gradient_scatter: Vec<Logs>,
+    /// What the layers between norms do to the gradient, norms apart.
+    pub account: Account,
 }
 
 impl Signal {
@@ -85,6 +88,7 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         energies: Vec::new(),
         scatter: Vec::new(),
         gradient_scatter: Vec::new(),
+        account: Account::default(),
     };
     let mut profiles = Profiles {
         feeds: graph.feeds.iter().map(|(_, feed)| border::uniform(feed.shape.as_ref())).collect(),
@@ -107,6 +111,7 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
     signal.energies = energies(graph, mode, &signal, &mut scatter, &profiles);
     along_the_value(graph, &mut signal, &elasticities, &mut scatter);
     scatter.finish(&mut signal);
+    signal.account = Account::of(graph, &signal);
     signal
 }
 

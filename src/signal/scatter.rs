@@ -15,7 +15,7 @@ use crate::ops::Category;
 use std::rc::Rc;
 
 /// How many coefficients are kept at most.
-const ROOM: usize = 1 << 25;
+const ROOM: usize = 1 << 22;
 
 /// The distribution of a measured logarithm around the prediction for infinite width.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -104,7 +104,7 @@ pub fn measure(
         let at_end = ln_squares(session.cotangent(end), rows);
         for (handle, _) in graph.layers() {
             let cotangent = session.cotangent(handle);
-            if cotangent.len() > 0 {
+            if !cotangent.is_empty() {
                 let mut ln = ln_squares(cotangent, rows);
                 // Sums, not means: the lengths of the two values differ.
                 let sizes = log_ratio(cotangent.len(), session.cotangent(end).len());

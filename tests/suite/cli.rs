@@ -209,3 +209,26 @@ fn show_puts_predicted_and_measured_scale_side_by_side() {
     assert!((measured - 1.414).abs() < 0.2, "{text}");
     assert_eq!(lines.last(), Some(&"total: 804 parameters, 0 state"));
 }
+
+#[test]
+fn the_signal_is_shown_as_a_table_in_words_and_as_a_chart() {
+    let folder = folder("m.nn", CLEAN);
+    let output = wellposed(&["show", "m.nn", "--signal", "--measure", "4", "--svg", "m.svg"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in ["gradient energy", "correlation", "a.relu", "a band holds 95 %"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let svg = std::fs::read_to_string(folder.path().join("m.svg")).expect("a chart");
+    assert!(svg.starts_with("<svg ") && svg.contains("signal and gradient at initialisation"));
+    // Two layers with a measured point of either quantity, and the one of the legend.
+    assert_eq!(svg.matches("<circle").count(), 5);
+    let output =
+        wellposed(&["show", "m.nn", "--signal", "--measure", "0", "--format", "json"], folder.path());
+    let value: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let first = &value["nodes"][0];
+    let rms = first["rms"]["predicted"].as_f64().expect("a number");
+    // He weights double the second moment; the typical value over 32 units is lower by a factor of e^(-1/64).
+    assert!((rms / (2f64.sqrt() * (-1.0f64 / 64.0).exp()) - 1.0).abs() < 0.05, "{rms}");
+    assert!(first["rms"]["measured"].is_null() && first["gradient"]["predicted"].is_number());
+}

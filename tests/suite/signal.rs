@@ -22,6 +22,11 @@ use wellposed::valid::scale::{Expected, Scales, batch_slack, is_exact, mean_and_
 /// The width of layers.
 const WIDTH: usize = 128;
 
+#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+fn size(n: usize) -> f64 {
+    n as f64
+}
+
 fn load(text: &str) -> Compiled {
     let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there");
     assert!(Runnable::new(&compiled.graph).is_some(), "{:?}\n{text}", compiled.found);
@@ -32,21 +37,24 @@ fn load(text: &str) -> Compiled {
 fn rows(graph: &Graph, count: usize) -> Vec<Tensor> {
     let mut feeds = Samples::draw(graph, count, 7).batch(0, count);
     for row in feeds.iter_mut().flat_map(|feed| feed.data.chunks_mut(feed.dims[1..].iter().product())) {
-        let rms = (row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64).sqrt();
+        let rms = (row.iter().map(|x| x * x).sum::<f64>() / size(row.len())).sqrt();
         row.iter_mut().for_each(|x| *x /= rms);
     }
     feeds
 }
 
 /// Measures a spec and compares every value and gradient; how many were compared.
-fn agrees(name: &str, text: &str, batch: usize, seeds: u64) -> usize {
+fn agrees(name: &str, text: &str, batch: usize, seeds: u32) -> usize {
     let compiled = load(text);
     let graph = &compiled.graph;
     let feeds = rows(graph, batch);
-    let scales =
-        measure(Runnable::new(graph).expect("a complete graph"), &feeds, Mode::Train, 0..seeds, |seed| {
-            Weights::draw(graph, seed)
-        });
+    let scales = measure(
+        Runnable::new(graph).expect("a complete graph"),
+        &feeds,
+        Mode::Train,
+        0..u64::from(seeds),
+        |seed| Weights::draw(graph, seed),
+    );
     let predicted = signal::analyse_measured(graph, Mode::Train, Samples::moments(&feeds));
     let exact = is_exact(graph, Mode::Train);
     let slack = batch_slack(graph, &predicted, batch);
@@ -68,7 +76,7 @@ fn agrees(name: &str, text: &str, batch: usize, seeds: u64) -> usize {
                 continue;
             }
             let (mean, variance) = mean_and_variance(sample);
-            let tolerance = 4.0 * (expected.variance / seeds as f64).sqrt() + 0.05;
+            let tolerance = 4.0 * (expected.variance / f64::from(seeds)).sqrt() + 0.05;
             let share = expected.distance(mean) / tolerance;
             if share > worst.0 {
                 let Expected { mean: wanted, variance: v, .. } = expected;
@@ -87,7 +95,6 @@ fn agrees(name: &str, text: &str, batch: usize, seeds: u64) -> usize {
             compared += 1;
         }
     }
-    println!("{name}: {compared} compared, {:.2} {}", worst.0, worst.1);
     assert!(worst.0 <= 1.0, "{name}: {}", worst.1);
     compared
 }
@@ -353,12 +360,12 @@ fn padding_costs_the_published_share() {
 }
 
 /// Draws the weights of the layers anew, keeping everything else.
-fn redrawn(graph: &Graph, seed: u64, draw: impl Fn(usize, usize, &mut Normals) -> Vec<f64>) -> Weights {
+fn redrawn(graph: &Graph, seed: u64, draw: impl Fn(usize, usize, &Normals) -> Vec<f64>) -> Weights {
     let mut weights = Weights::draw(graph, seed);
     for (handle, param) in graph.params.iter() {
         if let [out, inward] = param.spec.dims[..] {
-            let mut normals = Normals { seed, stream: handle.index() as u64 };
-            weights.params[handle.index()].data = draw(out, inward, &mut normals).into();
+            let normals = Normals { seed, stream: handle.index() as u64 };
+            weights.params[handle.index()].data = draw(out, inward, &normals);
         }
     }
     weights
@@ -430,7 +437,7 @@ fn faulty_samplers_are_found() {
     // Uniform on [0, 1) times the standard deviation where it should be centred.
     let one_sided = judged(&relu, |graph, seed| {
         redrawn(graph, seed, |out, inward, normals| {
-            let std = (2.0 / inward as f64).sqrt();
+            let std = (2.0 / size(inward)).sqrt();
             let below = |z: f64| 1.0 / (1.0 + (-1.702 * z).exp());
             normals.take(out * inward).into_iter().map(|z| std * below(z)).collect()
         })
@@ -444,7 +451,7 @@ fn faulty_samplers_are_found() {
     assert_eq!(judged(&narrowing, Weights::draw).verdict, Verdict::Pass);
     let wrong_axis = judged(&narrowing, |graph, seed| {
         redrawn(graph, seed, |out, inward, normals| {
-            let std = (2.0 / out as f64).sqrt();
+            let std = (2.0 / size(out)).sqrt();
             normals.take(out * inward).into_iter().map(|z| std * z).collect()
         })
     });
@@ -455,7 +462,6 @@ fn faulty_samplers_are_found() {
         .replace("lecun_normal", &format!("orthogonal(gain={gain})"));
     let raw =
         judged(&orthogonal, |graph, seed| redrawn(graph, seed, |out, _, normals| raw_qr(out, normals, gain)));
-    println!("raw QR: {}", raw.detail);
     assert_eq!(raw.verdict, Verdict::Fail, "raw QR: {}", raw.detail);
     let even = judged(&orthogonal, |graph, seed| {
         redrawn(graph, seed, |out, _, normals| {
