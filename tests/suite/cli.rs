@@ -228,7 +228,7 @@ fn the_signal_is_shown_as_a_table_in_words_and_as_a_chart() {
     let value: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     let first = &value["nodes"][0];
     let rms = first["rms"]["predicted"].as_f64().expect("a number");
-    // He weights double the second moment; the typical value over 32 units is lower by a factor of e^(-1/64).
-    assert!((rms / (2f64.sqrt() * (-1.0f64 / 64.0).exp()) - 1.0).abs() < 0.05, "{rms}");
+    // He weights double the second moment; typical values lie lower by half of the scatter of 20 inputs and 32 units, 2/20 + 2/32.
+    assert!((1.25..1.4143).contains(&rms), "{rms}");
     assert!(first["rms"]["measured"].is_null() && first["gradient"]["predicted"].is_number());
 }
