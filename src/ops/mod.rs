@@ -62,6 +62,8 @@ mod transpose;
 mod upsample;
 mod window;
 
+pub use window::Taps;
+
 pub use activation::Activation;
 pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
@@ -403,6 +405,11 @@ pub trait Op: Sized {
 
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
+        None
+    }
+
+    /// What a window that slides over maps of this shape meets along either axis.
+    fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
         None
     }
 

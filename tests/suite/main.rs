@@ -15,5 +15,6 @@ mod print;
 mod properties;
 mod reference;
 mod scalars;
+mod signal;
 mod support;
 mod twins;
