@@ -115,7 +115,8 @@ impl Gaussian {
 
     /// The pair that has the moments `x` but for its second moment.
     fn at(x: &Moments, ln_square: f64) -> Self {
-        let square = ln_square.clamp(-600.0, 600.0).exp();
+        // Only a zero is taken as one.
+        let square = if ln_square == f64::NEG_INFINITY { 0.0 } else { ln_square.clamp(-600.0, 600.0).exp() };
         let mean = x.mean_share * square.sqrt();
         let variance = (square - mean * mean).max(0.0);
         let decorrelation =

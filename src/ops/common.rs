@@ -32,13 +32,19 @@ pub(super) fn affine_moments(io: &Transfer<'_>, fan_in: f64, reach: f64, units: 
     Moments { units: spread.units, ..spread.plus(common) }
 }
 
-/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
+/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map. Weights with a
+/// mean give all inputs one part of the gradient in common: where this part has the share r of the energy, n inputs scatter as
+/// n / (1 + (n - 1) r^2) independent ones.
 pub(super) fn affine_energy(io: &Transfer<'_>, fan_in: f64, reach: f64, cotangent: Energy) -> Vec<Energy> {
     let weight = &io.params[0];
     let (mean, variance) = weight.statistics();
     let gain = (fan_in * (variance + mean * mean)).ln();
     let units = io.shapes[0].channels().unwrap_or(1);
-    let arrived = cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units);
+    let mut arrived = cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units);
+    if mean != 0.0 {
+        let common = mean * mean / (variance + mean * mean);
+        arrived.units /= 1.0 + (arrived.units - 1.0) * common * common;
+    }
     let tail = if reach == 1.0 { tail_of(weight, units, weight.dims[0]) } else { arrived.tail };
     vec![Energy { tail, ..arrived }]
 }

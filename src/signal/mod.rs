@@ -132,6 +132,10 @@ impl Profiles {
     }
 }
 
+/// With more inputs than this a node is not asked about each of them, which would take the square of their number: each counts by its
+/// share of the second moment, and none moves the gradient at another.
+const MANY: usize = 64;
+
 /// What a node does to the moments of its inputs and to their scatter.
 struct Step {
     moments: Moments,
@@ -166,7 +170,14 @@ fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile)
         (moments, 0.0, vec![moments.spread.max(0.0).sqrt()])
     } else {
         let moments = with(None);
-        let elasticity = |i: usize| (with(Some(i)).spread - moments.spread).max(0.0).sqrt();
+        let many = io.inputs.len() > MANY;
+        let elasticity = |i: usize| {
+            if many {
+                (io.inputs[i].ln_square.middle() - moments.ln_square.middle()).exp().min(1.0)
+            } else {
+                (with(Some(i)).spread - moments.spread).max(0.0).sqrt()
+            }
+        };
         (moments, moments.spread, (0..io.inputs.len()).map(elasticity).collect())
     };
     let mut moments = Moments { spread: 0.0, ..moments };
@@ -218,7 +229,7 @@ const NUDGE: f64 = 1e-4;
 pub(crate) struct Back {
     /// By input: the energy that arrives, without the scatter of the cotangent.
     arrived: Vec<Energy>,
-    /// By input, and by input again: d ln of the energy / d ln of the second moment of that input.
+    /// By input, and by input again: d ln of the energy / d ln of the second moment of that input. Empty where there are [`MANY`].
     coupling: Vec<Vec<f64>>,
 }
 
@@ -228,8 +239,12 @@ fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> B
         node.op.category(),
         Category::Activation | Category::Norm | Category::Distribution | Category::Combine
     );
-    let mut coupling = vec![vec![0.0; io.inputs.len()]; arrived.len()];
-    for j in (0..io.inputs.len()).filter(|_| depends) {
+    let n = io.inputs.len();
+    if n > MANY {
+        return Back { coupling: vec![Vec::new(); arrived.len()], arrived };
+    }
+    let mut coupling = vec![vec![0.0; n]; arrived.len()];
+    for j in (0..n).filter(|_| depends) {
         let mut inputs = io.inputs.to_vec();
         inputs[j].ln_square = inputs[j].ln_square.shift(NUDGE);
         let moved = node.op.energy(Transfer { inputs: &inputs, ..io }, cotangent, output);
@@ -275,7 +290,7 @@ fn energies(
                 *energy,
                 &places[handle.index()],
                 taken[i],
-                found.coupling[i][i],
+                found.coupling[i].get(i).copied().unwrap_or(0.0),
             );
             let before = energies[input.index()];
             // What the node adds becomes a deviation of its own.

@@ -36,31 +36,60 @@ pub fn is_exact(graph: &Graph, mode: Mode) -> bool {
         && graph.feeds.iter().all(|(_, feed)| feed.target || flat(feed.shape.as_ref()))
 }
 
-/// By node: how far the energy of its gradient may lie off because batch norms behind it work on `rows` rows of finitely many
-/// units. Each channel divides by its own variance v over the batch, and E 1/v is larger than 1/E v by about 2 (1/n + 1/B); in deep
-/// stacks, values also lose their Gaussian shape at the same rate. Measured over plain stacks of relu, tanh, gelu and sigmoid with
-/// n = B = 128 and with n = 384, B = 1024: at most 6 (1/n + 1/B) a layer.
-#[must_use]
-pub fn batch_slack(graph: &Graph, signal: &Signal, rows: usize) -> Vec<f64> {
-    let mut slack = vec![0.0f64; graph.nodes.len()];
-    for (handle, node) in graph.nodes.iter().rev() {
-        let own = if node.op.mixes_batch(Mode::Train) {
-            let places = node
-                .shape
-                .as_ref()
-                .map_or(1, |shape| shape.elements() / shape.channels().unwrap_or(1).max(1));
-            let units = signal.node(handle).map_or(1.0, |moments| moments.units);
-            6.0 * (1.0 / units + log_ratio(1, rows * places.max(1)).exp())
-        } else {
-            0.0
+/// By node: how far a mean may lie off because batch norms work on few rows of finitely many units; infinite where nothing can be said.
+#[derive(Clone, Debug)]
+pub struct BatchSlack {
+    /// For ln q of the value.
+    pub forward: Vec<f64>,
+    /// For ln of the energy of the gradient there.
+    pub energy: Vec<f64>,
+}
+
+impl BatchSlack {
+    /// The slack over batches of `rows` rows.
+    ///
+    /// Each channel divides by its own variance v over the batch, and E 1/v is larger than 1/E v by about 2 (1/n + 1/B); in deep stacks,
+    /// values also lose their Gaussian shape at the same rate. Measured over plain stacks of relu, tanh, gelu and sigmoid with
+    /// n = B = 128 and with n = 384, B = 1024: at most 6 (1/n + 1/B) a layer.
+    ///
+    /// v has the relative variance t/B over B values with the tail t. Above 1/4 a channel may be constant over the batch, so that the norm
+    /// multiplies its gradient by 1/sqrt(eps): of values that are 0 with probability 3/4, as behind a ReLU and dropout(0.5)
+    /// (t = 11), all 32 are 0 once in 10^4, and behind dropout(0.9) once in 5.
+    #[must_use]
+    pub fn of(graph: &Graph, signal: &Signal, rows: usize) -> Self {
+        let inputs = |node: &Node| -> Vec<usize> {
+            let of =
+                |source: &Source| if let Source::Node(input) = source { Some(input.index()) } else { None };
+            node.inputs.iter().filter_map(of).collect()
         };
-        for source in &node.inputs {
-            if let Source::Node(input) = source {
-                slack[input.index()] = slack[input.index()].max(slack[handle.index()] + own);
+        let own: Vec<f64> =
+            graph.nodes.iter().map(|(handle, node)| Self::at(signal, rows, handle, node)).collect();
+        let mut forward = vec![0.0f64; own.len()];
+        for (handle, node) in graph.nodes.iter() {
+            let i = handle.index();
+            let arrived = inputs(node).into_iter().any(|input| forward[input].is_infinite());
+            if arrived || own[i].is_infinite() {
+                forward[i] = f64::INFINITY;
             }
         }
+        let mut energy = vec![0.0f64; own.len()];
+        for (handle, node) in graph.nodes.iter().rev() {
+            let at = energy[handle.index()] + own[handle.index()];
+            inputs(node).into_iter().for_each(|input| energy[input] = energy[input].max(at));
+        }
+        Self { forward, energy }
     }
-    slack
+
+    fn at(signal: &Signal, rows: usize, handle: Handle<Node>, node: &Node) -> f64 {
+        if !node.op.mixes_batch(Mode::Train) {
+            return 0.0;
+        }
+        let places = |shape: &Shape| shape.elements() / shape.channels().unwrap_or(1).max(1);
+        let per_value = log_ratio(1, rows * node.shape.as_ref().map_or(1, places).max(1)).exp();
+        let tail = node.inputs.first().and_then(|source| signal.of(*source)).map_or(0.0, |x| x.tail);
+        let units = signal.node(handle).map_or(1.0, |moments| moments.units);
+        if tail * per_value > 0.25 { f64::INFINITY } else { 6.0 * (1.0 / units + per_value) }
+    }
 }
 
 fn mixes(graph: &Graph, mode: Mode) -> bool {
@@ -210,6 +239,12 @@ impl Expected {
     pub fn widened(self, by: f64) -> Self {
         let Interval { lo, hi } = self.mean;
         Self { mean: Interval { lo: lo - by, hi: hi + by }, ..self }
+    }
+
+    /// Whether any mean would do.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.mean.lo == f64::NEG_INFINITY && self.mean.hi == f64::INFINITY
     }
 
     /// How far a mean lies outside.

@@ -16,8 +16,9 @@
 //! of a run together (Bonferroni). 0.05 covers what the wide-layer theory itself leaves out at widths from 16. Where pooling or
 //! padding make the prediction an interval, the interval is widened by that much; where places of a map or rows of a batch share
 //! weights, V is an upper bound, and the mean lies between that for V and that for none. Batch statistics over B rows of n units
-//! deviate from those of the theory by some 1/n + 1/B; six times that is allowed for each batch norm behind a gradient. Values of
-//! fewer than 16 units, and those with V above 2, are left out; if nothing is left, the test is INCONCLUSIVE.
+//! deviate from those of the theory by some 1/n + 1/B; six times that is allowed for each batch norm behind a gradient. Left out are
+//! values of fewer than 16 units, those with V above 2, and all that depends on a batch norm whose channels may be constant over
+//! so few rows, as behind strong dropout; if nothing is left, the test is INCONCLUSIVE.
 //!
 //! ## Power
 //!
@@ -31,7 +32,7 @@ use crate::signal;
 use crate::tensor::{Mode, Tensor};
 use crate::text::{number, plural};
 use crate::valid::Samples;
-use crate::valid::scale::{self, Expected, Scales};
+use crate::valid::scale::{self, BatchSlack, Expected, Scales};
 use crate::valid::student;
 
 /// How many initialisations are drawn.
@@ -84,7 +85,7 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
     let cases = scales.forward.iter().map(Vec::len).max().unwrap_or(0);
     let fail = |detail: String| Overall { verdict: Verdict::Fail, cases, detail };
     let exact = scale::is_exact(subject.graph, Mode::Train);
-    let slack = scale::batch_slack(subject.graph, &predicted, feeds.first().map_or(1, |feed| feed.dims[0]));
+    let slack = BatchSlack::of(subject.graph, &predicted, feeds.first().map_or(1, |feed| feed.dims[0]));
     let (mut comparisons, mut zeros, mut left_out) = (Vec::new(), 0, 0);
     for (handle, node) in subject.runnable.layers() {
         let i = handle.index();
@@ -93,7 +94,8 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
         else {
             continue;
         };
-        let back = Expected::energy(&predicted, handle, exact).widened(slack[i]);
+        let forward = forward.widened(slack.forward[i]);
+        let back = Expected::energy(&predicted, handle, exact).widened(slack.energy[i]);
         let energy = &predicted.energies[i];
         for (name, power, ln, expected, sample) in [
             (format!("`{}` has rms", node.path), 0.5, moments.ln_square, forward, &scales.forward[i]),
@@ -112,7 +114,7 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
                     ));
                 }
                 zeros += 1;
-            } else if expected.units < NARROW || expected.variance > UNSURE {
+            } else if expected.units < NARROW || expected.variance > UNSURE || expected.is_open() {
                 left_out += 1;
             } else {
                 comparisons.push(Comparison { name, power, predicted: ln.middle(), expected, sample });
@@ -121,7 +123,7 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
     }
     let total = comparisons.len() + zeros;
     if total == 0 {
-        let detail = format!("none of {} is wide enough", plural(left_out, "value"));
+        let detail = format!("none of {} is wide and sure enough", plural(left_out, "scale"));
         return Overall { verdict: Verdict::Inconclusive, cases, detail };
     }
     #[expect(clippy::cast_precision_loss, reason = "counts of nodes are far below 2^53")]
@@ -149,7 +151,7 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
             );
         }
     }
-    let rest = if left_out > 0 { format!(", {left_out} too narrow") } else { String::new() };
+    let rest = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
     Overall {
         verdict: Verdict::Pass,
         cases,
@@ -161,7 +163,8 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
 #[expect(clippy::cast_precision_loss, reason = "numbers of seeds are far below 2^53")]
 fn tolerance(t: f64, expected: &Expected, sample: &[f64]) -> f64 {
     let (trust, own) = (TRUST as f64, sample.len() as f64 - 1.0);
-    let measured = scale::mean_and_variance(sample).1;
+    // A sample with zeros has no variance: it fails by its mean.
+    let measured = Some(scale::mean_and_variance(sample).1).filter(|v| v.is_finite()).unwrap_or(0.0);
     let variance = (trust * expected.variance + own * measured) / (trust + own);
     t * (variance / sample.len() as f64).sqrt() + SLACK
 }
