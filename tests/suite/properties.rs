@@ -106,7 +106,7 @@ fn predictions_are_shown_with_what_runs_measure() {
             .collect();
         let stated = finding.message.split_whitespace().filter_map(|word| word.parse().ok());
         let predicted =
-            if predicted.is_empty() { stated.last().into_iter().collect() } else { predicted.to_vec() };
+            if predicted.is_empty() { stated.rev().take(1).collect() } else { predicted.to_vec() };
         assert_eq!(ranges.len(), predicted.len(), "{measured}");
         for ((least, most), predicted) in ranges.iter().zip(predicted) {
             assert!(*least < predicted && predicted < *most, "{predicted} is not in {measured}");
