@@ -42,8 +42,13 @@ fn inside(folder: &str) -> Vec<PathBuf> {
 }
 
 fn concluded(path: &Path) -> Compiled {
+    with_style(path, false)
+}
+
+/// Matters of taste are looked for where the spec is about one.
+fn with_style(path: &Path, style: bool) -> Compiled {
     let mut compiled = compile(path, &Files::default()).expect("the spec can be opened");
-    compiled.conclude(Stages::default());
+    compiled.conclude(Stages { style, ..Stages::default() });
     compiled
 }
 
@@ -57,8 +62,8 @@ fn codes(found: &Diagnostics, filter: impl Fn(&Diagnostic) -> bool) -> BTreeSet<
 }
 
 /// Nothing but what the spec announces, and information.
-fn only_expected(path: &Path) -> BTreeSet<&'static str> {
-    let compiled = concluded(path);
+fn only_expected(path: &Path, style: bool) -> BTreeSet<&'static str> {
+    let compiled = with_style(path, style);
     let loud = codes(&compiled.found, |d| !d.expected && d.severity > Severity::Info);
     assert!(
         loud.is_empty(),
@@ -133,14 +138,20 @@ fn every_example_on_a_page_parses() {
 fn every_lint_finds_its_bad_spec_and_nothing_else_there() {
     for lint in lints::ALL {
         let path = specs().join("lint").join(lint.file).join("bad.nn");
-        assert_eq!(only_expected(&path), BTreeSet::from([lint.rule.code]), "{}", path.display());
+        assert_eq!(
+            only_expected(&path, lint.rule.style),
+            BTreeSet::from([lint.rule.code]),
+            "{}",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn every_lint_and_all_others_are_silent_on_its_ok_spec() {
     for lint in lints::ALL {
-        let compiled = concluded(&specs().join("lint").join(lint.file).join("ok.nn"));
+        let path = specs().join("lint").join(lint.file).join("ok.nn");
+        let compiled = with_style(&path, lint.rule.style);
         let loud = codes(&compiled.found, |d| d.severity > Severity::Info || d.rule == lint.rule);
         assert!(loud.is_empty(), "{}\n{}", lint.file, shown(&compiled));
     }
@@ -160,7 +171,7 @@ fn faulty_models_have_the_one_fault_that_they_announce() {
     let faulty = inside("faulty");
     assert!(faulty.len() >= 12);
     for path in &faulty {
-        assert_eq!(only_expected(path).len(), 1, "{}: one fault each", path.display());
+        assert_eq!(only_expected(path, false).len(), 1, "{}: one fault each", path.display());
         let text = fs::read_to_string(path).expect("readable");
         let comments = text.lines().take_while(|line| line.starts_with("# ")).count();
         assert_eq!(comments, 3, "{}: two lines say what is wrong, one announces it", path.display());
@@ -223,8 +234,23 @@ fn every_fix_removes_its_finding_and_leaves_a_spec_that_parses() {
         }
     }
     // Of the lints whose remedy can be written without the text, each has shown it.
-    for code in ["D001", "D003", "D005", "G002", "I001", "I002", "I003", "I004", "O001", "O002"] {
+    let mended = [
+        "A005", "A007", "D001", "D003", "D005", "G002", "I001", "I002", "I003", "I004", "M003", "O001",
+        "O002", "T003",
+    ];
+    for code in mended {
         assert!(applied.contains(code), "no fix of {code} was tried");
+    }
+}
+
+#[test]
+fn matters_of_taste_are_silent_unless_they_are_asked_for() {
+    for lint in lints::ALL.iter().filter(|lint| lint.rule.style) {
+        let path = specs().join("lint").join(lint.file).join("bad.nn");
+        let quiet = concluded(&path);
+        assert!(quiet.found.is_empty(), "{}\n{}", lint.file, shown(&quiet));
+        let asked = with_style(&path, true);
+        assert!(codes(&asked.found, |d| d.severity == Severity::Info).contains(lint.rule.code));
     }
 }
 
