@@ -29,7 +29,7 @@ use super::{Context, lint, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
 use crate::graph::{Graph, Node};
 use crate::source::Span;
-use crate::text::number;
+use crate::text::{number, plural};
 use std::collections::BTreeMap;
 
 pub static RULE: Rule = lint!("even_kernel.rs" = "A007" "even-kernel" Info from "A09");
@@ -49,7 +49,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         let Some(zeros) = paddings.iter().copied().find(is_odd) else { continue };
         let (before, behind) = (zeros / 2, zeros - zeros / 2);
         let paths: Vec<String> = members.iter().map(|node| node.path.to_string()).collect();
-        let message = format!("`same` puts {before} zeros before the map and {behind} behind it");
+        let message = format!("`same` puts {} before the map and {behind} behind it", plural(before, "zero"));
         #[expect(clippy::cast_precision_loss, reason = "kernels are far below 2^53")]
         let shift = number((behind - before) as f64 / 2.0 * members.len() as f64);
         let mut diagnostic = Diagnostic::new(&RULE, node.argument("kernel"), message)

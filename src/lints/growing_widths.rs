@@ -2,9 +2,9 @@
 //!
 //! ## What it checks
 //!
-//! In a classifier, no `linear` layer that feeds another one through activations, norms and dropout has more outputs than inputs, except
-//! the first of the chain. Layers inside residual branches are left out: their widths return. A matter of taste, looked for with
-//! `check --style`.
+//! Of the `linear` layers of a classifier that lead to its logits one after the other, through activations, norms and dropout and nothing
+//! else, none has more outputs than inputs but the first. Gates, adapters and residual branches are not part of that chain. A matter of
+//! taste, looked for with `check --style`.
 //!
 //! ## Why it matters
 //!
@@ -44,16 +44,12 @@ pub static RULE: Rule = lint!("growing_widths.rs" = "A102" "growing-widths" styl
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
-    let Some(head) = logits(graph) else { return };
-    let bypassed = scheme::bypassed(graph);
-    // By statement: a loop repeats one mistake.
+    let chain = chain(graph);
+    // Between the head and the first layer of the chain. By statement: a loop repeats one mistake.
     let mut found: BTreeMap<Span, Vec<(&Node, &Node)>> = BTreeMap::new();
-    for (handle, node) in graph.nodes.iter().filter(|(_, node)| node.op.name() == "linear") {
-        let Some(before) = node.inputs.first().and_then(|source| layer_before(graph, *source)) else {
-            continue;
-        };
-        let plain = !bypassed[handle.index()] && head != Source::Node(handle);
-        if plain && widths(graph, node).is_some_and(|[inputs, outputs]| outputs > inputs) {
+    for pair in chain.windows(2).skip(1) {
+        let [node, before] = [pair[0], pair[1]];
+        if widths(graph, node).is_some_and(|[inputs, outputs]| outputs > inputs) {
             found.entry(node.span).or_default().push((node, before));
         }
     }
@@ -61,15 +57,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         let (node, before) = members[0];
         let Some([inputs, outputs]) = widths(graph, node) else { continue };
         let paths: Vec<String> = members.iter().map(|(node, _)| node.path.to_string()).collect();
-        let mut diagnostic = Diagnostic::new(
-            &RULE,
-            span,
-            format!("the width grows from {inputs} to {outputs} before the head"),
-        )
-        .remark(format!("{} weights", count((inputs * outputs) as u64)))
-        .node(scheme::names(&paths))
-        .trail(&node.trail)
-        .help("widths that stay or fall towards the head");
+        let message = format!("the width grows from {inputs} to {outputs} before the head");
+        let mut diagnostic = Diagnostic::new(&RULE, span, message)
+            .remark(format!("{} weights", count((inputs * outputs) as u64)))
+            .node(scheme::names(&paths))
+            .trail(&node.trail)
+            .help("widths that stay or fall towards the head");
         if before.span != span {
             diagnostic = diagnostic.label(before.span, format!("condensed to {inputs} here"));
         }
@@ -83,15 +76,18 @@ fn widths(graph: &Graph, node: &Node) -> Option<[usize; 2]> {
     Some([*kernel.dims.get(1)?, *kernel.dims.first()?])
 }
 
-/// The dense layer whose value arrives here through functions of one input.
-fn layer_before(graph: &Graph, mut source: Source) -> Option<&Node> {
-    while let Source::Node(handle) = source {
+/// The dense layers that lead to the logits, the head first.
+fn chain(graph: &Graph) -> Vec<&Node> {
+    let mut found = Vec::new();
+    let mut source = logits(graph);
+    while let Some(Source::Node(handle)) = source {
         let node = &graph.nodes[handle];
-        match (node.op.category(), node.inputs.as_slice()) {
-            (Category::Layer, _) => return Some(node).filter(|node| node.op.name() == "linear"),
-            (Category::Activation | Category::Norm | Category::Noise, [only]) => source = *only,
-            _ => return None,
+        match node.op.category() {
+            Category::Layer if node.op.name() == "linear" => found.push(node),
+            Category::Activation | Category::Norm | Category::Noise => {}
+            _ => break,
         }
+        source = node.inputs.first().copied().filter(|_| node.inputs.len() == 1);
     }
-    None
+    found
 }

@@ -3,9 +3,10 @@
 //! ## What it checks
 //!
 //! A `linear` whose value reaches one other `linear`, or a `conv2d` one other `conv2d`, through dropout and batch norm at most, and
-//! nothing else. Pairs that are meant are left out: a narrow middle, which limits the rank; grouped and depthwise convolutions and
-//! kernels of one row beside one column, which save weights; a layer that starts at zero, as in adapters; a middle value that other
-//! nodes take, too, or that is the output; and a layer with less than a hundredth of the weights of the other.
+//! nothing else. Pairs that are meant are left out: a narrow middle, which limits the rank, and the linear bottleneck of convolutions,
+//! no wider than what comes before and expanded behind; grouped and depthwise convolutions and kernels of one row beside one column,
+//! which save weights; a layer that starts at zero, as in adapters; a middle value that other nodes take, too, or that is
+//! the output; and a layer with less than a hundredth of the weights of the other.
 //!
 //! ## Why it matters
 //!
@@ -28,7 +29,7 @@
 //!
 //! ## References
 //!
-//! Baldi and Hornik 1989 (linear networks); Nikanjam et al. 2021 (NeuraLint rule 9); Schoop, Huang and Hartmann 2021 (UMLAUT).
+//! Baldi and Hornik 1989 (linear networks); Sandler et al. 2018 (linear bottlenecks); Nikanjam et al. 2021 (NeuraLint rule 9); Schoop, Huang and Hartmann 2021 (UMLAUT).
 
 use super::uses::{Uses, attribute};
 use super::{Context, lint, scheme};
@@ -108,7 +109,8 @@ fn pair(graph: &Graph, uses: &Uses, first: Handle<Node>) -> Option<Pair> {
     let flat = |spec: &ParamSpec| matches!(spec.dims[..], [_, _, h, w] if h != w);
     let sizes = [before.elements(), after.elements()];
     let slight = sizes[0].saturating_mul(SHARE) < sizes[1] || sizes[1].saturating_mul(SHARE) < sizes[0];
-    let meant = middle < from.min(to) || flat(before) || flat(after) || slight;
+    let bottleneck = middle < from.min(to) || (before.dims.len() > 2 && middle <= from && middle < to);
+    let meant = bottleneck || flat(before) || flat(after) || slight;
     (!meant).then_some(Pair { first, second, widths: [from, middle, to] })
 }
 

@@ -337,3 +337,74 @@ fn a_norm_or_a_bypass_silences_the_rules_of_scale() {
     let inner = with(residual, "residual {\n", "residual {\n           layer_norm\n");
     assert_eq!(severity(&inner, "G001"), None);
 }
+
+/// The findings of a small net whose statements, loss and target are given.
+fn small(target: &str, statements: &str, loss: &str) -> Vec<(&'static str, Severity)> {
+    let path = specs().join("lint/mismatched_loss/table.nn");
+    let text = format!(
+        "spec 1\nmodel m\ninput x: f64[B, 8]\ntarget y: {target}\nnet {{\n  fc: linear(8, init=he_normal)\n      relu\n{statements}\n}}\n\
+         train {{ loss {loss} }}\n"
+    );
+    let compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+    let mut found: Vec<_> = compiled.found.iter().map(|d| (d.rule.code, d.severity)).collect();
+    found.dedup();
+    found
+}
+
+/// The table of heads, losses and labels: what goes together is silent, what does not has one finding.
+#[test]
+fn heads_losses_and_labels_go_together_by_the_table() {
+    let (error, warning) = (Severity::Error, Severity::Warning);
+    let wrong = |code, severity| vec![(code, severity)];
+    let linear = |n: usize, activation: &str| format!("  o: linear({n}, init=lecun_normal)\n{activation}");
+    for (target, n, activation, loss, found) in [
+        ("class(2)", 1, "", "bce_with_logits(o, y)", vec![]),
+        ("f64[B, 1]", 1, "", "bce_with_logits(o, y)", vec![]),
+        ("unit[B, 4]", 4, "  p: sigmoid", "bce(p, y)", vec![]),
+        ("one_hot(4)", 4, "", "bce_with_logits(o, y)", vec![]),
+        ("class(4)", 4, "", "cross_entropy(o, y)", vec![]),
+        ("class(4)", 4, "  p: log_softmax", "nll(p, y)", vec![]),
+        ("class(4)", 4, "  p: leaky_relu", "cross_entropy(p, y)", vec![]),
+        ("class(4)", 4, "  p: hardtanh(lo=-30, hi=30)", "cross_entropy(p, y)", vec![]),
+        ("f64[B, 1]", 1, "", "mse(o, y)", vec![]),
+        ("f64[B, 1] in -9..9", 1, "", "huber(o, y)", vec![]),
+        ("f64[B, 1] in 0..9", 1, "  p: softplus", "mae(p, y)", vec![]),
+        ("f64[B, 1]", 1, "  p: tanh", "mse(p, y)", vec![]),
+        ("unit[B, 4]", 4, "  p: sigmoid", "mse(p, y)", vec![]),
+        ("f64[B, 1] in 0..255 |> scale(1/255)", 1, "  p: sigmoid", "mse(p, y)", vec![]),
+        ("class(4)", 4, "  p: tanh", "cross_entropy(p, y)", wrong("O005", warning)),
+        ("class(4)", 4, "  p: relu", "cross_entropy(p, y)", wrong("O005", warning)),
+        ("class(4)", 4, "  p: softmax", "cross_entropy(p, y)", wrong("O002", error)),
+        ("class(2)", 1, "  p: relu", "bce_with_logits(p, y)", wrong("O005", error)),
+        ("class(2)", 1, "  p: tanh", "bce_with_logits(p, y)", wrong("O005", warning)),
+        ("class(2)", 1, "  p: sigmoid", "bce_with_logits(p, y)", wrong("O002", error)),
+        ("f64[B, 1] in 0..5", 1, "", "bce_with_logits(o, y)", wrong("O005", error)),
+        ("f64[B, 1] in -1..1", 1, "  p: sigmoid", "bce(p, y)", wrong("O005", error)),
+        ("unit[B, 4]", 4, "  p: softmax", "bce(p, y)", wrong("O005", warning)),
+        ("one_hot(4)", 4, "  p: softmax", "mse(p, y)", wrong("O005", warning)),
+        ("f64[B, 1] in -1..1", 1, "  p: sigmoid", "mse(p, y)", wrong("O006", error)),
+        ("f64[B, 1] in -1..1", 1, "  p: relu", "mae(p, y)", wrong("O006", error)),
+        ("unit[B, 1] |> scale(2)", 1, "  p: tanh", "mse(p, y)", wrong("O006", error)),
+    ] {
+        let seen = small(target, &linear(n, activation), loss);
+        assert_eq!(seen, found, "target {target}, {n} units{activation}, {loss}");
+    }
+}
+
+/// Two maps are one unless the middle limits the rank, a neighbour uses it, or one of them starts at zero.
+#[test]
+fn linear_pairs_that_are_meant_are_silent() {
+    let map = |n: usize, rest: &str| format!("linear({n}, init={rest})");
+    let (lecun, zeros) = ("lecun_normal", "zeros");
+    let with = |middle: &str, between: &str, last: &str| {
+        small("class(6)", &format!("  a: {middle}\n{between}  b: {last}"), "cross_entropy(b, y)")
+    };
+    let found = vec![("A003", Severity::Warning)];
+    assert_eq!(with(&map(16, lecun), "", &map(6, lecun)), found);
+    assert_eq!(with(&map(6, lecun), "     dropout(0.1)\n", &map(6, lecun)), found);
+    assert_eq!(with(&map(16, lecun), "     batch_norm\n     dropout(0.1)\n", &map(6, lecun))[0], found[0]);
+    assert_eq!(with(&map(5, lecun), "", &map(6, lecun)), []);
+    assert_eq!(with(&map(16, lecun), "", &map(6, zeros)), []);
+    assert_eq!(with(&map(16, lecun), "     layer_norm\n", &map(6, lecun)), []);
+    assert_eq!(with(&map(8, lecun), "  s: add <- a, fc.relu\n", &map(6, lecun)), []);
+}
