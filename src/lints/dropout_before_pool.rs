@@ -39,11 +39,14 @@ use std::collections::BTreeMap;
 
 pub static RULE: Rule = lint!("dropout_before_pool.rs" = "A101" "dropout-before-pool" style from "A10");
 
+/// A dropout and the pool behind it.
+type Pair = (Handle<Node>, Handle<Node>);
+
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let uses = Uses::of(graph);
     // By statement: a loop repeats one mistake.
-    let mut found: BTreeMap<Span, Vec<(Handle<Node>, Handle<Node>)>> = BTreeMap::new();
+    let mut found: BTreeMap<Span, Vec<Pair>> = BTreeMap::new();
     for (handle, node) in graph.nodes.iter().filter(|(_, node)| node.op.name() == "dropout") {
         if let Some(pool) = pool_behind(graph, &uses, handle) {
             found.entry(node.span).or_default().push((handle, pool));

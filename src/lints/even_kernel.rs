@@ -39,14 +39,13 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     // By statement: a loop repeats one mistake.
     let mut found: BTreeMap<Span, Vec<&Node>> = BTreeMap::new();
     for (_, node) in graph.nodes.iter() {
-        if attribute(node, "pad").as_deref() == Some("same") && paddings(graph, node).iter().any(is_odd) {
+        if attribute(node, "pad").as_deref() == Some("same") && odd_padding(graph, node).is_some() {
             found.entry(node.span).or_default().push(node);
         }
     }
     for (_, members) in found {
         let node = members[0];
-        let paddings = paddings(graph, node);
-        let Some(zeros) = paddings.iter().copied().find(is_odd) else { continue };
+        let Some(zeros) = odd_padding(graph, node) else { continue };
         let (before, behind) = (zeros / 2, zeros - zeros / 2);
         let paths: Vec<String> = members.iter().map(|node| node.path.to_string()).collect();
         let message = format!("`same` puts {} before the map and {behind} behind it", plural(before, "zero"));
@@ -71,22 +70,19 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
 }
 
-fn is_odd(n: &usize) -> bool {
-    n % 2 == 1
-}
-
 /// The size of a convolution's kernel.
 fn size(graph: &Graph, node: &Node) -> Vec<usize> {
     scheme::kernel(graph, node).map_or(Vec::new(), |spec| spec.dims.iter().skip(2).copied().collect())
 }
 
-/// How many zeros keep the size of the map, along each axis.
-fn paddings(graph: &Graph, node: &Node) -> Vec<usize> {
+/// How many zeros keep the size of the map along the first axis where that number is odd.
+fn odd_padding(graph: &Graph, node: &Node) -> Option<usize> {
     let text = attribute(node, "dilation").unwrap_or_else(|| "1".to_owned());
     let dilations: Vec<usize> =
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
     let dilation = |axis: usize| dilations.get(axis).or(dilations.first()).copied().unwrap_or(1);
-    size(graph, node).iter().enumerate().map(|(axis, kernel)| (kernel - 1) * dilation(axis)).collect()
+    let sizes = size(graph, node).into_iter().enumerate();
+    sizes.map(|(axis, kernel)| (kernel - 1) * dilation(axis)).find(|zeros| zeros % 2 == 1)
 }
 
 /// The edit that makes a square kernel odd.

@@ -1,4 +1,4 @@
-//! An `eps` of Adam that does no longer stabilise, or rules the step.
+//! An `eps` of Adam that no longer stabilises the step, or rules it.
 //!
 //! ## What it checks
 //!

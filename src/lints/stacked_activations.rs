@@ -41,11 +41,14 @@ use std::collections::BTreeMap;
 
 pub static RULE: Rule = lint!("stacked_activations.rs" = "A004" "stacked-activations" Info from "A04");
 
+/// An activation and what stands on it.
+type Pair = (Handle<Node>, Handle<Node>);
+
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let uses = Uses::of(graph);
     // By statement: a loop repeats one mistake.
-    let mut found: BTreeMap<Span, Vec<(Handle<Node>, Handle<Node>)>> = BTreeMap::new();
+    let mut found: BTreeMap<Span, Vec<Pair>> = BTreeMap::new();
     for (handle, node) in graph.layers() {
         let Some(&source) = node.inputs.first() else { continue };
         let Source::Node(below) = origin(graph, source) else { continue };
