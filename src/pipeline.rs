@@ -39,6 +39,8 @@ pub struct Compiled {
     pub graph: Verified<Graph>,
     /// The moments of its values in training mode at initialisation.
     pub signal: Signal,
+    /// How many rows the training split has, where the statistics beside the spec say so.
+    pub rows: Option<u64>,
     /// What was found, before suppressions are applied.
     pub found: Diagnostics,
 }
@@ -94,9 +96,10 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
     // Where a line has an error, what it would mean without the error is not worth a second finding.
     let line = |d: &Diagnostic| d.location(&sources).1.line;
     let faulty: BTreeSet<usize> = found.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
-    let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation });
+    let rows = graph.data.as_ref().and_then(|_| valid::rows::stored(path, loader)?.training_rows());
+    let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation, rows });
     found.extend(seen.into_iter().filter(|d| !faulty.contains(&line(d))));
-    Ok(Compiled { sources, file, spec, graph, signal, found })
+    Ok(Compiled { sources, file, spec, graph, signal, rows, found })
 }
 
 /// Whether a finding stands at the very start of the file, where missing sections are reported.
@@ -108,6 +111,8 @@ fn is_head(diagnostic: &Diagnostic) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the stages are independent switches")]
 pub struct Stages {
+    /// Matters of taste were looked for.
+    pub style: bool,
     /// Rows of the data were read.
     pub data: bool,
     /// Fitted statistics were compared with the stored ones.
@@ -121,12 +126,19 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Everything.
-    pub const ALL: Self =
-        Self { data: true, statistics: true, gradients: true, properties: true, snapshot: true };
+    /// Everything but matters of taste.
+    pub const ALL: Self = Self {
+        style: false,
+        data: true,
+        statistics: true,
+        gradients: true,
+        properties: true,
+        snapshot: true,
+    };
 
     fn decide(self, rule: &Rule) -> bool {
         match rule.code.as_bytes() {
+            _ if rule.style => self.style,
             [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
             [b'K', ..] => self.gradients,
@@ -138,11 +150,14 @@ impl Stages {
 }
 
 impl Compiled {
-    /// Applies the suppressions of the spec and orders the findings. The last thing that happens to a spec.
+    /// Applies the suppressions of the spec and orders the findings; matters of taste stay only where they were asked for. The last
+    /// thing that happens to a spec.
     pub fn conclude(&mut self, stages: Stages) {
+        self.found.retain(|finding| stages.style || !finding.rule.style);
         let file = (self.file, self.sources.file(self.file));
-        let Self { spec, found, .. } = self;
-        suppress::apply(file, spec.notation, &spec.comments, found, &catalogue(), |rule| stages.decide(rule));
+        let Self { spec, rows, found, .. } = self;
+        let decided = |rule: &Rule| stages.decide(rule) && (rows.is_some() || !lints::counts_rows(rule));
+        suppress::apply(file, spec.notation, &spec.comments, found, &catalogue(), decided);
         self.found.sort();
     }
 }
@@ -188,6 +203,12 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
                 compiled.found.push(valid::rows::not_stored(plan, path));
             }
             compiled.found.extend(differences);
+        }
+        if let (None, Some(rows)) = (compiled.rows, fitted.training_rows()) {
+            compiled.rows = Some(rows);
+            let Compiled { graph, signal, spec, found, .. } = &mut compiled;
+            let context = lints::Context { graph, signal, notation: spec.notation, rows: Some(rows) };
+            found.extend(lints::run_on_rows(context));
         }
         statistics = fitted;
         readable = !faults.has_errors();

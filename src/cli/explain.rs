@@ -54,7 +54,9 @@ pub fn page(topic: &str) -> Result<String, Failure> {
         } else {
             format!(", from {}", rule.research.join(", "))
         };
-        return Ok(format!("{} {}: {}{from}\n\n{}\n", rule.code, rule.name, rule.severity, rule.page()));
+        let off = if rule.style { " (off; look with `check --style`)" } else { "" };
+        let grade = rule.grade();
+        return Ok(format!("{} {}: {grade}{off}{from}\n\n{}\n", rule.code, rule.name, rule.page()));
     }
     if let Some(callable) = callables().find(|callable| callable.name == topic) {
         return Ok(format!(
@@ -79,9 +81,7 @@ pub fn page(topic: &str) -> Result<String, Failure> {
 pub fn rules() -> String {
     catalogue()
         .iter()
-        .map(|rule| {
-            format!("{}  {:<8} {:<26} {}\n", rule.code, rule.severity.to_string(), rule.name, rule.summary())
-        })
+        .map(|rule| format!("{}  {:<8} {:<26} {}\n", rule.code, rule.grade(), rule.name, rule.summary()))
         .collect()
 }
 

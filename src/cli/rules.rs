@@ -14,6 +14,7 @@ struct Entry {
     code: &'static str,
     name: &'static str,
     severity: String,
+    style: bool,
     summary: String,
     research: &'static [&'static str],
 }
@@ -30,6 +31,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
             code: rule.code,
             name: rule.name,
             severity: rule.severity.to_string(),
+            style: rule.style,
             summary: rule.summary(),
             research: rule.research,
         })

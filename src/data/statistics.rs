@@ -111,6 +111,12 @@ impl Statistics {
         if parsed.format == 1 { Ok(parsed) } else { Err(format!("format {} is not 1", parsed.format)) }
     }
 
+    /// The number of rows of the training split, if a group was fitted on it.
+    #[must_use]
+    pub fn training_rows(&self) -> Option<u64> {
+        self.groups.values().find(|group| group.fit == "train").map(|group| group.rows)
+    }
+
     /// The text of a statistics file.
     #[must_use]
     pub fn to_text(&self) -> String {

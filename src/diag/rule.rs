@@ -32,6 +32,8 @@ pub struct Rule {
     pub name: &'static str,
     /// The usual severity.
     pub severity: Severity,
+    /// A matter of taste: looked for with `check --style` alone.
+    pub style: bool,
     /// The manual page in Markdown; its first line is a summary.
     pub doc: &'static str,
     /// The rows of the literature catalogue that it implements.
@@ -39,6 +41,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// How lists call its severity: one of a matter of taste is `style`.
+    #[must_use]
+    pub fn grade(&self) -> String {
+        if self.style { "style".to_owned() } else { self.severity.to_string() }
+    }
+
     /// The first line of the manual page.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -76,6 +84,7 @@ macro_rules! rule {
             code: $code,
             name: $name,
             severity: $crate::diag::Severity::$severity,
+            style: false,
             doc: concat!($($doc, "\n"),+),
             research: &[$($($research),+)?],
         };

@@ -344,7 +344,7 @@ impl Feeds {
                     let data = tensor.data.iter().map(|&x| x as i64).collect();
                     Stored { dims: tensor.dims.clone(), elements: Elements::Whole(data) }
                 }
-                FeedKind::Real | FeedKind::Unit | FeedKind::Byte => real(tensor),
+                FeedKind::Real | FeedKind::Unit | FeedKind::Byte | FeedKind::OneHot => real(tensor),
             };
             (feed.name.clone(), stored)
         });
@@ -363,7 +363,7 @@ impl Taking<'_> {
             return None;
         }
         match &feed.kind {
-            FeedKind::Real | FeedKind::Unit | FeedKind::Byte => self.numbers(name, dims),
+            FeedKind::Real | FeedKind::Unit | FeedKind::Byte | FeedKind::OneHot => self.numbers(name, dims),
             FeedKind::Int => self.whole(name, dims, None, "whole numbers"),
             FeedKind::Class(declared, _) => {
                 let limit = match (*declared, logits(graph)) {

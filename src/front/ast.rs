@@ -160,6 +160,8 @@ pub struct Declared {
     pub name: Spanned<String>,
     /// Its type.
     pub kind: Spanned<TypeExpr>,
+    /// `in lo..hi`, inclusive: what the values of a target fill before the transforms.
+    pub range: Option<(Spanned<Expr>, Spanned<Expr>)>,
     /// The transforms it passes through.
     pub chain: Vec<CallExpr>,
 }

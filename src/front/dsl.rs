@@ -195,7 +195,11 @@ impl Tree<'_> {
     fn declared(&mut self, pair: Pair<'_, Rule>) -> Option<Declared> {
         let name = self.word(&first(&pair, Rule::ident)?);
         let kind = self.type_expr(first(&pair, Rule::type_)?);
-        Some(Declared { name, kind, chain: self.chain(&pair) })
+        let range = first(&pair, Rule::range).and_then(|range| {
+            let mut ends = children(range, Rule::expr);
+            Some((self.expr(ends.next()?), self.expr(ends.next()?)))
+        });
+        Some(Declared { name, kind, range, chain: self.chain(&pair) })
     }
 
     fn type_expr(&mut self, pair: Pair<'_, Rule>) -> Spanned<TypeExpr> {

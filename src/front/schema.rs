@@ -76,8 +76,9 @@ fn definitions() -> Value {
     define("initialiser".to_owned(), initialiser());
     define("params".to_owned(), described("Parameters with their defaults.", of_names(reference("param"))));
     define("param".to_owned(), param());
-    define("input".to_owned(), declared("^(f64|f32|unit|u8|int) *\\[ *B.*\\]$", "f64[B, 3, 32, 32]"));
-    define("target".to_owned(), declared("^(class *\\(.*\\).*|(f64|unit|int) *\\[ *B.*\\])$", "class(10)"));
+    define("input".to_owned(), declared("^(f64|f32|unit|u8|int) *\\[ *B.*\\]$", "f64[B, 3, 32, 32]", false));
+    let target = "^(class *\\(.*\\).*|one_hot *\\(.*\\)|(f64|unit|int) *\\[ *B.*\\])$";
+    define("target".to_owned(), declared(target, "class(10)", true));
     define("data".to_owned(), data());
     define("column".to_owned(), column());
     define("chain".to_owned(), described("Transforms, applied in order.", list(reference("transform"))));
@@ -268,20 +269,28 @@ fn initialiser() -> Value {
 // ---- sections -----------------------------------------------------------------------------------------------------------------
 
 fn param() -> Value {
-    let ends = json!({"type": "array", "items": reference("value"), "description": "The ends, inclusive."});
     any([
         json!({"type": "null", "description": "A parameter that a call must give."}),
         reference("value"),
-        closed(json!({"value": reference("value"), "in": ends}), &[]),
+        closed(json!({"value": reference("value"), "in": ends("The ends, inclusive.")}), &[]),
     ])
 }
 
-fn declared(pattern: &str, example: &str) -> Value {
+/// The two ends of a range.
+fn ends(description: &str) -> Value {
+    json!({"type": "array", "items": reference("value"), "description": description})
+}
+
+fn declared(pattern: &str, example: &str, target: bool) -> Value {
     let kind = json!({
         "type": "string", "pattern": pattern,
         "description": format!("The type, such as {example}; B is the batch."),
     });
-    any([kind.clone(), closed(json!({"type": kind, "prepare": reference("chain")}), &["type"])])
+    let mut parts = json!({"type": kind, "prepare": reference("chain")});
+    if target {
+        parts["in"] = ends("What the values fill before they are prepared, both ends inclusive.");
+    }
+    any([kind, closed(parts, &["type"])])
 }
 
 fn data() -> Value {

@@ -76,6 +76,8 @@ pub struct Feed {
     pub shape: Option<Shape>,
     /// What its elements are.
     pub kind: FeedKind,
+    /// What the values of a declared target fill before the transforms, both ends included.
+    pub range: Option<(f64, f64)>,
     /// Whether it is something to predict.
     pub target: bool,
     /// The transforms of a declared input; those of a column group stand in the data plan.
@@ -97,6 +99,8 @@ pub enum FeedKind {
     Int,
     /// Class labels; the count and the words where the spec gives them.
     Class(Option<usize>, Option<Vec<String>>),
+    /// Class labels as a row of zeros with a one at the class.
+    OneHot,
 }
 
 /// Where a node's input comes from.
@@ -184,6 +188,8 @@ pub struct Penalty {
     pub factor: f64,
     /// Whether biases and norms are included.
     pub all: bool,
+    /// The word that says so, if there is one.
+    pub on: Option<Span>,
     /// Where it is written.
     pub span: Span,
 }

@@ -50,7 +50,7 @@ pub fn print(graph: &Graph) -> String {
     } else if !penalties.is_empty() {
         out.push_str("loss 0");
     }
-    for Penalty { order, factor, all, span: _ } in penalties {
+    for Penalty { order, factor, all, on: _, span: _ } in penalties {
         let _ = write!(out, "  l{order} {} on {}", number(*factor), if *all { "all" } else { "weights" });
     }
     if loss.is_some() || !penalties.is_empty() {
@@ -110,7 +110,7 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
 }
 
 fn print_feed(feed: &Feed, out: &mut String) {
-    let Feed { name, shape, kind, target, chain, span: _ } = feed;
+    let Feed { name, shape, kind, range, target, chain, span: _ } = feed;
     let shape = shape.as_ref().map_or("[?]".to_owned(), ToString::to_string);
     let what = match kind {
         FeedKind::Real => format!("f64{shape}"),
@@ -123,8 +123,11 @@ fn print_feed(feed: &Feed, out: &mut String) {
             format!("class[{n}]{axes}{labels}")
         }
         FeedKind::Class(None, _) => format!("int{shape}"),
+        FeedKind::OneHot => format!("one_hot{shape}"),
     };
-    let _ = writeln!(out, "{} {name}: {what}{}", if *target { "target" } else { "input" }, chained(chain));
+    let range = range.map_or(String::new(), |(lo, hi)| format!(" in {}..{}", number(lo), number(hi)));
+    let word = if *target { "target" } else { "input" };
+    let _ = writeln!(out, "{word} {name}: {what}{range}{}", chained(chain));
 }
 
 fn quoted(words: &[String]) -> String {

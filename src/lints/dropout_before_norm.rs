@@ -29,6 +29,7 @@
 //!
 //! Li et al. 2019, "Understanding the disharmony between dropout and batch normalization by variance shift".
 
+use super::heavy_dropout::UNUSUAL;
 use super::uses::{Uses, attribute};
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
@@ -40,17 +41,13 @@ pub static RULE: Rule = lint!("dropout_before_norm.rs" = "M002" "dropout-before-
 
 /// The ratio of variances from which it is worth a word.
 const SHIFT: f64 = 1.3;
-/// A probability of dropping above which the author may have meant that of keeping.
-const UNUSUAL: f64 = 0.7;
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let mut uses = None;
     for (handle, node) in graph.nodes.iter().filter(|(_, node)| node.op.name() == "dropout") {
         let uses = uses.get_or_insert_with(|| Uses::of(graph));
-        let Some(norm) = norm_behind(graph, uses, handle) else { continue };
-        let Some(p) = attribute(node, "p").and_then(|text| text.parse().ok()) else { continue };
-        let Some(ratio) = ratio(context, node, p).filter(|ratio| *ratio > SHIFT) else { continue };
+        let Some((norm, p, ratio)) = shift(context, uses, handle) else { continue };
         let ratio = number(ratio);
         let norm = &graph.nodes[norm];
         let message =
@@ -68,6 +65,17 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         }
         out.push(diagnostic);
     }
+}
+
+/// The batch norm whose variance a dropout spoils, the probability of dropping, and the ratio of variances.
+#[must_use]
+pub fn shift(context: Context<'_>, uses: &Uses, dropout: Handle<Node>) -> Option<(Handle<Node>, f64, f64)> {
+    let graph: &Graph = context.graph;
+    let norm = norm_behind(graph, uses, dropout)?;
+    let node = &graph.nodes[dropout];
+    let p = attribute(node, "p")?.parse().ok()?;
+    let ratio = ratio(context, node, p).filter(|ratio| *ratio > SHIFT)?;
+    Some((norm, p, ratio))
 }
 
 /// The batch norm that a dropout reaches without weights between.

@@ -94,7 +94,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 }
 
 /// The place behind the last argument of the statement. In YAML it depends on the style of the mapping, which only the text shows.
-fn insertion(context: Context<'_>, node: &Node) -> Option<Span> {
+pub fn insertion(context: Context<'_>, node: &Node) -> Option<Span> {
     let inside = |span: &Span| {
         span.file == node.span.file && span.start >= node.span.start && span.end <= node.span.end
     };

@@ -5,14 +5,24 @@
 //! text. A lint ships with `specs/lint/<lint>/bad.nn`, which it must find, and `ok.nn`, on which it must be silent; a test goes
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
+mod bias_before_norm;
 mod class_count_mismatch;
 mod dead_zeros;
+mod decayed_norms;
 mod dropout_before_norm;
+mod dropout_before_pool;
+mod even_kernel;
+mod extreme_epsilon;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
+mod growing_widths;
+mod head;
+mod heavy_dropout;
 mod improper_probabilities;
 mod limits;
+mod linear_pair;
 mod mismatched_gain;
+mod mismatched_loss;
 mod missing_init;
 mod noisy_evaluation;
 mod normalised_twice;
@@ -21,10 +31,13 @@ mod raw_input;
 mod scheme;
 mod softmax_over_one;
 mod squashed_logits;
+mod stacked_activations;
 mod symmetric_units;
 mod tiny_norm_batch;
+mod unconverged_statistics;
 mod uneven_splits;
 mod unmet_fact;
+mod unreachable_target;
 mod unstable_depth;
 mod unused_input;
 mod unused_node;
@@ -44,6 +57,8 @@ pub struct Context<'a> {
     pub signal: &'a Signal,
     /// The notation of the text, for fixes that insert something.
     pub notation: Notation,
+    /// How many rows the training split has, where that is known.
+    pub rows: Option<u64>,
 }
 
 /// One lint.
@@ -66,12 +81,21 @@ macro_rules! lints {
 }
 
 /// The rule of a lint whose manual page is the header of the named file beside it.
+///
+/// The severity of a matter of taste is written `style`; its findings are information, and it is off unless it is asked for.
 macro_rules! lint {
+    ($file:literal = $code:literal $name:literal style $(from $($research:literal)+)?) => {
+        $crate::diag::Rule {
+            style: true,
+            ..$crate::lints::lint!($file = $code $name Info $(from $($research)+)?)
+        }
+    };
     ($file:literal = $code:literal $name:literal $severity:ident $(from $($research:literal)+)?) => {
         $crate::diag::Rule {
             code: $code,
             name: $name,
             severity: $crate::diag::Severity::$severity,
+            style: false,
             doc: $crate::manual::page!($file),
             research: &[$($($research),+)?],
         }
@@ -82,6 +106,13 @@ use lint;
 lints! {
     unused_node,
     unused_input,
+    linear_pair,
+    stacked_activations,
+    bias_before_norm,
+    heavy_dropout,
+    even_kernel,
+    dropout_before_pool,
+    growing_widths,
     fitted_beyond_train,
     uneven_splits,
     normalised_twice,
@@ -95,11 +126,16 @@ lints! {
     dead_zeros,
     tiny_norm_batch,
     dropout_before_norm,
+    unconverged_statistics,
     class_count_mismatch,
     squashed_logits,
     softmax_over_one,
     improper_probabilities,
+    mismatched_loss,
+    unreachable_target,
     extreme_learning_rate,
+    extreme_epsilon,
+    decayed_norms,
     unmet_fact,
 }
 
@@ -120,6 +156,22 @@ fn loss_fix(context: Context<'_>, loss: &Node, passed: &Node, title: String, cal
 pub fn run(context: Context<'_>) -> Diagnostics {
     let mut out = Diagnostics::default();
     for lint in ALL {
+        (lint.check)(context, &mut out);
+    }
+    out
+}
+
+/// Whether a lint needs the number of rows, and is silent while it is unknown.
+#[must_use]
+pub fn counts_rows(rule: &Rule) -> bool {
+    *rule == unconverged_statistics::RULE
+}
+
+/// Runs the lints that need the number of rows.
+#[must_use]
+pub fn run_on_rows(context: Context<'_>) -> Diagnostics {
+    let mut out = Diagnostics::default();
+    for lint in ALL.iter().filter(|lint| counts_rows(lint.rule)) {
         (lint.check)(context, &mut out);
     }
     out

@@ -29,6 +29,7 @@ impl Lowering<'_> {
                 name: group.name.value,
                 shape,
                 kind,
+                range: None,
                 target,
                 chain: Vec::new(),
                 span: group.name.span,
@@ -75,6 +76,7 @@ impl Lowering<'_> {
                 self.check_constants(step.span, constants, shape);
             }
         }
+        let range = self.target_range(declared, kind.as_ref());
         let name = declared.name.value.clone();
         if target && kind.is_none() {
             // Which losses it goes with is unknown.
@@ -86,10 +88,28 @@ impl Lowering<'_> {
             name,
             shape,
             kind: kind.unwrap_or(FeedKind::Real),
+            range,
             target,
             chain,
             span: declared.name.span,
         });
+    }
+
+    /// The range that a target of real numbers declares.
+    fn target_range(&mut self, declared: &Declared, kind: Option<&FeedKind>) -> Option<(f64, f64)> {
+        let (low, high) = declared.range.as_ref()?;
+        let ends = self.ends(low, high)?;
+        if kind.is_some_and(|kind| *kind != FeedKind::Real) {
+            let place = low.span.to(high.span);
+            let message = format!("`{}` is a `{}`", declared.name.value, declared.kind.value.name.value);
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, place, message)
+                    .remark("only real numbers have a range to declare")
+                    .help("write f64[B, 1] in 0..10, or leave the range out"),
+            );
+            return None;
+        }
+        Some(ends)
     }
 
     /// Constants come one for all elements, or one for each channel.
@@ -118,7 +138,8 @@ impl Lowering<'_> {
             "u8" => FeedKind::Byte,
             "int" if target => FeedKind::Class(None, None),
             "int" => FeedKind::Int,
-            "class" if target => {
+            "class" | "one_hot" if target => {
+                let one_hot = name.value == "one_hot";
                 let values: Vec<_> =
                     args.iter().filter_map(|arg| eval::eval(&arg.value, &env, &mut self.out)).collect();
                 if dims.is_none() {
@@ -126,13 +147,24 @@ impl Lowering<'_> {
                 }
                 match values.as_slice() {
                     [classes] => match self.classes(classes) {
+                        Some((classes, _)) if one_hot => {
+                            if let Some(dims) = dims.as_ref().and_then(|dims| dims.first()) {
+                                let message = "`one_hot` has one axis, the classes";
+                                let faulty = Diagnostic::new(&rules::WRONG_TYPE, dims.span, message);
+                                self.out.push(faulty.help(format!("write one_hot({classes})")));
+                            }
+                            shape = Some(Shape::new([classes]));
+                            FeedKind::OneHot
+                        }
                         Some((classes, labels)) => FeedKind::Class(Some(classes), labels),
                         None => return (None, shape),
                     },
                     _ => {
-                        let message = "`class` takes the number of classes, or their names";
+                        let word = &name.value;
+                        let message = format!("`{word}` takes the number of classes, or their names");
                         self.out.push(
-                            Diagnostic::new(&rules::MISSING, kind.span, message).help("write class(10)"),
+                            Diagnostic::new(&rules::MISSING, kind.span, message)
+                                .help(format!("write {word}(10)")),
                         );
                         return (None, shape);
                     }
@@ -140,7 +172,7 @@ impl Lowering<'_> {
             }
             other => {
                 let known: &[&str] = if target {
-                    &["f64", "unit", "int", "class"]
+                    &["f64", "unit", "int", "class", "one_hot"]
                 } else {
                     &["f64", "f32", "unit", "u8", "int"]
                 };
@@ -155,7 +187,7 @@ impl Lowering<'_> {
                 return (None, shape);
             }
         };
-        if dims.is_none() && name.value != "class" {
+        if dims.is_none() && !matches!(name.value.as_str(), "class" | "one_hot") {
             let message = format!("`{}` needs its axes", name.value);
             self.out.push(
                 Diagnostic::new(&rules::MISSING, kind.span, message)

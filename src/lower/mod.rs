@@ -13,7 +13,7 @@ mod training;
 
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
-use crate::front::ast::{Block, Lost, ParamDecl, Spec};
+use crate::front::ast::{Block, Expr, Lost, ParamDecl, Spec};
 use crate::graph::{Arena, Graph, Setting, Source, Training};
 use crate::inits::Init;
 use crate::ops::OpKind;
@@ -204,15 +204,7 @@ impl<'a> Lowering<'a> {
     /// The range of a parameter, which must hold its value.
     fn range(&mut self, param: &ParamDecl, value: &Spanned<Value>) -> Option<(f64, f64)> {
         let (low, high) = param.range.as_ref()?;
-        let env = self.env();
-        let (low, high) = (eval::eval(low, &env, &mut self.out), eval::eval(high, &env, &mut self.out));
-        let (low, high) = (low?, high?);
-        let ends = crate::args::number(&low.value).zip(crate::args::number(&high.value));
-        let Some((lo, hi)) = ends.filter(|(lo, hi)| lo <= hi) else {
-            let message = format!("`{}..{}` is no range", low.value, high.value);
-            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, low.span.to(high.span), message));
-            return None;
-        };
+        let (lo, hi) = self.ends(low, high)?;
         match crate::args::number(&value.value) {
             Some(x) if x >= lo && x <= hi => {}
             _ => {
@@ -224,6 +216,20 @@ impl<'a> Lowering<'a> {
             }
         }
         Some((lo, hi))
+    }
+
+    /// The ends of a range `lo..hi`.
+    fn ends(&mut self, low: &Spanned<Expr>, high: &Spanned<Expr>) -> Option<(f64, f64)> {
+        let env = self.env();
+        let (low, high) = (eval::eval(low, &env, &mut self.out), eval::eval(high, &env, &mut self.out));
+        let (low, high) = (low?, high?);
+        let ends = crate::args::number(&low.value).zip(crate::args::number(&high.value));
+        let ends = ends.filter(|(lo, hi)| lo <= hi);
+        if ends.is_none() {
+            let message = format!("`{}..{}` is no range", low.value, high.value);
+            self.out.push(Diagnostic::new(&rules::OUT_OF_RANGE, low.span.to(high.span), message));
+        }
+        ends
     }
 
     /// A name that people choose must not be one that the language uses.

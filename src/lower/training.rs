@@ -89,6 +89,7 @@ impl Lowering<'_> {
             order,
             factor: value,
             all,
+            on: penalty.on.as_ref().map(|on| on.span),
             span: penalty.kind.span.to(factor.span),
         });
     }

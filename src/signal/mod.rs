@@ -419,7 +419,7 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
         }
         (FeedKind::Unit, _) => unit,
         (FeedKind::Byte, _) => unit.scaled(255.0),
-        (FeedKind::Real | FeedKind::Int | FeedKind::Class(..), _) => Moments::STANDARD,
+        (FeedKind::Real | FeedKind::Int | FeedKind::Class(..) | FeedKind::OneHot, _) => Moments::STANDARD,
     };
     let mut assumed = matches!(feed.kind, FeedKind::Real) && group.is_some();
     let chain = group.map_or(&feed.chain, |group| &group.chain);

@@ -23,6 +23,13 @@ pub fn check(plan: &Plan, loader: &dyn Loader) -> (Statistics, Diagnostics) {
     (statistics, out)
 }
 
+/// The statistics in the file beside a spec, if it is there and can be understood.
+#[must_use]
+pub fn stored(spec: &Path, loader: &dyn Loader) -> Option<Statistics> {
+    let bytes = loader.read(&statistics_path(spec), MAX_SPEC_BYTES).ok()?;
+    Statistics::parse(&String::from_utf8(bytes).ok()?).ok()
+}
+
 /// What stands beside a spec.
 #[derive(Clone, Debug)]
 pub enum Beside {

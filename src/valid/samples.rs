@@ -57,7 +57,10 @@ impl Samples {
                 let n = shape.elements() * rows;
                 let uniform = |scale: f64| draws.uniform().take(n).map(|u| u * scale).collect::<Vec<f64>>();
                 let mut data = match &feed.kind {
-                    FeedKind::Real => inits::standard_normal(n, draws),
+                    FeedKind::Real => match feed.range {
+                        Some((lo, hi)) => uniform(hi - lo).into_iter().map(|x| lo + x).collect(),
+                        None => inits::standard_normal(n, draws),
+                    },
                     FeedKind::Unit => uniform(1.0),
                     FeedKind::Byte => uniform(256.0).into_iter().map(f64::floor).collect(),
                     FeedKind::Int => uniform(2.0).into_iter().map(f64::floor).collect(),
@@ -67,6 +70,7 @@ impl Samples {
                         let most = classes as f64;
                         uniform(most).into_iter().map(f64::floor).collect()
                     }
+                    FeedKind::OneHot => indicators(shape.elements(), rows, draws),
                 };
                 for row in data.chunks_mut(shape.elements().max(1)) {
                     let mut transformed = row.to_vec();
@@ -152,6 +156,16 @@ fn scatter(data: &[f64], width: usize) -> f64 {
     let squares = data.chunks(width.max(1)).map(|row| row.iter().map(|x| x * x).sum::<f64>());
     let ln: Vec<f64> = squares.filter(|square| *square > 0.0).map(f64::ln).collect();
     super::scale::mean_and_variance(&ln).1
+}
+
+/// Rows of zeros with a one at a class, each class as likely as the others.
+#[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]
+fn indicators(classes: usize, rows: usize, draws: Draws) -> Vec<f64> {
+    let row = |u: f64| {
+        let chosen = (u * classes as f64).floor();
+        (0..classes).map(move |class| if class as f64 == chosen { 1.0 } else { 0.0 })
+    };
+    draws.uniform().take(rows).flat_map(row).collect()
 }
 
 /// The number of classes that the loss can tell apart, where the target does not say.

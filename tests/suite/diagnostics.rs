@@ -6,12 +6,16 @@ use std::path::Path;
 use wellposed::diag::Diagnostic;
 use wellposed::diag::render::{Look, full};
 use wellposed::diag::suppress::Notation;
+use wellposed::lints;
 use wellposed::pipeline::{Stages, compile};
 
 /// The findings of a spec, suppressions applied, as they are shown.
 fn rendered(path: &Path) -> String {
     let mut compiled = compile(path, &Memory::default()).expect("the spec can be opened");
-    compiled.conclude(Stages::default());
+    // A spec about a matter of taste shows it.
+    let folder = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let style = lints::ALL.iter().any(|lint| lint.rule.style && Some(lint.file) == folder.as_deref());
+    compiled.conclude(Stages { style, ..Stages::default() });
     full(&compiled.found, &compiled.sources, Look::PLAIN)
 }
 

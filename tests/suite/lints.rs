@@ -42,8 +42,13 @@ fn inside(folder: &str) -> Vec<PathBuf> {
 }
 
 fn concluded(path: &Path) -> Compiled {
+    with_style(path, false)
+}
+
+/// Matters of taste are looked for where the spec is about one.
+fn with_style(path: &Path, style: bool) -> Compiled {
     let mut compiled = compile(path, &Files::default()).expect("the spec can be opened");
-    compiled.conclude(Stages::default());
+    compiled.conclude(Stages { style, ..Stages::default() });
     compiled
 }
 
@@ -57,8 +62,8 @@ fn codes(found: &Diagnostics, filter: impl Fn(&Diagnostic) -> bool) -> BTreeSet<
 }
 
 /// Nothing but what the spec announces, and information.
-fn only_expected(path: &Path) -> BTreeSet<&'static str> {
-    let compiled = concluded(path);
+fn only_expected(path: &Path, style: bool) -> BTreeSet<&'static str> {
+    let compiled = with_style(path, style);
     let loud = codes(&compiled.found, |d| !d.expected && d.severity > Severity::Info);
     assert!(
         loud.is_empty(),
@@ -133,14 +138,20 @@ fn every_example_on_a_page_parses() {
 fn every_lint_finds_its_bad_spec_and_nothing_else_there() {
     for lint in lints::ALL {
         let path = specs().join("lint").join(lint.file).join("bad.nn");
-        assert_eq!(only_expected(&path), BTreeSet::from([lint.rule.code]), "{}", path.display());
+        assert_eq!(
+            only_expected(&path, lint.rule.style),
+            BTreeSet::from([lint.rule.code]),
+            "{}",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn every_lint_and_all_others_are_silent_on_its_ok_spec() {
     for lint in lints::ALL {
-        let compiled = concluded(&specs().join("lint").join(lint.file).join("ok.nn"));
+        let path = specs().join("lint").join(lint.file).join("ok.nn");
+        let compiled = with_style(&path, lint.rule.style);
         let loud = codes(&compiled.found, |d| d.severity > Severity::Info || d.rule == lint.rule);
         assert!(loud.is_empty(), "{}\n{}", lint.file, shown(&compiled));
     }
@@ -160,7 +171,7 @@ fn faulty_models_have_the_one_fault_that_they_announce() {
     let faulty = inside("faulty");
     assert!(faulty.len() >= 12);
     for path in &faulty {
-        assert_eq!(only_expected(path).len(), 1, "{}: one fault each", path.display());
+        assert_eq!(only_expected(path, false).len(), 1, "{}: one fault each", path.display());
         let text = fs::read_to_string(path).expect("readable");
         let comments = text.lines().take_while(|line| line.starts_with("# ")).count();
         assert_eq!(comments, 3, "{}: two lines say what is wrong, one announces it", path.display());
@@ -223,8 +234,23 @@ fn every_fix_removes_its_finding_and_leaves_a_spec_that_parses() {
         }
     }
     // Of the lints whose remedy can be written without the text, each has shown it.
-    for code in ["D001", "D003", "D005", "G002", "I001", "I002", "I003", "I004", "O001", "O002"] {
+    let mended = [
+        "A005", "A007", "D001", "D003", "D005", "G002", "I001", "I002", "I003", "I004", "M003", "O001",
+        "O002", "T003",
+    ];
+    for code in mended {
         assert!(applied.contains(code), "no fix of {code} was tried");
+    }
+}
+
+#[test]
+fn matters_of_taste_are_silent_unless_they_are_asked_for() {
+    for lint in lints::ALL.iter().filter(|lint| lint.rule.style) {
+        let path = specs().join("lint").join(lint.file).join("bad.nn");
+        let quiet = concluded(&path);
+        assert!(quiet.found.is_empty(), "{}\n{}", lint.file, shown(&quiet));
+        let asked = with_style(&path, true);
+        assert!(codes(&asked.found, |d| d.severity == Severity::Info).contains(lint.rule.code));
     }
 }
 
@@ -310,4 +336,77 @@ fn a_norm_or_a_bypass_silences_the_rules_of_scale() {
     assert_eq!((severity(&zero, "G001"), severity(&zero, "I004")), (None, None));
     let inner = with(residual, "residual {\n", "residual {\n           layer_norm\n");
     assert_eq!(severity(&inner, "G001"), None);
+}
+
+/// The findings of a small net whose statements, loss and target are given.
+fn small(target: &str, statements: &str, loss: &str) -> Vec<(&'static str, Severity)> {
+    let path = specs().join("lint/mismatched_loss/table.nn");
+    let text = format!(
+        "spec 1\nmodel m\ninput x: f64[B, 8]\ntarget y: {target}\nnet {{\n  fc: linear(8, init=he_normal)\n      relu\n{statements}\n}}\n\
+         train {{ loss {loss} }}\n"
+    );
+    let mut compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+    compiled.conclude(Stages::default());
+    let mut found: Vec<_> = compiled.found.iter().map(|d| (d.rule.code, d.severity)).collect();
+    found.dedup();
+    found
+}
+
+/// The table of heads, losses and labels: what goes together is silent, what does not has one finding.
+#[test]
+fn heads_losses_and_labels_go_together_by_the_table() {
+    let (error, warning) = (Severity::Error, Severity::Warning);
+    let wrong = |code, severity| vec![(code, severity)];
+    let linear = |n: usize, activation: &str| format!("  o: linear({n}, init=lecun_normal)\n{activation}");
+    for (target, n, activation, loss, found) in [
+        ("class(2)", 1, "", "bce_with_logits(o, y)", vec![]),
+        ("f64[B, 1]", 1, "", "bce_with_logits(o, y)", vec![]),
+        ("unit[B, 4]", 4, "  p: sigmoid", "bce(p, y)", vec![]),
+        ("one_hot(4)", 4, "", "bce_with_logits(o, y)", vec![]),
+        ("class(4)", 4, "", "cross_entropy(o, y)", vec![]),
+        ("class(4)", 4, "  p: log_softmax", "nll(p, y)", vec![]),
+        ("class(4)", 4, "  p: leaky_relu", "cross_entropy(p, y)", vec![]),
+        ("class(4)", 4, "  p: hardtanh(lo=-30, hi=30)", "cross_entropy(p, y)", vec![]),
+        ("f64[B, 1]", 1, "", "mse(o, y)", vec![]),
+        ("f64[B, 1] in -9..9", 1, "", "huber(o, y)", vec![]),
+        ("f64[B, 1] in 0..9", 1, "  p: softplus", "mae(p, y)", vec![]),
+        ("f64[B, 1]", 1, "  p: tanh", "mse(p, y)", vec![]),
+        ("unit[B, 4]", 4, "  p: sigmoid", "mse(p, y)", vec![]),
+        ("f64[B, 1] in 0..255 |> scale(1/255)", 1, "  p: sigmoid", "mse(p, y)", vec![]),
+        ("class(4)", 4, "  p: tanh", "cross_entropy(p, y)", wrong("O005", warning)),
+        ("class(4)", 4, "  p: relu", "cross_entropy(p, y)", wrong("O005", warning)),
+        ("class(4)", 4, "  p: softmax", "cross_entropy(p, y)", wrong("O002", error)),
+        ("class(2)", 1, "  p: relu", "bce_with_logits(p, y)", wrong("O005", error)),
+        ("class(2)", 1, "  p: tanh", "bce_with_logits(p, y)", wrong("O005", warning)),
+        ("class(2)", 1, "  p: sigmoid", "bce_with_logits(p, y)", wrong("O002", error)),
+        ("f64[B, 1] in 0..5", 1, "", "bce_with_logits(o, y)", wrong("O005", error)),
+        ("f64[B, 1] in -1..1", 1, "  p: sigmoid", "bce(p, y)", wrong("O005", error)),
+        ("unit[B, 4]", 4, "  p: softmax", "bce(p, y)", wrong("O005", warning)),
+        ("one_hot(4)", 4, "  p: softmax", "mse(p, y)", wrong("O005", warning)),
+        ("f64[B, 1] in -1..1", 1, "  p: sigmoid", "mse(p, y)", wrong("O006", error)),
+        ("f64[B, 1] in -1..1", 1, "  p: relu", "mae(p, y)", wrong("O006", error)),
+        ("unit[B, 1] |> scale(2)", 1, "  p: tanh", "mse(p, y)", wrong("O006", error)),
+    ] {
+        let seen = small(target, &linear(n, activation), loss);
+        assert_eq!(seen, found, "target {target}, {n} units{activation}, {loss}");
+    }
+}
+
+/// Two maps are one unless the middle limits the rank, a neighbour uses it, or one of them starts at zero.
+#[test]
+fn linear_pairs_that_are_meant_are_silent() {
+    let map = |n: usize, rest: &str| format!("linear({n}, init={rest})");
+    let (lecun, zeros) = ("lecun_normal", "zeros");
+    let with = |middle: &str, between: &str, last: &str| {
+        small("class(6)", &format!("  a: {middle}\n{between}  b: {last}"), "cross_entropy(b, y)")
+    };
+    let found = vec![("A003", Severity::Warning)];
+    assert_eq!(with(&map(16, lecun), "", &map(6, lecun)), found);
+    assert_eq!(with(&map(6, lecun), "     dropout(0.1)\n", &map(6, lecun)), found);
+    let normed = with(&map(16, lecun), "     batch_norm\n", &map(6, lecun));
+    assert_eq!(normed, [("A003", Severity::Warning), ("A005", Severity::Info)]);
+    assert_eq!(with(&map(5, lecun), "", &map(6, lecun)), []);
+    assert_eq!(with(&map(16, lecun), "", &map(6, zeros)), []);
+    assert_eq!(with(&map(16, lecun), "     layer_norm\n", &map(6, lecun)), []);
+    assert_eq!(with(&map(8, lecun), "  s: add <- a, fc.relu\n", &map(6, lecun)), []);
 }

@@ -219,7 +219,10 @@ impl Printer<'_> {
     // ---- sections -----------------------------------------------------------------------------------------------------------
 
     fn declared(&mut self, word: &str, names: usize, declared: &Declared) -> Vec<String> {
-        let kind = self.writer.type_expr(&declared.kind.value);
+        let mut kind = self.writer.type_expr(&declared.kind.value);
+        if let Some((low, high)) = &declared.range {
+            kind.push_str(&format!(" in {}..{}", self.writer.expr(low), self.writer.expr(high)));
+        }
         let name = format!("{}:", declared.name.value);
         self.chain(vec![format!("{word:<NAMES$}{name:<names$}{kind}")], NAMES + names, &declared.chain)
     }

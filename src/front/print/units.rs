@@ -162,7 +162,8 @@ impl Finder<'_> {
         for (name, list) in [("inputs", inputs), ("targets", targets)] {
             let items = list.iter().map(|declared| {
                 let chain = declared.chain.iter().map(CallExpr::span);
-                let end = chain.fold(declared.kind.span, Span::to);
+                let range = declared.range.iter().map(|(_, high)| high.span);
+                let end = range.chain(chain).fold(declared.kind.span, Span::to);
                 leaf(declared.name.span, declared.name.span.to(end))
             });
             units.extend(self.grouped(name, items.collect()));

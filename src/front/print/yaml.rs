@@ -245,8 +245,7 @@ impl Printer<'_> {
                 (None, None) => Doc::Scalar("null".to_owned()),
                 (Some(value), None) => value,
                 (default, Some((low, high))) => {
-                    let ends = [low, high].map(|end| Entry::item(self.value(end)));
-                    let range = Entry::new("in", Doc::Seq(ends.into()));
+                    let range = self.range(low, high);
                     let default = default.map(|value| Entry::new("value", value));
                     Doc::Map(default.into_iter().chain([range]).collect())
                 }
@@ -256,12 +255,25 @@ impl Printer<'_> {
         entries
     }
 
+    /// `in: [lo, hi]`.
+    fn range(&self, low: &Spanned<Expr>, high: &Spanned<Expr>) -> Entry {
+        Entry::new("in", Doc::Seq([low, high].map(|end| Entry::item(self.value(end))).into()))
+    }
+
     fn declared(&mut self, declared: &Declared) -> Entry {
         let kind = Doc::Scalar(scalar(&self.writer.type_expr(&declared.kind.value)));
-        let value = if declared.chain.is_empty() {
+        let mut parts = Vec::new();
+        if let Some((low, high)) = &declared.range {
+            parts.push(self.range(low, high));
+        }
+        if !declared.chain.is_empty() {
+            parts.push(Entry::new("prepare", self.chain(&declared.chain)));
+        }
+        let value = if parts.is_empty() {
             kind
         } else {
-            Doc::Map(vec![Entry::new("type", kind), Entry::new("prepare", self.chain(&declared.chain))])
+            parts.insert(0, Entry::new("type", kind));
+            Doc::Map(parts)
         };
         self.around(item(declared.name.span), Entry::new(&declared.name.value, value))
     }

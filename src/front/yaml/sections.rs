@@ -31,7 +31,7 @@ impl Decoder<'_> {
         for (key, list) in [("inputs", &mut spec.inputs), ("targets", &mut spec.targets)] {
             if let Some(node) = Self::get(pairs, key) {
                 for (name, node) in self.map(key, node) {
-                    let declared = self.declared(name, node);
+                    let declared = self.declared(name, node, key == "targets");
                     if declared.is_none() {
                         self.lost.learn(&name.value);
                     }
@@ -79,14 +79,7 @@ impl Decoder<'_> {
                 Value::Map(pairs) => {
                     self.unknown(&name.value, pairs, &["value", "in"]);
                     param.default = Self::get(pairs, "value").map(|node| self.expr(node));
-                    if let Some(range) = Self::get(pairs, "in") {
-                        match &range.value {
-                            Value::Seq(ends) if ends.len() == 2 => {
-                                param.range = Some((self.expr(&ends[0]), self.expr(&ends[1])));
-                            }
-                            _ => self.wrong("in", "the two ends of a range", range),
-                        }
-                    }
+                    param.range = self.range(pairs);
                 }
                 _ => param.default = Some(self.expr(value)),
             }
@@ -95,11 +88,26 @@ impl Decoder<'_> {
         list
     }
 
-    fn declared(&mut self, name: &Spanned<String>, node: &Node) -> Option<Declared> {
+    /// `in: [lo, hi]`.
+    fn range(&mut self, pairs: &[(Spanned<String>, Node)]) -> Option<(Spanned<Expr>, Spanned<Expr>)> {
+        let range = Self::get(pairs, "in")?;
+        match &range.value {
+            Value::Seq(ends) if ends.len() == 2 => Some((self.expr(&ends[0]), self.expr(&ends[1]))),
+            _ => {
+                self.wrong("in", "the two ends of a range", range);
+                None
+            }
+        }
+    }
+
+    fn declared(&mut self, name: &Spanned<String>, node: &Node, target: bool) -> Option<Declared> {
         self.name(name);
+        let mut range = None;
         let (kind, chain) = match &node.value {
             Value::Map(pairs) => {
-                self.unknown(&name.value, pairs, &["type", "prepare"]);
+                let known: &[&str] = if target { &["type", "in", "prepare"] } else { &["type", "prepare"] };
+                self.unknown(&name.value, pairs, known);
+                range = self.range(pairs);
                 let chain =
                     Self::get(pairs, "prepare").map_or(Vec::new(), |node| self.chain("prepare", node));
                 let Some(kind) = Self::get(pairs, "type") else {
@@ -121,7 +129,7 @@ impl Decoder<'_> {
         if self.moved(base, text) {
             kind.value.relocate(place);
         }
-        Some(Declared { name: name.clone(), kind, chain })
+        Some(Declared { name: name.clone(), kind, range, chain })
     }
 
     fn data(&mut self, node: &Node) -> Data {

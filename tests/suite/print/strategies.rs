@@ -260,14 +260,18 @@ fn params() -> BoxedStrategy<Vec<ParamDecl>> {
     apart(one.boxed(), 4, |param: &ParamDecl| param.name.value.clone())
 }
 
-fn declared() -> BoxedStrategy<Vec<Declared>> {
+/// Inputs or targets; a range belongs to targets alone.
+fn declared(target: bool) -> BoxedStrategy<Vec<Declared>> {
     let args = vec((option::of(name()), expr()), 0..3).prop_map(|args| {
         args.into_iter().map(|(name, value)| ArgExpr { name: name.map(at), value }).collect::<Vec<_>>()
     });
     let kind = (name(), args, option::of(vec(expr(), 0..3)))
         .prop_map(|(name, args, dims)| at(TypeExpr { name: at(name), args, dims }));
-    let one =
-        (name(), kind, chain()).prop_map(|(name, kind, chain)| Declared { name: at(name), kind, chain });
+    let range = option::of((expr(), expr()));
+    let one = (name(), kind, range, chain()).prop_map(move |(name, kind, range, chain)| {
+        let range = range.filter(|_| target);
+        Declared { name: at(name), kind, range, chain }
+    });
     apart(one.boxed(), 3, |declared: &Declared| declared.name.value.clone())
 }
 
@@ -384,7 +388,7 @@ pub fn spec() -> BoxedStrategy<Spec> {
     let block =
         (callee(), params(), body()).prop_map(|(name, params, body)| Block { name: at(name), params, body });
     let blocks = apart(block.boxed(), 2, |block: &Block| block.name.value.clone());
-    let first = (option::of(1i64..3), option::of(model), declared(), declared(), option::of(data()));
+    let first = (option::of(1i64..3), option::of(model), declared(false), declared(true), option::of(data()));
     let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()));
     (first, second)
         .prop_map(|((version, model, inputs, targets, data), (defaults, blocks, net, train, expect))| {
