@@ -96,7 +96,8 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
     // Where a line has an error, what it would mean without the error is not worth a second finding.
     let line = |d: &Diagnostic| d.location(&sources).1.line;
     let faulty: BTreeSet<usize> = found.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
-    let rows = graph.data.as_ref().and_then(|_| valid::rows::stored(path, loader)?.training_rows());
+    let rows = graph.data.as_ref().filter(|_| lints::wants_rows(&graph));
+    let rows = rows.and_then(|_| valid::rows::stored(path, loader)?.training_rows());
     let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation, rows });
     found.extend(seen.into_iter().filter(|d| !faulty.contains(&line(d))));
     Ok(Compiled { sources, file, spec, graph, signal, rows, found })

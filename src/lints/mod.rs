@@ -167,6 +167,12 @@ pub fn counts_rows(rule: &Rule) -> bool {
     *rule == unconverged_statistics::RULE
 }
 
+/// Whether such a lint has something to say of a graph: otherwise the number is not looked up.
+#[must_use]
+pub fn wants_rows(graph: &Graph) -> bool {
+    graph.training.batch.is_some() && graph.training.epochs.is_some() && !graph.states.is_empty()
+}
+
 /// Runs the lints that need the number of rows.
 #[must_use]
 pub fn run_on_rows(context: Context<'_>) -> Diagnostics {
