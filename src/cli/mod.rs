@@ -10,6 +10,7 @@ mod disk;
 mod expand;
 mod explain;
 mod gradcheck;
+mod mend;
 mod parallel;
 mod rules;
 mod run;

@@ -80,3 +80,36 @@ impl fmt::Display for Fix {
         }
     }
 }
+
+/// A text with fixes applied, and how many were: of those whose edits meet, the first.
+#[must_use]
+pub fn apply<'f>(text: &str, fixes: impl IntoIterator<Item = &'f Fix>) -> (String, usize) {
+    let mut chosen: Vec<&Edit> = Vec::new();
+    let mut applied = 0;
+    for fix in fixes {
+        let meets = |edit: &&Edit| {
+            let own = edit.span.range();
+            chosen
+                .iter()
+                .map(|other| other.span.range())
+                .any(|other| own.start == other.start || (own.start < other.end && other.start < own.end))
+        };
+        // The same edit of two fixes, as that of a default that serves many layers, is one.
+        let fresh: Vec<&Edit> = fix.edits.iter().filter(|edit| !chosen.contains(edit)).collect();
+        if !fresh.is_empty() && !fresh.iter().any(meets) {
+            chosen.extend(fresh);
+            applied += 1;
+        }
+    }
+    chosen.sort_by_key(|edit| edit.span.start);
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for edit in chosen {
+        let range = edit.span.range();
+        out.push_str(&text[at..range.start]);
+        out.push_str(&edit.text);
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    (out, applied)
+}

@@ -4,7 +4,7 @@
 //! primary place, and states cause before symptom. Phases return `(product, Diagnostics)`; nothing stops at
 //! the first error. Rendering lives in [`render`], the only file that names miette.
 
-mod fix;
+pub mod fix;
 mod nearest;
 pub mod render;
 mod rule;

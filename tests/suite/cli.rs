@@ -303,3 +303,43 @@ fn the_signal_is_shown_as_a_table_in_words_and_as_a_chart() {
     assert!((1.25..1.4143).contains(&rms), "{rms}");
     assert!(first["rms"]["measured"].is_null() && first["gradient"]["predicted"].is_number());
 }
+
+#[test]
+fn fixes_are_shown_first_and_written_on_demand() {
+    // A safe fix (noise on evaluation rows), an unsafe one (a doubled softmax), and one that is expected to stay.
+    let text = "# wellposed: expect(I001)
+spec 1
+model m
+input x: f64[B, 20] |> noise(0.1)
+target y: class(4)
+net {
+  h: repeat 20 {
+    fc: linear(64, init=xavier_normal)
+        relu
+  }
+  c: linear(4, init=xavier_normal)
+  p: softmax
+}
+train { loss cross_entropy(p, y)  adam(lr=1e-3) }
+";
+    let folder = folder("m.nn", text);
+    let here = folder.path();
+    let read = || std::fs::read_to_string(here.join("m.nn")).expect("the spec is there");
+    let shown = wellposed(&["check", "--diff", "m.nn"], here);
+    assert_eq!(shown.status.code(), Some(1), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains("+ input x: f64[B, 20] |> noise(0.1, only=train)"), "{}", stdout(&shown));
+    assert!(!stdout(&shown).contains("cross_entropy(c, y)"), "an unsafe fix is not shown unasked");
+    assert_eq!(read(), text, "nothing is written");
+    let alone = wellposed(&["check", "--unsafe-fixes", "m.nn"], here);
+    assert_eq!(alone.status.code(), Some(2));
+    let safe = wellposed(&["check", "--fix", "--format", "concise", "m.nn"], here);
+    assert_eq!(safe.status.code(), Some(1), "the softmax is left");
+    assert_eq!(stderr(&safe), "1 fix written into 1 spec\n");
+    assert!(read().contains("only=train") && read().contains("cross_entropy(p, y)"), "{}", read());
+    let all = wellposed(&["check", "--fix", "--unsafe-fixes", "--format", "concise", "m.nn"], here);
+    assert_eq!(all.status.code(), Some(0), "{}", stdout(&all));
+    assert!(read().contains("cross_entropy(c, y)"), "{}", read());
+    assert!(read().contains("xavier_normal)\n        relu"), "what is expected stays");
+    let again = wellposed(&["check", "--diff", "--unsafe-fixes", "m.nn"], here);
+    assert_eq!((again.status.code(), stdout(&again).as_str()), (Some(0), ""));
+}
