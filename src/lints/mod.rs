@@ -6,19 +6,28 @@
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
 mod class_count_mismatch;
+mod constant_bias;
 mod dead_zeros;
 mod dropout_before_norm;
+mod dropout_between_selu;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
 mod improper_probabilities;
+mod inactive_norm;
 mod limits;
 mod mismatched_gain;
 mod missing_init;
+mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
+mod offset_weights;
 mod oversized_logits;
+mod oversized_prediction;
+mod plain_norm_stack;
 mod raw_input;
+mod saturated_units;
 mod scheme;
+mod seed_lottery;
 mod softmax_over_one;
 mod squashed_logits;
 mod symmetric_units;
@@ -29,6 +38,8 @@ mod unstable_depth;
 mod unused_input;
 mod unused_node;
 mod uses;
+mod wrong_fan;
+mod wrong_slope;
 
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Rule};
@@ -89,10 +100,21 @@ lints! {
     noisy_evaluation,
     unstable_depth,
     oversized_logits,
+    plain_norm_stack,
+    inactive_norm,
+    saturated_units,
+    seed_lottery,
+    narrow_relu,
+    oversized_prediction,
     mismatched_gain,
     symmetric_units,
     missing_init,
     dead_zeros,
+    constant_bias,
+    wrong_fan,
+    wrong_slope,
+    dropout_between_selu,
+    offset_weights,
     tiny_norm_batch,
     dropout_before_norm,
     class_count_mismatch,
