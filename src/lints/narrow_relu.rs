@@ -69,7 +69,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     });
     let off = |(node, units): &(Handle<Node>, usize)| off(context, *node).powf(count(*units));
     let alive: f64 = narrow.iter().map(|layer| 1.0 - off(layer)).product();
-    let Some(&(first, units)) = narrow.iter().reduce(|a, b| if off(b) > off(a) { b } else { a }) else { return };
+    let Some(&(first, units)) = narrow.iter().reduce(|a, b| if off(b) > off(a) { b } else { a }) else {
+        return;
+    };
     if 1.0 - alive <= LIKELY {
         return;
     }

@@ -62,32 +62,49 @@ fn common(context: Context<'_>, layer: &Node) -> Option<f64> {
 /// Whether the mean of a layer's weights outweighs what is random in them.
 #[must_use]
 pub fn is_offset(context: Context<'_>, layer: &Node) -> bool {
-    common(context, layer) > Some(MOST)
+    common(context, layer) > Some(MUCH)
+}
+
+/// The regions in which this rule speaks.
+pub fn blamed(context: Context<'_>, uses: &Uses) -> Vec<usize> {
+    let account = &context.signal.account;
+    offset(context, uses).into_iter().map(|(node, _)| account.region(node)).collect()
+}
+
+/// The layers with much in common between their units, if one of them has most.
+fn offset(context: Context<'_>, uses: &Uses) -> Vec<(Handle<Node>, f64)> {
+    let head = &context.signal.account.head;
+    let mut found = Vec::new();
+    for (node, layer) in context.graph.nodes.iter().filter(|(node, _)| !head[node.index()]) {
+        match common(context, layer) {
+            Some(share) if share > MUCH && !matches!(scheme::consumer(uses, node), Consumer::Norm(_)) => {
+                found.push((node, share));
+            }
+            _ => {}
+        }
+    }
+    if !found.iter().any(|(_, share)| *share > MOST) {
+        found.clear();
+    }
+    found
 }
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let account = &context.signal.account;
-    let mut found: Vec<(Handle<Node>, f64)> = Vec::new();
-    let candidates = graph.nodes.iter().filter(|(node, _)| !account.head[node.index()]);
-    for (node, share) in candidates.filter_map(|(node, layer)| Some((node, common(context, layer)?))) {
-        if share > MUCH {
-            found.push((node, share));
-        }
-    }
-    if !found.iter().any(|(_, share)| *share > MOST) {
-        return;
-    }
     let uses = Uses::of(graph);
-    found.retain(|(node, _)| !matches!(scheme::consumer(&uses, *node), Consumer::Norm(_)));
+    let found = offset(context, &uses);
     let Some((node, share)) = found.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a }) else {
         return;
     };
     let layer = &graph.nodes[node];
     let Some(spec) = scheme::kernel(graph, layer) else { return };
     let Some(init) = &spec.init else { return };
-    let times =
-        if found.len() == 1 { String::new() } else { format!(" ({} are like this)", plural(found.len(), "layer")) };
+    let times = if found.len() == 1 {
+        String::new()
+    } else {
+        format!(" ({} are like this)", plural(found.len(), "layer"))
+    };
     let percent = number(100.0 * share);
     let message = format!(
         "`{}` has a mean: {percent} % of the second moment of `{}` is the same in all of its units{times}",

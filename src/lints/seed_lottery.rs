@@ -4,7 +4,7 @@
 //!
 //! The variance V over random initialisations of ln q, q being the second moment of a hidden layer's values, by the static
 //! analysis, which adds up what finite widths contribute over the layers. A warning where two standard deviations are a factor
-//! of more than 100: 2 sqrt(V) > ln 100. Nothing is said where `mismatched-gain`, `unstable-depth` or `narrow-relu` reports a cause.
+//! of more than 100: 2 sqrt(V) > ln 100; with Adam, which divides the gradient by its scale, information, and a warning from 10^4 on. Nothing is said where `mismatched-gain`, `unstable-depth` or `narrow-relu` reports a cause.
 //!
 //! ## Why it matters
 //!
@@ -33,14 +33,14 @@
 use super::scheme::{self, Consumer};
 use super::uses::Uses;
 use super::{Context, lint, mismatched_gain, narrow_relu, unstable_depth};
-use crate::diag::{Diagnostic, Diagnostics, Rule};
-use crate::graph::{Graph, Handle, Node};
+use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::graph::{Graph, Handle, Node, Optimizer};
 use crate::text::{number, plural};
 
 pub static RULE: Rule = lint!("seed_lottery.rs" = "G007" "seed-lottery" Warning from "I15" "S10");
 
-/// The factor between two draws, two standard deviations apart, from which on it is worth a word.
-const APART: f64 = 100.0;
+/// The factor between two draws, two standard deviations apart, from which on it is worth a word, and from which on Adam minds.
+const APART: [f64; 2] = [100.0, 1e4];
 /// An elasticity above which deviations grow from layer to layer.
 const RUNS_AWAY: f64 = 1.02;
 
@@ -58,9 +58,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     };
     let spread = variance(last).sqrt();
-    if graph.partial || 2.0 * spread <= APART.ln() {
+    if graph.partial || 2.0 * spread <= APART[0].ln() {
         return;
     }
+    let adam =
+        graph.training.optimizer.as_ref().is_some_and(|own| matches!(own.value, Optimizer::Adam { .. }));
+    let severity = if adam && 2.0 * spread <= APART[1].ln() { Severity::Info } else { Severity::Warning };
     let mut caused = Diagnostics::default();
     for other in [narrow_relu::check, unstable_depth::check, mismatched_gain::check] {
         other(context, &mut caused);
@@ -87,6 +90,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         number(spread.exp())
     );
     let mut diagnostic = Diagnostic::new(&RULE, layer.span, message)
+        .severity(severity)
         .remark(format!("ln of the second moment scatters by {} here", number(spread)))
         .node(layer.path.to_string())
         .trail(&layer.trail);

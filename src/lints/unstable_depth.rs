@@ -7,7 +7,7 @@
 //! in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8 or above 10^6 an
 //! error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of the second moment (Adam: 10^-7)
 //! are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep nets with batch norm, is not counted.
-//! Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan` or `wrong-slope` reports it instead; a ratio that the scatter over
+//! Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`, `wrong-slope` or `offset-weights` reports it instead; a ratio that the scatter over
 //! random draws explains (two standard deviations of its logarithm) is not reported.
 //!
 //! ## Why it matters
@@ -38,7 +38,7 @@
 use super::limits::Limits;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
-use super::{Context, lint, mismatched_gain, wrong_fan, wrong_slope};
+use super::{Context, lint, mismatched_gain, offset_weights, wrong_fan, wrong_slope};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
@@ -67,6 +67,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .collect();
     blamed.extend(wrong_fan::blamed(context, &uses));
     blamed.extend(wrong_slope::blamed(context, &uses));
+    blamed.extend(offset_weights::blamed(context, &uses));
     let mut regions: Vec<usize> = graph.nodes.handles().map(|node| account.region(node)).collect();
     regions.sort_unstable();
     regions.dedup();
