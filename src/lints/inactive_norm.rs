@@ -42,23 +42,38 @@ pub static RULE: Rule = lint!("inactive_norm.rs" = "G005" "inactive-norm" Warnin
 /// The share of epsilon below which the variance counts for nothing.
 const SWAMPED: f64 = 0.1;
 
-pub fn check(context: Context<'_>, out: &mut Diagnostics) {
+/// The norms whose epsilon swamps what they take, each with the variance and the epsilon.
+fn inactive(context: Context<'_>) -> Vec<(Handle<Node>, f64, f64)> {
     let graph: &Graph = context.graph;
-    let mut found: Vec<(Handle<Node>, f64, f64)> = Vec::new();
+    let mut found = Vec::new();
     for (handle, node) in graph.nodes.iter().filter(|(_, node)| node.op.category() == Category::Norm) {
         let Some((variance, eps)) = variance(context, node) else { continue };
         if variance > 0.0 && variance < SWAMPED * eps {
             found.push((handle, variance, eps));
         }
     }
-    let Some(&(handle, variance, eps)) = found.first() else { return };
     let mut caused = Diagnostics::default();
-    for other in [normalised_twice::check, raw_input::check] {
-        other(context, &mut caused);
+    if !found.is_empty() {
+        normalised_twice::check(context, &mut caused);
+        raw_input::check(context, &mut caused);
     }
     if !caused.is_empty() || context.signal.assumed.iter().any(|assumed| *assumed) {
-        return;
+        found.clear();
     }
+    found
+}
+
+/// The regions whose weights swamp a norm.
+pub fn blamed(context: Context<'_>) -> Vec<usize> {
+    let graph: &Graph = context.graph;
+    let layers = inactive(context).into_iter().filter_map(|(norm, ..)| faint(graph, &graph.nodes[norm]));
+    layers.map(|layer| context.signal.account.region(layer)).collect()
+}
+
+pub fn check(context: Context<'_>, out: &mut Diagnostics) {
+    let graph: &Graph = context.graph;
+    let found = inactive(context);
+    let Some(&(handle, variance, eps)) = found.first() else { return };
     let node = &graph.nodes[handle];
     let kept = number((variance / (variance + eps)).sqrt());
     let message = format!(
@@ -73,11 +88,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .node(scheme::names(&paths))
         .trail(&node.trail);
     let uses = Uses::of(graph);
-    let layer = layer_before(graph, node).filter(|layer| {
-        let spec = scheme::kernel(graph, &graph.nodes[*layer]);
-        spec.is_some_and(|spec| spec.init.is_some() && scheme::gain(spec) < 0.1)
-    });
-    let cause = layer.and_then(|layer| {
+    let cause = faint(graph, node).and_then(|layer| {
         let spec = scheme::kernel(graph, &graph.nodes[layer])?;
         Some((layer, spec, spec.init.as_ref()?))
     });
@@ -113,6 +124,13 @@ fn variance(context: Context<'_>, node: &Node) -> Option<(f64, f64)> {
     };
     let eps = attribute(node, "eps").map_or(Some(usual), |text| text.parse().ok())?;
     Some((variance, eps))
+}
+
+/// The layer before a norm if its weights are far too small.
+fn faint(graph: &Graph, norm: &Node) -> Option<Handle<Node>> {
+    let layer = layer_before(graph, norm)?;
+    let spec = scheme::kernel(graph, &graph.nodes[layer])?;
+    (spec.init.is_some() && scheme::gain(spec) < 0.1).then_some(layer)
 }
 
 /// The layer whose values a norm takes, through what keeps their scale.

@@ -3,11 +3,11 @@
 //! ## What it checks
 //!
 //! Between two norms, the energy of the loss gradient (the sum of its squares over a value) at every hidden layer, relative to the
-//! last one, by iterating the maps of the layers; and, in nets without any norm, how much two independent inputs still differ
+//! last one, by iterating the maps of the layers; and, in nets without batch norm, how much two independent inputs still differ
 //! in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8 or above 10^6 an
 //! error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of the second moment (Adam: 10^-7)
 //! are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep nets with batch norm, is not counted.
-//! Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`, `wrong-slope` or `offset-weights` reports it instead; a ratio that the scatter over
+//! Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`, `wrong-slope`, `offset-weights` or `inactive-norm` reports it instead; a ratio that the scatter over
 //! random draws explains (two standard deviations of its logarithm) is not reported.
 //!
 //! ## Why it matters
@@ -38,7 +38,7 @@
 use super::limits::Limits;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
-use super::{Context, lint, mismatched_gain, offset_weights, wrong_fan, wrong_slope};
+use super::{Context, inactive_norm, lint, mismatched_gain, offset_weights, wrong_fan, wrong_slope};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
@@ -68,6 +68,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     blamed.extend(wrong_fan::blamed(context, &uses));
     blamed.extend(wrong_slope::blamed(context, &uses));
     blamed.extend(offset_weights::blamed(context, &uses));
+    blamed.extend(inactive_norm::blamed(context));
     let mut regions: Vec<usize> = graph.nodes.handles().map(|node| account.region(node)).collect();
     regions.sort_unstable();
     regions.dedup();
@@ -180,7 +181,9 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             let constant = scheme::kernel(graph, node)
                 .and_then(|spec| spec.init.as_ref())
                 .is_some_and(|init| init.value.mean() != 0.0 || init.value.is_constant());
-            !constant && !matches!(node.op.category(), Category::Norm | Category::Distribution)
+            // Between samples only a batch norm tells apart again what has become alike.
+            let restored = node.op.name() == "batch_norm" || node.op.category() == Category::Distribution;
+            !constant && !restored
         });
         let Some(x) = context.signal.node(before).filter(|x| judged && x.ln_square.hi.is_finite()) else {
             continue;
@@ -199,7 +202,7 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             .remark("nearly the same for every sample")
             .node(graph.nodes[before].path.to_string())
             .trail(&graph.nodes[before].trail)
-            .help("a norm between the layers, or relu with he_normal and zero biases");
+            .help("batch_norm between the layers, or relu with he_normal and zero biases");
         if scheme::consumer(uses, handle) == Consumer::Linear {
             diagnostic = diagnostic.label(head.span, "learns from this");
         }

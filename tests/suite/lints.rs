@@ -302,6 +302,18 @@ fn symmetry_and_dead_zeros_follow_the_truth_table() {
     }
 }
 
+/// A layer norm keeps the gradient of ten sigmoid layers, but not what tells two inputs apart: 0.153 of it is left per layer.
+#[test]
+fn a_layer_norm_does_not_tell_merged_inputs_apart() {
+    let bad = "lint/unstable_depth/bad.nn";
+    let normed = |norm: &str| {
+        let line = format!("init=xavier_normal)\n        {norm}\n");
+        severity(&with(bad, "init=xavier_normal)\n", &line), "G001")
+    };
+    assert_eq!(normed("layer_norm"), Some(Severity::Error));
+    assert_eq!(normed("batch_norm"), None);
+}
+
 #[test]
 fn a_norm_or_a_bypass_silences_the_rules_of_scale() {
     let bad = "lint/mismatched_gain/bad.nn";
