@@ -3,16 +3,16 @@
 //! ## What it checks
 //!
 //! A hidden layer whose biases all start at one number other than 0, straight before an activation: which share of the
-//! pre-activations h lies where, by the predicted mean and variance of h. A warning where less than 1 % of them is above 0 at a
-//! ReLU, or more than half saturates a tanh or sigmoid; information where more than 99 % is above 0, so that a ReLU is a linear map. A bias of
-//! 0.1 is not mentioned. Nor are the biases of a head (the logarithm of the classes' odds), of a gate that is multiplied with
-//! something (the forget gate), or before a norm, which takes them away.
+//! pre-activations h lies where, by the predicted mean and variance of h. A warning where less than 1 % of them is above 0 at
+//! a ReLU, or more than half saturates a tanh or sigmoid; information where more than 99 % is above 0, so that a ReLU is a
+//! linear map. A bias of 0.1 is not mentioned. Nor are the biases of a head (the logarithm of the classes' odds), of a gate
+//! that is multiplied with something (the forget gate), or before a norm, which takes them away.
 //!
 //! ## Why it matters
 //!
 //! With zero-mean weights h is distributed around its bias b as N(b, fan_in Var(w) E x^2). A ReLU is alive with probability
-//! Phi(b / sd): at b = -3 and sd 1 one unit in 740 passes anything, and as much of the gradient. tanh'(3) is 0.01. The same shift in
-//! all units and for all samples carries no information.
+//! Phi(b / sd): at b = -3 and sd 1 one unit in 740 passes anything, and as much of the gradient. tanh'(3) is 0.01. The same
+//! shift in all units and for all samples carries no information.
 //!
 //! ## Example
 //!

@@ -2,16 +2,16 @@
 //!
 //! ## What it checks
 //!
-//! A `dropout` behind a `selu` whose values reach another `selu` through weights and without a norm: the second moment that the
-//! static analysis predicts for what the last `selu` takes in training. More than 1.5 is information; more than 2 at eight or more
-//! `selu` is a warning. Where the weights do not suit `selu`, `mismatched-gain` says so instead.
+//! A `dropout` behind a `selu` whose values reach another `selu` through weights and without a norm: the second moment that
+//! the static analysis predicts for what the last `selu` takes in training. More than 1.5 is information; more than 2 at
+//! eight or more `selu` is a warning. Where the weights do not suit `selu`, `mismatched-gain` says so instead.
 //!
 //! ## Why it matters
 //!
-//! `selu` and weights of variance 1/fan_in hold mean 0 and variance 1 through any depth, since a deviation shrinks to 0.78 of itself in every
-//! layer. Dropout multiplies the second moment by 1 / (1 - p) each time, in training only: the layers settle where shrinking and
-//! growth balance, at twice the variance for p = 0.2, and in use they compute with another scale than they were trained at. Klambauer et al. therefore
-//! drop to the value that selu saturates at, and restore mean and variance.
+//! `selu` and weights of variance 1/fan_in hold mean 0 and variance 1 through any depth, since a deviation shrinks to 0.78 of
+//! itself in every layer. Dropout multiplies the second moment by 1 / (1 - p) each time, in training only: the layers settle
+//! where shrinking and growth balance, at twice the variance for p = 0.2, and in use they compute with another scale than
+//! they were trained at. Klambauer et al. therefore drop to the value that selu saturates at, and restore mean and variance.
 //!
 //! ## Example
 //!

@@ -2,15 +2,15 @@
 //!
 //! ## What it checks
 //!
-//! The predicted variance of what a norm takes at initialisation against the epsilon that it adds: a tenth of it or less is a warning.
-//! For `batch_norm` the variance is that between samples, for the others that of a sample's own values. Nothing is said where the scale of an
-//! input is unknown, behind zero weights, or where `normalised-twice` names the cause.
+//! The predicted variance of what a norm takes at initialisation against the epsilon that it adds: a tenth of it or less is a
+//! warning. For `batch_norm` the variance is that between samples, for the others that of a sample's own values. Nothing is
+//! said where the scale of an input is unknown, behind zero weights, or where `normalised-twice` names the cause.
 //!
 //! ## Why it matters
 //!
-//! A norm gives (x - mean) / sqrt(var + eps). With var = eps / 10 what comes out has a second moment of 1/11 instead of 1, and
-//! with less it is x / sqrt(eps): a fixed factor of 316 for eps = 1e-5, and no norm. Scale differences that it was to remove pass, and the
-//! next norm meets them, smaller still.
+//! A norm gives (x - mean) / sqrt(var + eps). With var = eps / 10 what comes out has a second moment of 1/11 instead of 1,
+//! and with less it is x / sqrt(eps): a fixed factor of 316 for eps = 1e-5, and no norm. Scale differences that it was to
+//! remove pass, and the next norm meets them, smaller still.
 //!
 //! ## Example
 //!
@@ -141,7 +141,7 @@ fn layer_before(graph: &Graph, norm: &Node) -> Option<Handle<Node>> {
         match node.op.category() {
             Category::Layer => return Some(at),
             Category::Activation | Category::Pool | Category::Noise | Category::Layout => {
-                source = *node.inputs.first()?
+                source = *node.inputs.first()?;
             }
             _ => return None,
         }

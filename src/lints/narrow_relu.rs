@@ -3,16 +3,18 @@
 //! ## What it checks
 //!
 //! Hidden `linear` layers straight before a `relu` that themselves follow a ReLU, with zero-mean weights and zero biases: the
-//! probability that one of them starts with all of its units off. For n units, each off for two independent inputs with probability p, it is
-//! 1 - prod(1 - p^n) over the layers, where p = 1/4 + asin(c) / 2 pi and c is how alike the static analysis predicts two inputs to be
-//! in front of the layer. More than a quarter is a warning. Layers before a norm, layers that a residual sum bypasses, and heads are left alone.
+//! probability that one of them starts with all of its units off. For n units, each off for two independent inputs with
+//! probability p, it is 1 - prod(1 - p^n) over the layers, where p = 1/4 + asin(c) / 2 pi and c is how alike the static
+//! analysis predicts two inputs to be in front of the layer. More than a quarter is a warning. Layers before a norm, layers
+//! that a residual sum bypasses, and heads are left alone.
 //!
 //! ## Why it matters
 //!
-//! If all units of a layer are off, its output is zero, and no gradient passes. Behind ReLUs the inputs of a layer point into one
-//! quadrant and become alike with depth, c -> 1 and p -> 1/2, so that what is dead for two samples is mostly dead for all, and
-//! stays so: the net is a constant from birth (Lu et al. 2019, theorem 3). Of ten layers with three units 54 % of all draws are dead for
-//! forty random inputs, with four units 22 %; the formula gives an upper bound close to that.
+//! If all units of a layer are off, its output is zero, and no gradient passes. Behind ReLUs the inputs of a layer point into
+//! one quadrant and become alike with depth, c -> 1 and p -> 1/2, so that what is dead for two samples is mostly dead for
+//! all, and stays so: the net is a constant from birth (Lu et al. 2019, theorem 3). Ten layers of three units were dead for
+//! all of forty random inputs in 54 % of 400 draws; the formula says 39 %, because narrow layers make inputs alike faster
+//! than the analysis, which is that of wide ones, knows.
 //!
 //! ## Example
 //!
@@ -37,6 +39,7 @@ use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::ops::{Category, Role};
+use crate::tensor::Shape;
 use crate::text::{number, plural};
 
 pub static RULE: Rule = lint!("narrow_relu.rs" = "G008" "narrow-relu" Warning from "I15");
@@ -50,11 +53,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let mut narrow: Vec<(Handle<Node>, usize)> = Vec::new();
     for (node, layer) in graph.nodes.iter().filter(|(node, _)| !context.signal.account.head[node.index()]) {
-        let units = layer.shape.as_ref().and_then(|shape| shape.channels());
-        if let Some(units) = units.filter(|units| *units <= WIDE && layer.op.name() == "linear") {
-            if symmetric(graph, layer) && behind_relu(graph, layer) {
-                narrow.push((node, units));
-            }
+        let units = layer.shape.as_ref().and_then(Shape::channels);
+        let units = units.filter(|units| *units <= WIDE && layer.op.name() == "linear");
+        if let Some(units) = units.filter(|_| symmetric(graph, layer) && behind_relu(graph, layer)) {
+            narrow.push((node, units));
         }
     }
     if narrow.is_empty() {

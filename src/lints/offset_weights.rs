@@ -2,16 +2,16 @@
 //!
 //! ## What it checks
 //!
-//! A hidden layer whose weights are drawn with a mean, as by `uniform(0, 0.1)` or `normal(0.05, 0.01)`: which share of the second
-//! moment of its result is the same in all of its units. More than 80 % is a warning. Layers that a norm rescales, and heads, whose common
-//! part a softmax ignores, are left alone; constant weights belong to `symmetric-units`.
+//! A hidden layer whose weights are drawn with a mean, as by `uniform(0, 0.1)` or `normal(0.05, 0.01)`: which share of the
+//! second moment of its result is the same in all of its units. More than 80 % is a warning. Layers that a norm rescales, and
+//! heads, whose common part a softmax ignores, are left alone; constant weights belong to `symmetric-units`.
 //!
 //! ## Why it matters
 //!
-//! With w = mu + d the result of unit i is mu sum(x) + d_i x. The first part is one number for all units, and its second moment
-//! mu^2 (n (s - m^2) + n^2 m^2) grows with the square of the fan n wherever the inputs have a mean m, as behind every ReLU; the second, n Var(w) s,
-//! is all that tells the units apart. Drawn from 0..a, 256 units behind a ReLU have 99.8 % in common: one unit, and a
-//! scale that multiplies in every layer.
+//! With w = mu + d the result of unit i is mu sum(x) + d_i x. The first part is one number for all units, and its second
+//! moment mu^2 (n (s - m^2) + n^2 m^2) grows with the square of the fan n wherever the inputs have a mean m, as behind every
+//! ReLU; the second, n Var(w) s, is all that tells the units apart. Drawn from 0..a, 256 units behind a ReLU have 99.8 % in
+//! common: one unit, and a scale that multiplies in every layer.
 //!
 //! ## Example
 //!
@@ -24,7 +24,8 @@
 //!
 //! ## Instead
 //!
-//! Weights around zero: `uniform(0.1)` draws from -0.1..0.1, `he_uniform` with the scale that suits the layer. The fix changes training.
+//! Weights around zero: `uniform(0.1)` draws from -0.1..0.1, `he_uniform` with the scale that suits the layer. The fix
+//! changes training.
 //!
 //! ## References
 //!

@@ -2,9 +2,9 @@
 //!
 //! ## What it checks
 //!
-//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at initialisation. With
-//! gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where
-//! `mismatched-gain`, `offset-weights` or `raw-input` names the cause.
+//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at
+//! initialisation. With gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said
+//! where the scale of an input is unknown, or where `mismatched-gain`, `offset-weights` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!

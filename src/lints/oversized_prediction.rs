@@ -2,15 +2,16 @@
 //!
 //! ## What it checks
 //!
-//! The predicted rms of what `mse`, `mae` and `huber` take at initialisation, against that of a target which the spec standardises or brings to
-//! 0..1. With gradient descent more than 8 times is a warning, more than 50 times an error; Adam bears 50 and 5000. Nothing is
-//! said where the scale of an input is unknown, or where `mismatched-gain`, `unstable-depth`, `offset-weights` or `raw-input` names the cause.
+//! The predicted rms of what `mse`, `mae` and `huber` take at initialisation, against that of a target which the spec
+//! standardises or brings to 0..1. With gradient descent more than 8 times is a warning, more than 50 times an error; Adam
+//! bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where `mismatched-gain`, `unstable-depth`,
+//! `offset-weights` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!
-//! A prediction of zero has the loss Var(y). One that starts at random with k times the target's scale has k^2 + 1 times that, and the
-//! gradient of every layer grows with k: the first part of training does nothing but take the initialisation back, in steps that a
-//! learning rate for unit errors does not suit.
+//! A prediction of zero has the loss Var(y). One that starts at random with k times the target's scale has k^2 + 1 times
+//! that, and the gradient of every layer grows with k: the first part of training does nothing but take the initialisation
+//! back, in steps that a learning rate for unit errors does not suit.
 //!
 //! ## Example
 //!
@@ -32,6 +33,7 @@ use super::{Context, lint, mismatched_gain, offset_weights, raw_input, scheme, u
 use crate::data::Transform;
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
+use crate::moments::Moments;
 use crate::text::number;
 
 pub static RULE: Rule =
@@ -77,7 +79,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     }
     let message = format!("the predictions start at {} times the scale of their target", number(times));
-    let input = layer.inputs.first().and_then(|x| context.signal.of(*x)).map_or(0.0, |x| x.rms());
+    let input = layer.inputs.first().and_then(|x| context.signal.of(*x)).map_or(0.0, Moments::rms);
     let (text, proposed) = scheme::proposal(graph, &uses, head, spec);
     let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
         .severity(severity)

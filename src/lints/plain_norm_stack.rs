@@ -2,18 +2,18 @@
 //!
 //! ## What it checks
 //!
-//! Chains of layers with norms, along which nothing branches off or joins: what the norms do to the energy of the loss gradient (the
-//! sum of its squares, times the second moment of the value, so that the scale of weights does not count), from the last layer of the
-//! chain to the first, by the static analysis. More than 10^6 is a warning, more than 10^8
-//! an error. More than 32 batch norms in such a chain are a warning whatever the activation. Sums, concatenations and products end a chain,
-//! and so does a value that two nodes take.
+//! Chains of layers with norms, along which nothing branches off or joins: what the norms do to the energy of the loss
+//! gradient (the sum of its squares, times the second moment of the value, so that the scale of weights does not count), from
+//! the last layer of the chain to the first, by the static analysis. More than 10^6 is a warning, more than 10^8 an error.
+//! More than 32 batch norms in such a chain are a warning whatever the activation. Sums, concatenations and products end a
+//! chain, and so does a value that two nodes take.
 //!
 //! ## Why it matters
 //!
-//! A batch norm divides by the standard deviation of what an activation lets through, so that each layer multiplies the gradient's energy by
-//! E f'^2 / Var f, which is at least 1 for every function: 1.47 for ReLU, 1.24 for a leaky one, 1.18 for tanh. No choice of weights
-//! changes that, since the norm undoes it. Over 36 layers ReLU gives 10^6: a step that suits the last layer throws the first one
-//! off. A shortcut hands most of the gradient past the norms.
+//! A batch norm divides by the standard deviation of what an activation lets through, so that each layer multiplies the
+//! gradient's energy by E f'^2 / Var f, which is at least 1 for every function: 1.47 for ReLU, 1.24 for a leaky one, 1.18 for
+//! tanh. No choice of weights changes that, since the norm undoes it. Over 36 layers ReLU gives 10^6: a step that suits the
+//! last layer throws the first one off. A shortcut hands most of the gradient past the norms.
 //!
 //! ## Example
 //!
@@ -66,7 +66,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     if graph.partial || norms < 2 {
         return;
     }
-    let mut worst: Option<(f64, Severity, Chain, Handle<Node>, Handle<Node>)> = None;
+    let mut worst: Option<(f64, Severity, Chain)> = None;
     for chain in chains(graph) {
         let Some((first, last)) = chain.ends else { continue };
         let (Some(start), Some(end)) = (leverage(context, first), leverage(context, last)) else { continue };
@@ -77,10 +77,11 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             _ => continue,
         };
         if growth.is_finite() && worst.is_none_or(|(most, ..)| growth > most) {
-            worst = Some((growth, severity, chain, first, last));
+            worst = Some((growth, severity, chain));
         }
     }
-    let Some((growth, severity, chain, first, last)) = worst else { return };
+    let Some((growth, severity, chain)) = worst else { return };
+    let Some((first, last)) = chain.ends else { return };
     let (first, last) = (&graph.nodes[first], &graph.nodes[last]);
     let message = format!(
         "{} in a row without a shortcut: the gradient's energy grows to {} times itself",
@@ -96,14 +97,16 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .note("pace", format!("a factor of {} per norm, whatever the weights are", number(pace)))
         .trail(&first.trail)
         .help("a residual around every two layers, or layer_norm");
-    diagnostic = match last.span == first.span {
-        true => diagnostic.note("from", format!("seen from {}", last.path)),
-        false => diagnostic.label(last.span, "seen from here"),
+    diagnostic = if last.span == first.span {
+        diagnostic.note("seen", format!("from {}", last.path))
+    } else {
+        diagnostic.label(last.span, "seen from here")
     };
     out.push(diagnostic);
 }
 
-/// ln of the gradient's energy at a layer times the second moment there: what the scale of the weights before a norm does to either, it
+/// ln of the gradient's energy at a layer times the second moment there: what the scale of the weights before a
+/// norm does to either, it
 /// does to the other in reverse.
 fn leverage(context: Context<'_>, layer: Handle<Node>) -> Option<f64> {
     let square = context.signal.node(layer)?.ln_square.middle();

@@ -2,15 +2,16 @@
 //!
 //! ## What it checks
 //!
-//! By the predicted mean and variance of what `tanh`, `sigmoid`, `hardtanh` and `softsign` take at initialisation, the share of it
-//! that lies where the slope is below a fiftieth of the largest (tanh beyond 2.65, sigmoid beyond 4.6, softsign beyond 6) or
-//! zero. More than half is a warning. Nothing is said where the scale of an input is unknown, or where `mismatched-gain`,
-//! `unstable-depth`, `constant-bias`, `offset-weights` or `raw-input` names the cause, nor about the sigmoid before a `bce`, whose input is a logit.
+//! By the predicted mean and variance of what `tanh`, `sigmoid`, `hardtanh` and `softsign` take at initialisation, the share
+//! of it that lies where the slope is below a fiftieth of the largest (tanh beyond 2.65, sigmoid beyond 4.6, softsign beyond
+//! 6) or zero. More than half is a warning. Nothing is said where the scale of an input is unknown, or where
+//! `mismatched-gain`, `unstable-depth`, `constant-bias`, `offset-weights` or `raw-input` names the cause, nor about the
+//! sigmoid before a `bce`, whose input is a logit.
 //!
 //! ## Why it matters
 //!
-//! A saturated unit says only on which side it is, and passes no gradient: E f'(h)^2 of a tanh is 0.46 at a standard deviation of 1,
-//! and 0.1 at 5. Its weights move only once the layers behind them have changed, or never. h has the variance
+//! A saturated unit says only on which side it is, and passes no gradient: E f'(h)^2 of a tanh is 0.46 at a standard
+//! deviation of 1, and 0.1 at 5. Its weights move only once the layers behind them have changed, or never. h has the variance
 //! fan_in Var(w) E x^2, so that N(0, 1) weights over 256 inputs of unit scale give 256.
 //!
 //! ## Example
@@ -68,7 +69,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     for (handle, node) in graph.nodes.iter() {
         match share(context, node) {
             Some(share) if share > MOST && node.inputs.first().copied() != logits => {
-                found.push((handle, share))
+                found.push((handle, share));
             }
             _ => {}
         }

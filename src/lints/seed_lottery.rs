@@ -3,15 +3,18 @@
 //! ## What it checks
 //!
 //! The variance V over random initialisations of ln q, q being the second moment of a hidden layer's values, by the static
-//! analysis, which adds up what finite widths contribute over the layers. A warning where two standard deviations are a factor
-//! of more than 100: 2 sqrt(V) > ln 100; with Adam, which divides the gradient by its scale, information, and a warning from 10^4 on. Nothing is said where `mismatched-gain`, `unstable-depth` or `narrow-relu` reports a cause.
+//! analysis, which adds up what finite widths contribute over the layers. A warning where two standard deviations are a
+//! factor of more than 100: 2 sqrt(V) > ln 100; with Adam, which divides the gradient by its scale, information, and a
+//! warning from 10^4 on. Nothing is said where another rule of the families I and G reports a cause: `mismatched-gain`,
+//! `wrong-fan`, `wrong-slope`, `offset-weights`, `unstable-depth` or `narrow-relu`.
 //!
 //! ## Why it matters
 //!
-//! Each un-normalised layer of n units draws its scale with a relative variance of c / n, with c = 5 for ReLU, 2 for a linear layer and 0.6 for
-//! tanh, which restores its scale. Over L layers V = 5 L / n: narrow and deep nets of one spec start at scales that differ
-//! by orders of magnitude, and only some of them train. Where the activation has an elasticity J > 1 (gelu 1.14, silu 1.17 at unit scale) deviations
-//! grow by J^2 in every layer, and no weights hold the scale: it runs away to 0 or up.
+//! Each un-normalised layer of n units draws its scale with a relative variance of c / n, with c = 5 for ReLU, 2 for a linear
+//! layer and 0.6 for tanh, which restores its scale. Over L layers V = 5 L / n: narrow and deep nets of one spec start at
+//! scales that differ by orders of magnitude, and only some of them train. Where the activation has an elasticity J > 1 (gelu
+//! 1.14, silu 1.17 at unit scale) deviations grow by J^2 in every layer, and no weights hold the scale: it runs away to 0 or
+//! up.
 //!
 //! ## Example
 //!
@@ -24,7 +27,8 @@
 //!
 //! ## Instead
 //!
-//! Wider layers, a norm or a residual around every few of them, `init=orthogonal`, which does not scatter in linear layers of equal width, or tanh.
+//! Wider layers, a norm or a residual around every few of them, `init=orthogonal`, which does not scatter in linear layers of
+//! equal width, or tanh.
 //!
 //! ## References
 //!
@@ -32,14 +36,18 @@
 
 use super::scheme::{self, Consumer};
 use super::uses::Uses;
-use super::{Context, lint, mismatched_gain, narrow_relu, unstable_depth};
+use super::{
+    Context, lint, mismatched_gain, narrow_relu, offset_weights, unstable_depth, wrong_fan, wrong_slope,
+};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, Optimizer};
+use crate::tensor::Shape;
 use crate::text::{number, plural};
 
 pub static RULE: Rule = lint!("seed_lottery.rs" = "G007" "seed-lottery" Warning from "I15" "S10");
 
-/// The factor between two draws, two standard deviations apart, from which on it is worth a word, and from which on Adam minds.
+/// The factor between two draws, two standard deviations apart, from which on it is worth a word, and from which on
+/// Adam minds.
 const APART: [f64; 2] = [100.0, 1e4];
 /// An elasticity above which deviations grow from layer to layer.
 const RUNS_AWAY: f64 = 1.02;
@@ -65,13 +73,19 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         graph.training.optimizer.as_ref().is_some_and(|own| matches!(own.value, Optimizer::Adam { .. }));
     let severity = if adam && 2.0 * spread <= APART[1].ln() { Severity::Info } else { Severity::Warning };
     let mut caused = Diagnostics::default();
-    for other in [narrow_relu::check, unstable_depth::check, mismatched_gain::check] {
+    for other in [
+        narrow_relu::check,
+        unstable_depth::check,
+        mismatched_gain::check,
+        offset_weights::check,
+        wrong_fan::check,
+    ] {
         other(context, &mut caused);
     }
-    if !caused.is_empty() {
+    let uses = Uses::of(graph);
+    if !caused.is_empty() || !wrong_slope::blamed(context, &uses).is_empty() {
         return;
     }
-    let uses = Uses::of(graph);
     let inside: Vec<Handle<Node>> =
         hidden.iter().copied().filter(|node| account.region(*node) == account.region(last)).collect();
     let elasticity = |node: &Handle<Node>| match scheme::consumer(&uses, *node) {
@@ -81,7 +95,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         _ => None,
     };
     let unstable = inside.iter().filter_map(elasticity).find(|(_, elasticity)| *elasticity > RUNS_AWAY);
-    let width = |node: &&Handle<Node>| graph.nodes[**node].shape.as_ref().and_then(|shape| shape.channels());
+    let width = |node: &&Handle<Node>| graph.nodes[**node].shape.as_ref().and_then(Shape::channels);
     let narrowest = inside.iter().min_by_key(width).and_then(|node| Some((*node, width(&node)?)));
     let layer = &graph.nodes[last];
     let message = format!(

@@ -2,20 +2,21 @@
 //!
 //! ## What it checks
 //!
-//! Between two norms, the energy of the loss gradient (the sum of its squares over a value) at every hidden layer, relative to the
-//! last one, by iterating the maps of the layers; and, in nets without batch norm, how much two independent inputs still differ
-//! in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8 or above 10^6 an
-//! error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of the second moment (Adam: 10^-7)
-//! are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep nets with batch norm, is not counted.
-//! Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`, `wrong-slope`, `offset-weights` or `inactive-norm` reports it instead; a ratio that the scatter over
-//! random draws explains (two standard deviations of its logarithm) is not reported.
+//! Between two norms, the energy of the loss gradient (the sum of its squares over a value) at every hidden layer, relative
+//! to the last one, by iterating the maps of the layers; and, in nets without batch norm, how much two independent inputs
+//! still differ in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8
+//! or above 10^6 an error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of
+//! the second moment (Adam: 10^-7) are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep
+//! nets with batch norm, is not counted. Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`,
+//! `wrong-slope`, `offset-weights` or `inactive-norm` reports it instead; a ratio that the scatter over random draws explains
+//! (two standard deviations of its logarithm) is not reported.
 //!
 //! ## Why it matters
 //!
-//! One layer multiplies the energy by fan_in Var(w) E f'(h)^2, a residual sum by 1 + that of its branch. For sigmoid E f'^2 is at
-//! most 1/16, so twenty layers with v = 1 leave 10^-24: the first layers do not learn in any number of steps. Twenty residual
-//! blocks without norm multiply it by 2^20, and a step that suits the last layer throws the first one off. Where inputs merge, the
-//! output is the same for every sample, and no optimiser recovers what is gone.
+//! One layer multiplies the energy by fan_in Var(w) E f'(h)^2, a residual sum by 1 + that of its branch. For sigmoid E f'^2
+//! is at most 1/16, so twenty layers with v = 1 leave 10^-24: the first layers do not learn in any number of steps. Twenty
+//! residual blocks without norm multiply it by 2^20, and a step that suits the last layer throws the first one off. Where
+//! inputs merge, the output is the same for every sample, and no optimiser recovers what is gone.
 //!
 //! ## Example
 //!
@@ -28,8 +29,8 @@
 //!
 //! ## Instead
 //!
-//! An activation that keeps the slope (relu with `he_normal`, tanh with `lecun_normal`), a norm or a residual around every few
-//! layers; for residual nets a norm in the branch, or `init=zeros` in its last layer.
+//! An activation that keeps the slope (relu with `he_normal`, tanh with `lecun_normal`), a norm or a residual around every
+//! few layers; for residual nets a norm in the branch, or `init=zeros` in its last layer.
 //!
 //! ## References
 //!

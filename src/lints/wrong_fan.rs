@@ -2,17 +2,17 @@
 //!
 //! ## What it checks
 //!
-//! Schemes that divide by fan_out or by the average of both fans (`he_normal(fan_out)`, `xavier_*`) in a `conv2d` with groups or a
-//! `conv_transpose2d` with a stride. As in PyTorch fan_out is the number of output channels times the size of the kernel; an input
-//! of a grouped convolution reaches only its own group, and one of a transposed convolution's outputs meets only every stride-th tap.
-//! The factors by which the variance comes out too small are multiplied over all layers between two norms; a hundred is a
-//! warning. Layers before a norm, heads and branches that a residual sum bypasses are left alone.
+//! Schemes that divide by fan_out or by the average of both fans (`he_normal(fan_out)`, `xavier_*`) in a `conv2d` with groups
+//! or a `conv_transpose2d` with a stride. As in PyTorch fan_out is the number of output channels times the size of the
+//! kernel; an input of a grouped convolution reaches only its own group, and one of a transposed convolution's outputs meets
+//! only every stride-th tap. The factors by which the variance comes out too small are multiplied over all layers between two
+//! norms; a hundred is a warning. Layers before a norm, heads and branches that a residual sum bypasses are left alone.
 //!
 //! ## Why it matters
 //!
-//! He et al. choose Var(w) = 2 / fan so that fan_in Var(w) telescopes over the layers. With g groups fan_in is in k^2 / g while fan_out stays
-//! out k^2: a depthwise convolution of 64 channels draws weights with a variance 64 times too small, and leaves an eighth of the
-//! signal. A norm behind it hides this; without one the layers multiply it.
+//! He et al. choose Var(w) = 2 / fan so that fan_in Var(w) telescopes over the layers. With g groups fan_in is in k^2 / g
+//! while fan_out stays out k^2: a depthwise convolution of 64 channels draws weights with a variance 64 times too small, and
+//! leaves an eighth of the signal. A norm behind it hides this; without one the layers multiply it.
 //!
 //! ## Example
 //!

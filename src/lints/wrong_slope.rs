@@ -2,15 +2,17 @@
 //!
 //! ## What it checks
 //!
-//! The argument `a` of `he_normal` and `he_uniform`, the slope of the leaky ReLU that follows, against the slope below 0 of the
-//! `relu`, `leaky_relu` or `prelu` that consumes the layer without a norm between. A given `a` that differs is information; so is one
-//! that is not given (0) where all layers between two norms together move the second moment by more than a factor of 4. Where the
-//! stretch as a whole breaks the limits of `mismatched-gain`, the severity is that of its limits, and layers that are off by more than 1.5 are left to it.
+//! The argument `a` of `he_normal` and `he_uniform`, the slope of the leaky ReLU that follows, against the slope below 0 of
+//! the `relu`, `leaky_relu` or `prelu` that consumes the layer without a norm between. A given `a` that differs is
+//! information; so is one that is not given (0) where all layers between two norms together move the second moment by more
+//! than a factor of 4. Where the stretch as a whole breaks the limits of `mismatched-gain`, the severity is that of its
+//! limits, and layers that are off by more than 1.5 are left to it.
 //!
 //! ## Why it matters
 //!
-//! A leaky ReLU of slope a passes (1 + a^2)/2 of the second moment, so He's variance is 2 / ((1 + a^2) fan). With the slope b behind
-//! it each layer multiplies the second moment by (1 + b^2)/(1 + a^2): 0.8 for a = 0.5 before a ReLU, and 1 % after twenty layers.
+//! A leaky ReLU of slope a passes (1 + a^2)/2 of the second moment, so He's variance is 2 / ((1 + a^2) fan). With the slope b
+//! behind it each layer multiplies the second moment by (1 + b^2)/(1 + a^2): 0.8 for a = 0.5 before a ReLU, and 1 % after
+//! twenty layers.
 //!
 //! ## Example
 //!
@@ -23,7 +25,8 @@
 //!
 //! ## Instead
 //!
-//! The slope of the activation: `he_normal` before `relu`, `he_normal(a=0.2)` before `leaky_relu(0.2)`. The fix changes training.
+//! The slope of the activation: `he_normal` before `relu`, `he_normal(a=0.2)` before `leaky_relu(0.2)`. The fix changes
+//! training.
 //!
 //! ## References
 //!
