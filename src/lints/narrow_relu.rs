@@ -33,7 +33,7 @@
 //!
 //! Lu, Shin, Su and Karniadakis 2019, "Dying ReLU and initialization: theory and numerical examples".
 
-use super::scheme::{self, Consumer};
+use super::scheme;
 use super::uses::Uses;
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
@@ -64,10 +64,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
     let uses = Uses::of(graph);
     let bypassed = scheme::bypassed(graph);
-    narrow.retain(|(node, _)| {
-        let alone = uses.after(Source::Node(*node)).len() == 1 && !bypassed[node.index()];
-        let relu = |act: Handle<Node>| matches!(graph.nodes[act].op.name(), "relu" | "relu6");
-        alone && matches!(scheme::consumer(&uses, *node), Consumer::Activation(act) if relu(act))
+    narrow.retain(|(node, _)| match uses.after(Source::Node(*node)) {
+        [next] => is_relu(&graph.nodes[*next]) && !bypassed[node.index()],
+        _ => false,
     });
     let off = |(node, units): &(Handle<Node>, usize)| off(context, *node).powf(count(*units));
     let alive: f64 = narrow.iter().map(|layer| 1.0 - off(layer)).product();
@@ -94,8 +93,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .node(scheme::names(&paths))
         .trail(&layer.trail)
         .help("leaky_relu or tanh, eight units or more, or a residual around the layers");
-    if let Consumer::Activation(act) = scheme::consumer(&uses, first) {
-        diagnostic = diagnostic.label(graph.nodes[act].span, "passes nothing of what is below 0");
+    if let Some(act) = uses.after(Source::Node(first)).first() {
+        diagnostic = diagnostic.label(graph.nodes[*act].span, "passes nothing of what is below 0");
     }
     out.push(diagnostic);
 }
@@ -128,13 +127,17 @@ fn symmetric(graph: &Graph, layer: &Node) -> bool {
     })
 }
 
+fn is_relu(node: &Node) -> bool {
+    matches!(node.op.name(), "relu" | "relu6")
+}
+
 /// Whether a layer takes what a ReLU lets through.
 fn behind_relu(graph: &Graph, layer: &Node) -> bool {
     let mut source = layer.inputs.first().copied();
     while let Some(Source::Node(at)) = source {
         let node = &graph.nodes[at];
         match node.op.category() {
-            Category::Activation => return matches!(node.op.name(), "relu" | "relu6"),
+            Category::Activation => return is_relu(node),
             Category::Pool | Category::Noise | Category::Layout => source = node.inputs.first().copied(),
             _ => return false,
         }
