@@ -40,7 +40,7 @@
 use super::limits::Limits;
 use super::scheme::{self, Consumer, Range};
 use super::uses::Uses;
-use super::{Context, lint};
+use super::{Context, lint, offset_weights, saturated_units};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::inits::Init;
@@ -60,24 +60,36 @@ const HARMLESS: f64 = 4.0;
 
 /// One layer that is off.
 pub struct Off {
-    node: Handle<Node>,
-    activation: Handle<Node>,
+    /// The layer.
+    pub node: Handle<Node>,
+    /// The activation that it feeds.
+    pub activation: Handle<Node>,
     /// ln of the factor by which the layer is off.
-    distance: f64,
+    pub distance: f64,
 }
 
 /// Layers of one kind in one region.
 pub struct Kind {
-    name: String,
+    /// What its members have in common.
+    pub name: String,
     /// The region of the account.
     pub region: usize,
-    members: Vec<Off>,
+    /// The layers in order.
+    pub members: Vec<Off>,
 }
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let uses = Uses::of(context.graph);
     let account = &context.signal.account;
     for group in kinds(context, &uses, account) {
+        // What saturates units is told with the share of those that are.
+        let saturates = |off: &Off| {
+            saturated_units::share(context, &context.graph.nodes[off.activation])
+                > Some(saturated_units::MOST)
+        };
+        if severity(context, account, &group) == Some(Severity::Info) && group.members.iter().any(saturates) {
+            continue;
+        }
         out.extend(explain(context, &uses, account, &group));
     }
 }
@@ -93,9 +105,9 @@ pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> 
         else {
             continue;
         };
-        // Constant weights are no question of gain: the symmetry lint speaks of them.
-        let Some(response) = graph.nodes[activation].op.response().filter(|_| !init.value.is_constant())
-        else {
+        // Constant weights are no question of gain, and neither are those with a mean: other lints speak of them.
+        let drawn = !init.value.is_constant() && !offset_weights::is_offset(context, layer);
+        let Some(response) = graph.nodes[activation].op.response().filter(|_| drawn) else {
             continue;
         };
         let distance = Range::of(response).distance(scheme::gain(spec));
@@ -278,7 +290,12 @@ fn kernel_init<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Spanned<Init>> {
 
 /// The edits that give every one of these layers its scheme; none if a `default` among them serves layers for which scale
 /// matters and this one fits. Heads and layers before a norm take any scheme.
-fn edits(graph: &Graph, uses: &Uses, account: &Account, nodes: &BTreeSet<Handle<Node>>) -> Option<Vec<Edit>> {
+pub fn edits(
+    graph: &Graph,
+    uses: &Uses,
+    account: &Account,
+    nodes: &BTreeSet<Handle<Node>>,
+) -> Option<Vec<Edit>> {
     let mut edits: Vec<Edit> = Vec::new();
     for node in nodes {
         let spec = scheme::kernel(graph, &graph.nodes[*node])?;

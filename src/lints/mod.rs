@@ -7,10 +7,12 @@
 
 mod bias_before_norm;
 mod class_count_mismatch;
+mod constant_bias;
 mod dead_zeros;
 mod decayed_norms;
 mod dropout_before_norm;
 mod dropout_before_pool;
+mod dropout_between_selu;
 mod even_kernel;
 mod extreme_epsilon;
 mod extreme_learning_rate;
@@ -19,16 +21,23 @@ mod growing_widths;
 mod head;
 mod heavy_dropout;
 mod improper_probabilities;
+mod inactive_norm;
 mod limits;
 mod linear_pair;
 mod mismatched_gain;
 mod mismatched_loss;
 mod missing_init;
+mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
+mod offset_weights;
 mod oversized_logits;
+mod oversized_prediction;
+mod plain_norm_stack;
 mod raw_input;
+mod saturated_units;
 mod scheme;
+mod seed_lottery;
 mod softmax_over_one;
 mod squashed_logits;
 mod stacked_activations;
@@ -42,6 +51,8 @@ mod unstable_depth;
 mod unused_input;
 mod unused_node;
 mod uses;
+mod wrong_fan;
+mod wrong_slope;
 
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
@@ -120,10 +131,21 @@ lints! {
     noisy_evaluation,
     unstable_depth,
     oversized_logits,
+    plain_norm_stack,
+    inactive_norm,
+    saturated_units,
+    seed_lottery,
+    narrow_relu,
+    oversized_prediction,
     mismatched_gain,
     symmetric_units,
     missing_init,
     dead_zeros,
+    constant_bias,
+    wrong_fan,
+    wrong_slope,
+    dropout_between_selu,
+    offset_weights,
     tiny_norm_batch,
     dropout_before_norm,
     unconverged_statistics,

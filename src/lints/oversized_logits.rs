@@ -2,9 +2,9 @@
 //!
 //! ## What it checks
 //!
-//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at initialisation. With
-//! gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where
-//! `mismatched-gain` or `raw-input` names the cause.
+//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at
+//! initialisation. With gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said
+//! where the scale of an input is unknown, or where `mismatched-gain`, `offset-weights` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!
@@ -28,7 +28,7 @@
 
 use super::limits::Limits;
 use super::uses::{Uses, logits, origin};
-use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
+use super::{Context, class_count_mismatch, lint, mismatched_gain, offset_weights, raw_input, scheme};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
 use crate::text::number;
@@ -51,6 +51,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     };
     let mut caused = Diagnostics::default();
     raw_input::check(context, &mut caused);
+    offset_weights::check(context, &mut caused);
     let uses = Uses::of(graph);
     let account = &context.signal.account;
     let blamed = mismatched_gain::kinds(context, &uses, account)

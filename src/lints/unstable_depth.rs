@@ -2,20 +2,21 @@
 //!
 //! ## What it checks
 //!
-//! Between two norms, the energy of the loss gradient (the sum of its squares over a value) at every hidden layer, relative to the
-//! last one, by iterating the maps of the layers; and, in nets without any norm, how much two independent inputs still differ
-//! in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8 or above 10^6 an
-//! error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of the second moment (Adam: 10^-7)
-//! are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep nets with batch norm, is not counted.
-//! Where badly scaled weights explain the finding, `mismatched-gain` reports it instead; a ratio that the scatter over
-//! random draws explains (two standard deviations of its logarithm) is not reported.
+//! Between two norms, the energy of the loss gradient (the sum of its squares over a value) at every hidden layer, relative
+//! to the last one, by iterating the maps of the layers; and, in nets without batch norm, how much two independent inputs
+//! still differ in the last hidden layer. With gradient descent a ratio below 10^-5.5 or above 10^4 is a warning, below 10^-8
+//! or above 10^6 an error; Adam is warned below 10^-8 and stopped below 10^-14. Inputs that differ in less than 10^-3.5 of
+//! the second moment (Adam: 10^-7) are a warning, in less than 10^-6 (10^-10) an error. Growth that norms cause, as in deep
+//! nets with batch norm, is not counted. Where badly scaled weights explain the finding, `mismatched-gain`, `wrong-fan`,
+//! `wrong-slope`, `offset-weights` or `inactive-norm` reports it instead; a ratio that the scatter over random draws explains
+//! (two standard deviations of its logarithm) is not reported.
 //!
 //! ## Why it matters
 //!
-//! One layer multiplies the energy by fan_in Var(w) E f'(h)^2, a residual sum by 1 + that of its branch. For sigmoid E f'^2 is at
-//! most 1/16, so twenty layers with v = 1 leave 10^-24: the first layers do not learn in any number of steps. Twenty residual
-//! blocks without norm multiply it by 2^20, and a step that suits the last layer throws the first one off. Where inputs merge, the
-//! output is the same for every sample, and no optimiser recovers what is gone.
+//! One layer multiplies the energy by fan_in Var(w) E f'(h)^2, a residual sum by 1 + that of its branch. For sigmoid E f'^2
+//! is at most 1/16, so twenty layers with v = 1 leave 10^-24: the first layers do not learn in any number of steps. Twenty
+//! residual blocks without norm multiply it by 2^20, and a step that suits the last layer throws the first one off. Where
+//! inputs merge, the output is the same for every sample, and no optimiser recovers what is gone.
 //!
 //! ## Example
 //!
@@ -28,18 +29,17 @@
 //!
 //! ## Instead
 //!
-//! An activation that keeps the slope (relu with `he_normal`, tanh with `lecun_normal`), a norm or a residual around every few
-//! layers; for residual nets a norm in the branch, or `init=zeros` in its last layer.
+//! An activation that keeps the slope (relu with `he_normal`, tanh with `lecun_normal`), a norm or a residual around every
+//! few layers; for residual nets a norm in the branch, or `init=zeros` in its last layer.
 //!
 //! ## References
 //!
 //! Glorot and Bengio 2010; Poole et al. 2016; Schoenholz et al. 2017; Zhang, Dauphin and Ma 2019; Hanin and Rolnick 2018.
 
 use super::limits::Limits;
-use super::mismatched_gain;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
-use super::{Context, lint};
+use super::{Context, inactive_norm, lint, mismatched_gain, offset_weights, wrong_fan, wrong_slope};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Quantity, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
@@ -61,11 +61,15 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
     let uses = Uses::of(graph);
     let account = &context.signal.account;
-    let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, account)
+    let mut blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, account)
         .iter()
         .filter(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info))
         .map(|kind| kind.region)
         .collect();
+    blamed.extend(wrong_fan::blamed(context, &uses));
+    blamed.extend(wrong_slope::blamed(context, &uses));
+    blamed.extend(offset_weights::blamed(context, &uses));
+    blamed.extend(inactive_norm::blamed(context));
     let mut regions: Vec<usize> = graph.nodes.handles().map(|node| account.region(node)).collect();
     regions.sort_unstable();
     regions.dedup();
@@ -192,7 +196,9 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             let constant = scheme::kernel(graph, node)
                 .and_then(|spec| spec.init.as_ref())
                 .is_some_and(|init| init.value.mean() != 0.0 || init.value.is_constant());
-            !constant && !matches!(node.op.category(), Category::Norm | Category::Distribution)
+            // Between samples only a batch norm tells apart again what has become alike.
+            let restored = node.op.name() == "batch_norm" || node.op.category() == Category::Distribution;
+            !constant && !restored
         });
         let Some(x) = context.signal.node(before).filter(|x| judged && x.ln_square.hi.is_finite()) else {
             continue;
@@ -218,7 +224,7 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
                 offset: 0.0,
             })
             .trail(&graph.nodes[before].trail)
-            .help("a norm between the layers, or relu with he_normal and zero biases");
+            .help("batch_norm between the layers, or relu with he_normal and zero biases");
         if scheme::consumer(uses, handle) == Consumer::Linear {
             diagnostic = diagnostic.label(head.span, "learns from this");
         }

@@ -124,6 +124,16 @@ impl Gaussian {
         Self { mean, variance, decorrelation }
     }
 
+    /// P(x < t) of either value.
+    #[must_use]
+    pub fn below(self, t: f64) -> f64 {
+        let sd = self.variance.max(0.0).sqrt();
+        if sd == 0.0 {
+            return if self.mean < t { 1.0 } else { 0.0 };
+        }
+        0.5 * libm::erfc((self.mean - t) / (sd * std::f64::consts::SQRT_2))
+    }
+
     /// The moments of `f` of this Gaussian; `kinks` are the points where f or a derivative of it jumps.
     #[must_use]
     pub fn through(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Transformed {

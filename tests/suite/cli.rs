@@ -310,7 +310,7 @@ fn fixes_are_shown_first_and_written_on_demand() {
     let text = "# wellposed: expect(I001)
 spec 1
 model m
-input x: f64[B, 20] |> noise(0.1)
+input x: f64[B, 20] |> noise(0.1, only=always)
 target y: class(4)
 net {
   h: repeat 20 {
