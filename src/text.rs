@@ -36,6 +36,22 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A text of at most `most` characters: what is longer is cut in the middle.
+#[must_use]
+pub fn shorten(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let length = text.chars().count();
+    if length <= most {
+        return text;
+    }
+    let kept = most / 2;
+    let front = text.char_indices().nth(kept).map_or(text.len(), |(at, _)| at);
+    let back = text.char_indices().nth(length - kept).map_or(text.len(), |(at, _)| at);
+    format!("{} … {}", &text[..front], &text[back..])
+}
+
 /// `1 error`, `2 errors`.
 #[must_use]
 pub fn plural(n: usize, noun: &str) -> String {
@@ -61,5 +77,11 @@ mod tests {
         assert_eq!(shown(0.0), "0");
         assert_eq!(count(11_689_512), "11,689,512");
         assert_eq!(count(999), "999");
+    }
+
+    #[test]
+    fn long_texts_are_cut_in_the_middle() {
+        assert_eq!(shorten("añb".to_owned(), 3), "añb");
+        assert_eq!(shorten("éabcdefgé".to_owned(), 4), "éa … gé");
     }
 }

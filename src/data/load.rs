@@ -23,9 +23,9 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// The raw columns of a group.
+    /// The raw columns of a group, before the steps of a chain. Missing values are read if the first step will fill them.
     #[must_use]
-    pub fn start(group: &Group, vocabulary: Option<Vec<String>>) -> Self {
+    pub fn start(group: &Group, chain: &[Step], vocabulary: Option<Vec<String>>) -> Self {
         let shape = group.reshape.clone().unwrap_or_else(|| Shape::new([group.columns.len()]));
         let content = group.content.clone();
         Self {
@@ -33,13 +33,12 @@ impl Pipeline {
             vocabulary: vocabulary.unwrap_or_default(),
             shape,
             steps: Vec::new(),
-            fills_missing: false,
+            fills_missing: chain.first().is_some_and(|step| step.transform.fills_missing()),
         }
     }
 
     /// Appends a step.
     pub fn push(&mut self, step: &Step, fitted: Option<Fitted>) {
-        self.fills_missing |= self.steps.is_empty() && step.transform.fills_missing();
         let fitted = match &step.transform {
             Transform::OneHot(_) => Some(Fitted::Category { vocabulary: self.vocabulary.clone() }),
             _ => fitted,
@@ -62,18 +61,17 @@ impl Pipeline {
             Content::Category(Vocabulary::Given(words)) => Some(words.clone()),
             _ => None,
         };
-        let mut pipeline = Self::start(group, vocabulary);
+        let mut pipeline = Self::start(group, chain, vocabulary);
         for step in chain {
             let statistics = if step.transform.fit().is_some() {
-                match fitted.next() {
-                    Some(found) => Some(found),
-                    None => {
-                        return Err(format!(
-                            "there are no statistics for `{}` of `{}`",
-                            step.transform, group.name.value
-                        ));
-                    }
-                }
+                let name = &group.name.value;
+                let Some(found) = fitted.next() else {
+                    return Err(format!("there are no statistics for `{}` of `{name}`", step.transform));
+                };
+                found.check(step.transform.name(), pipeline.width()).map_err(|fault| {
+                    format!("the statistics for `{}` of `{name}` {fault}", step.transform)
+                })?;
+                Some(found)
             } else {
                 None
             };
@@ -193,13 +191,17 @@ impl<'a> Reading<'a> {
 
     /// The distinct words of the group's fields.
     pub fn words(&self, words: &mut BTreeSet<String>) -> Checked<()> {
-        self.fields(|fields| {
-            for field in fields {
-                let word = String::from_utf8_lossy(field);
-                if !words.contains(word.as_ref()) {
-                    words.insert(word.into_owned());
+        self.walk(|table, columns| {
+            for &column in columns {
+                let word = std::str::from_utf8(table.field(column)).map_err(|_| {
+                    let shown = String::from_utf8_lossy(table.field(column)).into_owned();
+                    table.fault(&rules::UNREADABLE_DATA, column, format!("`{shown}` is not UTF-8"))
+                })?;
+                if !words.contains(word) {
+                    words.insert(word.to_owned());
                 }
             }
+            Ok(true)
         })
     }
 
@@ -236,6 +238,10 @@ impl<'a> Reading<'a> {
         for &column in columns {
             row.push(self.value(table, column, pipeline)?);
         }
+        if pipeline.steps.is_empty() && pipeline.fills_missing {
+            // The step that fills missing values is being fitted.
+            return Ok(());
+        }
         pipeline.apply(row);
         if let Some(i) = row.iter().position(|x| !x.is_finite()) {
             let column = columns.get(i).or(columns.first()).copied().unwrap_or(0);
@@ -269,10 +275,15 @@ impl<'a> Reading<'a> {
                         if bytes.is_empty() { "an empty field".to_owned() } else { format!("`{}`", text()) };
                     let fault =
                         table.fault(&rules::MISSING_VALUE, column, format!("{what} in a numeric column"));
-                    Err(Box::new(fault.help(format!(
-                        "declare `{} ... |> impute(median, fit=train)` if values may be missing",
-                        self.group.name.value
-                    ))))
+                    let filled =
+                        self.group.chain_on(self.split).iter().any(|step| step.transform.fills_missing());
+                    let help = if filled {
+                        "put `impute` first: the transforms before it cannot do without a value".to_owned()
+                    } else {
+                        let name = &self.group.name.value;
+                        format!("declare `{name} ... |> impute(median, fit=train)` if values may be missing")
+                    };
+                    Err(Box::new(fault.help(help)))
                 }
             },
             Content::Category(_) => {

@@ -45,6 +45,30 @@ pub enum Fitted {
     },
 }
 
+impl Fitted {
+    /// Whether these are statistics of a transform on rows of `width` numbers.
+    ///
+    /// # Errors
+    /// What they are instead.
+    pub fn check(&self, transform: &str, width: usize) -> Result<(), String> {
+        let (of, lists): (&str, Vec<(&str, &[f64])>) = match self {
+            Self::Standardize { mean, var, scale } => {
+                ("standardize", vec![("mean", mean), ("var", var), ("scale", scale)])
+            }
+            Self::Minmax { min, max } => ("minmax", vec![("min", min), ("max", max)]),
+            Self::Impute { value } => ("impute", vec![("value", value)]),
+            Self::Category { .. } => ("category", Vec::new()),
+        };
+        if of != transform {
+            return Err(format!("are those of `{of}`"));
+        }
+        match lists.iter().find(|(_, list)| list.len() != width) {
+            Some((name, list)) => Err(format!("have {} numbers in `{name}` for {width} columns", list.len())),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The statistics of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,7 +174,7 @@ fn fit_chain(
         _ => None,
     };
     let mut split = (!steps.is_empty()).then_some(Split::Train);
-    let mut pipeline = Pipeline::start(group, vocabulary);
+    let mut pipeline = Pipeline::start(group, chain, vocabulary);
     for step in chain {
         let mut fitted = None;
         if let Some(mut fitter) = step.transform.fitter(pipeline.width()) {
@@ -221,14 +245,12 @@ pub fn compare(plan: &Plan, stored: &Statistics, file: &str, found: &Statistics)
             continue;
         };
         if old.columns != new.columns {
-            stale(
-                name,
-                format!(
-                    "`{name}` was fitted on other columns: {} then, {} now",
-                    old.columns.len(),
-                    new.columns.len()
-                ),
-            );
+            let differ = old.columns.iter().zip(&new.columns).find(|(a, b)| a != b);
+            let (then, now) = match differ.filter(|_| old.columns.len() == new.columns.len()) {
+                Some((then, now)) => (format!("`{then}`"), format!("`{now}`")),
+                None => (old.columns.len().to_string(), new.columns.len().to_string()),
+            };
+            stale(name, format!("`{name}` was fitted on other columns: {then} then, {now} now"));
         } else if old.fit != new.fit {
             stale(name, format!("`{name}` was fitted on `{}`, and the spec says `{}`", old.fit, new.fit));
         } else if old.sha256 != new.sha256 || old.rows != new.rows {

@@ -1,7 +1,8 @@
 //! Streaming CSV with exact places of faults. The only file that names the csv crate.
 //!
-//! A fault is found on the parsed record; only then is the file opened again to fetch the raw line, so that the message can point
-//! at the field. Memory does not grow with the file.
+//! A fault is found on the parsed record; only then is the file opened again to fetch the raw row, so that the message can point
+//! at the field. Memory does not grow with the file: a row has at most [`LONGEST_ROW`] bytes, so that a quotation mark that is
+//! never closed does not swallow the rest.
 
 use super::File;
 use crate::diag::{Diagnostic, Place, Rule, rules};
@@ -10,6 +11,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::rc::Rc;
+
+/// The most bytes that the reader may fetch before a row ends.
+const LONGEST_ROW: u64 = 16 << 20;
+/// How much of a faulty row is fetched again to find the place in it.
+const SHOWN_ROW: u64 = 64 << 10;
 
 /// The names of the columns of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,24 +73,41 @@ pub fn header(loader: &dyn Loader, file: &File) -> Result<Header, Diagnostic> {
 pub struct Table<'a> {
     loader: &'a dyn Loader,
     file: &'a File,
-    reader: csv::Reader<LastByte<'a>>,
-    last_byte: Rc<Cell<u8>>,
+    reader: csv::Reader<Watched<'a>>,
+    watch: Rc<Watch>,
     record: csv::ByteRecord,
     /// The names of the columns.
     pub header: Header,
 }
 
-/// A reader that remembers the last byte that it passed on.
-struct LastByte<'a> {
-    inner: Box<dyn Read + Send + 'a>,
-    last: Rc<Cell<u8>>,
+/// What a reader has passed on.
+struct Watch {
+    last_byte: Cell<u8>,
+    /// The number of quotation marks is odd: one may be open.
+    odd_quotes: Cell<bool>,
+    since_last_row: Cell<u64>,
 }
 
-impl Read for LastByte<'_> {
+/// A reader that is watched.
+struct Watched<'a> {
+    inner: Box<dyn Read + Send + 'a>,
+    watch: Rc<Watch>,
+}
+
+impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         if let Some(last) = buffer[..n].last() {
-            self.last.set(*last);
+            self.watch.last_byte.set(*last);
+        }
+        let odd = buffer[..n].iter().fold(false, |odd, &byte| odd ^ (byte == b'"'));
+        self.watch.odd_quotes.set(self.watch.odd_quotes.get() ^ odd);
+        let since = self.watch.since_last_row.get() + n as u64;
+        self.watch.since_last_row.set(since);
+        if since > LONGEST_ROW {
+            let message =
+                format!("a row of more than {} MiB; is a quotation mark never closed?", LONGEST_ROW >> 20);
+            return Err(io::Error::other(message));
         }
         Ok(n)
     }
@@ -97,12 +120,16 @@ impl<'a> Table<'a> {
     /// A finding if the file cannot be read or names a column twice.
     pub fn open(loader: &'a dyn Loader, file: &'a File) -> Result<Self, Diagnostic> {
         let inner = loader.open(&file.path).map_err(|error| unreadable(file, &error))?;
-        let last_byte = Rc::new(Cell::new(b'\n'));
-        let source = LastByte { inner, last: Rc::clone(&last_byte) };
+        let watch = Rc::new(Watch {
+            last_byte: Cell::new(b'\n'),
+            odd_quotes: Cell::new(false),
+            since_last_row: Cell::new(0),
+        });
+        let source = Watched { inner, watch: Rc::clone(&watch) };
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
         let names: Vec<String> = match reader.byte_headers() {
             Ok(names) => names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect(),
-            Err(error) => return Err(unreadable(file, &io::Error::other(error.to_string()))),
+            Err(error) => return Err(unreadable(file, &plain(&error))),
         };
         let names: Vec<String> =
             names.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
@@ -113,20 +140,19 @@ impl<'a> Table<'a> {
                 format!("`{}` has no header line", file.shown),
             ));
         }
+        let header = Header { names };
+        let table = Self { loader, file, reader, watch, record: csv::ByteRecord::new(), header };
         let mut seen = BTreeMap::new();
-        for (i, name) in names.iter().enumerate() {
+        for (i, name) in table.header.names.iter().enumerate() {
             if let Some(first) = seen.insert(name, i) {
-                let message = format!(
-                    "`{}` names the column `{name}` twice: fields {} and {}",
-                    file.shown,
-                    first + 1,
-                    i + 1
-                );
-                return Err(Diagnostic::new(&rules::UNREADABLE_DATA, file.span, message));
+                let message =
+                    format!("the header names the column `{name}` twice: fields {} and {}", first + 1, i + 1);
+                let place = table.place(&table.raw(0), i);
+                return Err(Diagnostic::at(&rules::UNREADABLE_DATA, place, message)
+                    .label(file.span, "the file that is meant"));
             }
         }
-        let header = Header { names };
-        Ok(Self { loader, file, reader, last_byte, record: csv::ByteRecord::new(), header })
+        Ok(table)
     }
 
     /// Reads the next row; `false` at the end of the file.
@@ -135,112 +161,177 @@ impl<'a> Table<'a> {
     /// A finding if the row is ragged or the file ends inside of it.
     pub fn advance(&mut self) -> Result<bool, Diagnostic> {
         let previous = self.record.position().map(csv::Position::byte);
+        self.watch.since_last_row.set(0);
         match self.reader.read_byte_record(&mut self.record) {
-            Err(error) => Err(unreadable(self.file, &io::Error::other(error.to_string()))),
-            Ok(false) => {
-                // The last row of a file without a final line end may have been cut inside quotation marks.
-                if let Some(byte) = previous.filter(|_| self.last_byte.get() != b'\n') {
-                    let raw = self.raw_line(byte);
-                    if raw.matches('"').count() % 2 == 1 {
-                        return Err(self.truncated(&raw, self.reader.position().line()));
-                    }
-                }
-                Ok(false)
-            }
+            Err(error) => Err(unreadable(self.file, &plain(&error))),
+            Ok(false) => match previous.filter(|_| self.watch.odd_quotes.get()).map(|byte| self.raw(byte)) {
+                Some(raw) if raw.open_quote => Err(self.truncated(&raw)),
+                _ => Ok(false),
+            },
             Ok(true) if self.record.len() == self.header.names.len() => Ok(true),
             Ok(true) => Err(self.ragged()),
         }
     }
 
-    /// The text of a field of the current row, without surrounding white space.
+    /// A field of the current row, without surrounding white space.
     pub fn field(&self, index: usize) -> &[u8] {
         self.record.get(index).unwrap_or_default().trim_ascii()
     }
 
     /// A finding about a field of the current row.
     pub fn fault(&self, rule: &'static Rule, field: usize, message: impl Into<String>) -> Diagnostic {
-        let (line, byte) = self.place();
-        let raw = self.raw_line(byte);
-        let (start, width) = field_columns(&raw, field);
-        let at = Position { line, column: start + 1 };
+        let raw = self.raw(self.record.position().map_or(0, csv::Position::byte));
+        if raw.open_quote {
+            // What follows the quotation mark is no value of this field.
+            return self.truncated(&raw);
+        }
         let name = self.header.names.get(field).map_or("?", String::as_str);
-        let place = Place::Row { file: self.file.shown.clone(), at, width: width.max(1), text: raw };
-        Diagnostic::at(rule, place, message).remark(format!("column `{name}`"))
+        Diagnostic::at(rule, self.place(&raw, field), message).remark(format!("column `{name}`"))
     }
 
-    fn place(&self) -> (usize, u64) {
-        let position = self.record.position();
-        let line = position.map_or(1, csv::Position::line);
-        (usize::try_from(line).unwrap_or(usize::MAX), position.map_or(0, csv::Position::byte))
+    /// The place of a field of a row.
+    fn place(&self, raw: &Raw, field: usize) -> Place {
+        let (line, column, width) = raw.fields.get(field).copied().unwrap_or_else(|| raw.end());
+        self.row(raw, line, column, width)
+    }
+
+    fn row(&self, raw: &Raw, line: usize, column: usize, width: usize) -> Place {
+        let text = raw.text.split('\n').nth(line).unwrap_or_default().trim_end_matches('\r').to_owned();
+        let at = Position { line: raw.line + line, column: column + 1 };
+        Place::Row { file: self.file.shown.clone(), at, width: width.max(1), text }
     }
 
     fn ragged(&mut self) -> Diagnostic {
         let (found, wanted) = (self.record.len(), self.header.names.len());
-        let (line, byte) = self.place();
-        let raw = self.raw_line(byte);
+        let raw = self.raw(self.record.position().map_or(0, csv::Position::byte));
         let mut next = csv::ByteRecord::new();
         let at_end = !matches!(self.reader.read_byte_record(&mut next), Ok(true));
-        if found < wanted && at_end && self.last_byte.get() != b'\n' {
-            return self.truncated(&raw, line as u64);
+        if raw.open_quote && at_end
+            || found < wanted && at_end && !b"\r\n".contains(&self.watch.last_byte.get())
+        {
+            return self.truncated(&raw);
         }
         let message = format!("a row of {found} fields under a header of {wanted}");
-        let end = raw.chars().count();
-        let (start, width) =
-            if found > wanted { (field_columns(&raw, wanted).0, 1) } else { (end.saturating_sub(1), 1) };
-        let remark = if found > wanted { "the first field too many" } else { "the row ends here" };
-        let at = Position { line, column: start + 1 };
-        Diagnostic::at(
-            &rules::RAGGED_ROW,
-            Place::Row { file: self.file.shown.clone(), at, width, text: raw },
-            message,
-        )
-        .remark(remark)
-        .help("put fields that contain a comma into quotation marks")
+        let (place, remark) = match raw.fields.get(wanted).filter(|_| found > wanted) {
+            Some(&(line, column, width)) => (self.row(&raw, line, column, width), "the first field too many"),
+            None => {
+                let (line, column, width) = raw.end();
+                (self.row(&raw, line, column, width), "the row ends here")
+            }
+        };
+        Diagnostic::at(&rules::RAGGED_ROW, place, message)
+            .remark(remark)
+            .help("put fields that contain a comma into quotation marks")
     }
 
-    fn truncated(&self, raw: &str, line: u64) -> Diagnostic {
-        let end = raw.chars().count();
-        let at = Position { line: usize::try_from(line).unwrap_or(usize::MAX), column: end.max(1) };
+    fn truncated(&self, raw: &Raw) -> Diagnostic {
+        let (place, remark) = match raw.fields.last().filter(|_| raw.open_quote) {
+            Some(&(line, column, _)) => {
+                (self.row(raw, line, column, 1), "this quotation mark is never closed")
+            }
+            None => {
+                let (line, column, width) = raw.end();
+                (self.row(raw, line, column, width), "the file ends here")
+            }
+        };
         let message = format!("`{}` ends in the middle of a row", self.file.shown);
-        let place = Place::Row { file: self.file.shown.clone(), at, width: 1, text: raw.to_owned() };
         Diagnostic::at(&rules::TRUNCATED_FILE, place, message)
-            .remark("the file ends here")
+            .remark(remark)
             .help("fetch the file again: rows may be missing")
     }
 
-    /// The raw line that begins at a byte of the file; long lines are cut.
-    fn raw_line(&self, byte: u64) -> String {
-        let Ok(mut source) = self.loader.open(&self.file.path) else { return String::new() };
-        if io::copy(&mut source.by_ref().take(byte), &mut io::sink()).is_err() {
-            return String::new();
-        }
+    /// The raw row that begins at a byte of the file, behind any line ends there.
+    fn raw(&self, byte: u64) -> Raw {
         let mut bytes = Vec::new();
+        let mut line = 1;
         // A reader that fails here was fine a moment ago; what could be read is shown.
-        let _ = source.take(1 << 16).read_to_end(&mut bytes);
+        if let Ok(mut source) = self.loader.open(&self.file.path) {
+            line += lines(&mut source.by_ref().take(byte));
+            let _ = source.take(SHOWN_ROW).read_to_end(&mut bytes);
+        }
         let text = String::from_utf8_lossy(&bytes);
-        text.trim_start_matches(['\n', '\r']).lines().next().unwrap_or_default().to_owned()
+        let row = text.trim_start_matches(['\n', '\r', '\u{feff}']);
+        line += text[..text.len() - row.len()].matches('\n').count();
+        Raw::new(line, row, bytes.len() as u64 == SHOWN_ROW)
     }
 }
 
-/// The first character and the width of a field in a raw line.
-fn field_columns(raw: &str, field: usize) -> (usize, usize) {
-    let (mut index, mut start, mut quoted) = (0, 0, false);
-    let mut length = 0;
-    for (at, c) in raw.chars().enumerate() {
-        length = at + 1;
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => {
-                if index == field {
-                    return (start, at - start);
-                }
-                index += 1;
-                start = at + 1;
-            }
-            _ => {}
-        }
+/// How many lines a reader ends.
+fn lines(source: &mut impl Read) -> usize {
+    let mut buffer = [0; 8192];
+    let mut count = 0;
+    while let Ok(n @ 1..) = source.read(&mut buffer) {
+        count += buffer[..n].split(|&byte| byte == b'\n').count() - 1;
     }
-    if index == field { (start, length - start) } else { (length.saturating_sub(1), 1) }
+    count
+}
+
+/// A row as it stands in its file.
+struct Raw {
+    /// The number of its first line.
+    line: usize,
+    /// Its lines.
+    text: String,
+    /// For each field the line below the first, the first character, counted from 0, and the number of characters in that line.
+    fields: Vec<(usize, usize, usize)>,
+    /// The text ends inside quotation marks.
+    open_quote: bool,
+}
+
+impl Raw {
+    /// Finds the fields of the row that a text begins with. A field in quotation marks may contain commas and line ends, and two
+    /// quotation marks for one. `cut` says that the text goes on.
+    fn new(line: usize, text: &str, cut: bool) -> Self {
+        let mut raw = Self { line, text: text.to_owned(), fields: Vec::new(), open_quote: false };
+        let (mut below, mut column) = (0, 0);
+        let (mut start, mut width) = ((0, 0), 0);
+        let mut quoted = false;
+        for (at, c) in text.char_indices() {
+            match c {
+                '"' if quoted || (below, column) == start => quoted = !quoted,
+                // Inside a field that began with a quotation mark, a second one behind the closing one opens it again.
+                '"' if text[..at].ends_with('"') => quoted = true,
+                ',' if !quoted => {
+                    raw.fields.push((start.0, start.1, width));
+                    (start, width) = ((below, column + 1), 0);
+                    column += 1;
+                    continue;
+                }
+                '\n' | '\r' if !quoted => {
+                    raw.text.truncate(at);
+                    raw.fields.push((start.0, start.1, width));
+                    return raw;
+                }
+                '\n' => {
+                    below += 1;
+                    column = 0;
+                    continue;
+                }
+                _ => {}
+            }
+            if below == start.0 && c != '\r' {
+                width += 1;
+            }
+            column += 1;
+        }
+        raw.fields.push((start.0, start.1, width));
+        raw.open_quote = quoted && !cut;
+        raw
+    }
+
+    /// The last character.
+    fn end(&self) -> (usize, usize, usize) {
+        let line = self.text.split('\n').count() - 1;
+        let last = self.text.rsplit('\n').next().unwrap_or_default();
+        (line, last.trim_end_matches('\r').chars().count().saturating_sub(1), 1)
+    }
+}
+
+fn plain(error: &csv::Error) -> io::Error {
+    match error.kind() {
+        csv::ErrorKind::Io(inner) => io::Error::new(inner.kind(), inner.to_string()),
+        _ => io::Error::other(error.to_string()),
+    }
 }
 
 fn unreadable(file: &File, error: &io::Error) -> Diagnostic {
@@ -265,9 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_in_raw_lines() {
-        assert_eq!(field_columns("a,bc,d", 1), (2, 2));
-        assert_eq!(field_columns("a,\"b,c\",d", 2), (8, 1));
-        assert_eq!(field_columns("añ,b", 1), (3, 1));
+    fn fields_are_found_in_raw_rows() {
+        let fields = |text: &str| Raw::new(1, text, false).fields;
+        assert_eq!(fields("a,bc,d\nnext"), [(0, 0, 1), (0, 2, 2), (0, 5, 1)]);
+        assert_eq!(fields("a,\"b,c\",d"), [(0, 0, 1), (0, 2, 5), (0, 8, 1)]);
+        assert_eq!(fields("añ,b\r\n"), [(0, 0, 2), (0, 3, 1)]);
+        assert_eq!(fields("\"a\nb\",c\n"), [(0, 0, 2), (1, 3, 1)]);
+        assert_eq!(fields("\"a\"\"b\",c"), [(0, 0, 6), (0, 7, 1)]);
+        assert_eq!(fields("5\" disk,c"), [(0, 0, 7), (0, 8, 1)]);
+        assert!(Raw::new(1, "1,\"a", false).open_quote && !Raw::new(1, "1,\"a\"", false).open_quote);
     }
 }

@@ -17,6 +17,10 @@ pub use rule::{Rule, Severity, undent};
 pub(crate) use rule::{rule, rules};
 
 use crate::source::{Position, Sources, Span};
+use crate::text::shorten;
+
+/// Longest message, remark or help, in characters: they quote the spec, which may hold a name of a megabyte.
+const LONGEST_TEXT: usize = 600;
 
 /// A place with a remark under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl Diagnostic {
         Self {
             rule,
             severity: rule.severity,
-            message: message.into(),
+            message: shorten(message.into(), LONGEST_TEXT),
             place,
             remark: String::new(),
             labels: Vec::new(),
@@ -100,7 +104,7 @@ impl Diagnostic {
     /// Puts a remark under the primary place.
     #[must_use]
     pub fn remark(mut self, text: impl Into<String>) -> Self {
-        self.remark = text.into();
+        self.remark = shorten(text.into(), LONGEST_TEXT);
         self
     }
 
@@ -128,14 +132,14 @@ impl Diagnostic {
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(shorten(text.into(), LONGEST_TEXT));
         self
     }
 
     /// Says what to do if there is something to say.
     #[must_use]
     pub fn maybe_help(mut self, text: Option<String>) -> Self {
-        self.help = text.or(self.help);
+        self.help = text.map(|text| shorten(text, LONGEST_TEXT)).or(self.help);
         self
     }
 

@@ -439,6 +439,11 @@ fn once<T>(
     }
 }
 
+/// Whether a text can name something.
+pub fn is_name(text: &str) -> bool {
+    !text.contains(['(', ' ', '\t', '#']) && is_word_or_call(text)
+}
+
 fn first<'i>(pair: &Pair<'i, Rule>, rule: Rule) -> Option<Pair<'i, Rule>> {
     pair.clone().into_inner().find(|inner| inner.as_rule() == rule)
 }

@@ -32,14 +32,21 @@ pub(super) struct Scope {
     pub(super) prefix: Path,
     /// What unnamed nodes are called after.
     pub(super) anchor: String,
-    /// Prefixes in which references are looked up, innermost last.
-    pub(super) visible: Vec<Path>,
+    /// References are looked up behind the first so many parts of the prefix, and behind more of them.
+    pub(super) floor: usize,
     /// Values older than this belong to the caller of the block.
     pub(super) since: usize,
     /// The variables of the block and its loops.
     pub(super) variables: Variables,
     /// What `in` names.
     pub(super) input: Flow,
+}
+
+impl Scope {
+    /// The paths behind which references are looked up, innermost last.
+    fn visible(&self) -> impl DoubleEndedIterator<Item = Path> {
+        (self.floor..=self.prefix.0.len()).map(|parts| Path(self.prefix.0[..parts].to_vec()))
+    }
 }
 
 impl<'a> Lowering<'a> {
@@ -62,7 +69,7 @@ impl<'a> Lowering<'a> {
         let mut scope = Scope {
             prefix: Path::default(),
             anchor: inputs.first().map_or("in".to_owned(), |source| self.graph.name_of(*source)),
-            visible: vec![Path::default()],
+            floor: 0,
             since: 0,
             variables: self.globals.clone(),
             input: flow,
@@ -200,7 +207,7 @@ impl<'a> Lowering<'a> {
     /// The names that can be seen from a scope, as they are written there.
     fn seen(&self, scope: &Scope) -> Vec<String> {
         let mut seen = Vec::new();
-        for prefix in &scope.visible {
+        for prefix in scope.visible() {
             let prefix = if prefix.0.is_empty() { String::new() } else { format!("{prefix}.") };
             let below = self.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
             let fresh = below.filter(|(_, (_, made))| *made > scope.since);
@@ -214,7 +221,7 @@ impl<'a> Lowering<'a> {
         if name.value == "in" {
             return scope.input;
         }
-        for prefix in scope.visible.iter().rev() {
+        for prefix in scope.visible().rev() {
             let full =
                 if prefix.0.is_empty() { name.value.clone() } else { format!("{prefix}.{}", name.value) };
             if let Some((source, made)) = self.names.get(&full)

@@ -17,9 +17,14 @@ impl<'a> Lowering<'a> {
     /// The scope inside a named compound.
     fn inner(scope: &Scope, name: &str, index: Option<usize>, input: Flow) -> Scope {
         let prefix = scope.prefix.join(name, index);
-        let mut visible = scope.visible.clone();
-        visible.push(prefix.clone());
-        Scope { prefix, anchor: "in".to_owned(), visible, input, ..scope.clone() }
+        Scope {
+            prefix,
+            anchor: "in".to_owned(),
+            floor: scope.floor,
+            since: scope.since,
+            variables: scope.variables.clone(),
+            input,
+        }
     }
 
     pub(super) fn call_block(
@@ -56,7 +61,7 @@ impl<'a> Lowering<'a> {
             }
             None => Scope { input: flow, ..scope.clone() },
         };
-        inner.visible = vec![inner.prefix.clone()];
+        inner.floor = inner.prefix.0.len();
         inner.since = self.order;
         inner.variables = self.globals.clone();
         variables.into_iter().for_each(|(name, value)| inner.variables.push(name, value));

@@ -24,8 +24,8 @@ use std::path::Path;
 
 /// A model may have this many nodes.
 pub const MAX_NODES: usize = 100_000;
-/// Expansion may take this many steps.
-const FUEL: usize = 300_000;
+/// Expansion may take this many steps, each counted as often as it is deep: paths and trails grow with the depth.
+const FUEL: usize = 1_000_000;
 /// A model may have this many parameters.
 const MAX_PARAMETERS: usize = 1_000;
 /// Blocks, loops and residuals may be expanded this deep within each other.
@@ -309,7 +309,7 @@ impl<'a> Lowering<'a> {
         } else if self.fuel == 0 || self.graph.nodes.len() >= MAX_NODES {
             format!("the model expands to more than {MAX_NODES} nodes or {FUEL} steps")
         } else {
-            self.fuel -= 1;
+            self.fuel = self.fuel.saturating_sub(self.depth);
             return true;
         };
         // The innermost part of the way suffices.

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod data;
 mod diagnostics;
 mod gradcheck;
 mod hostile;

@@ -13,7 +13,7 @@ use wellposed::pipeline::{Compiled, compile};
 use wellposed::source::{Loader, Sources};
 
 /// Files in memory; what they do not hold is read from the disk, below the root of the repository.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Memory {
@@ -26,6 +26,11 @@ impl Memory {
     pub fn and(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.0.insert(PathBuf::from(path), bytes.into());
         self
+    }
+
+    /// A copy with one more file.
+    pub fn with(&self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.clone().and(path, bytes)
     }
 }
 
@@ -51,12 +56,6 @@ pub fn name_of(notation: Notation) -> &'static str {
 pub fn compiled(text: &str, notation: Notation) -> Compiled {
     let name = name_of(notation);
     compile(Path::new(name), &Memory::of(name, text)).expect("a text in memory can be opened")
-}
-
-/// Compiles a text and gives its findings, a line each.
-pub fn findings(text: &str, notation: Notation) -> String {
-    let compiled = compiled(text, notation);
-    concise(compiled.found.clone(), &compiled.sources)
 }
 
 /// The findings in the order in which they are shown.

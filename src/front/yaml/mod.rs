@@ -179,6 +179,23 @@ impl Decoder<'_> {
         }
     }
 
+    /// A name that the spec gives to something.
+    fn name(&mut self, name: &Spanned<String>) {
+        if !dsl::is_name(&name.value) {
+            let message = format!("`{}` cannot be a name", name.value);
+            let must = "must be letters, digits and `_`, begin with a letter, and be no keyword";
+            self.lost.learn(&name.value);
+            self.push(Diagnostic::new(&rules::WRONG_TYPE, name.span, message).remark(must));
+        }
+    }
+
+    /// A scalar that names something.
+    fn named(&mut self, what: &str, node: &Node) -> Option<Spanned<String>> {
+        let name = self.word(what, node)?;
+        self.name(&name);
+        Some(name)
+    }
+
     /// Where the text of a scalar begins in the file: behind the quotation mark, if there is one.
     fn text_base(&self, node: &Node) -> usize {
         let start = node.span.range().start;

@@ -12,6 +12,7 @@ const STRUCTURE: [&str; 8] = ["id", "from", "repeat", "as", "for", "body", "resi
 
 impl Decoder<'_> {
     pub(super) fn block(&mut self, name: &Spanned<String>, node: &Node) -> Option<Block> {
+        self.name(name);
         let pairs = self.map(&name.value, node);
         self.unknown(&name.value, pairs, &["params", "body"]);
         let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
@@ -59,7 +60,7 @@ impl Decoder<'_> {
                 Some(Statement { label: None, action, from: Vec::new(), head })
             }
             Value::Map(pairs) => {
-                let label = Self::get(pairs, "id").and_then(|node| self.word("id", node));
+                let label = Self::get(pairs, "id").and_then(|node| self.named("id", node));
                 let from = Self::get(pairs, "from").map_or(Vec::new(), |node| self.references(node));
                 let (action, head) = self.action(node, pairs)?;
                 Some(Statement { label, action, from, head })
@@ -90,7 +91,7 @@ impl Decoder<'_> {
         if let Some((word, count)) = key("repeat") {
             known(self, &["id", "from", "repeat", "as", "body"]);
             let count = self.expr(count);
-            let index = key("as").and_then(|(_, node)| self.word("as", node));
+            let index = key("as").and_then(|(_, node)| self.named("as", node));
             let body = self.loop_body(word, pairs)?;
             let head = Head(word.span.to(count.span));
             return Some((Action::Repeat { count, index, body }, head));
@@ -105,6 +106,7 @@ impl Decoder<'_> {
                 return None;
             };
             let head = Head(word.span.to(over.span));
+            self.name(variable);
             let over = self.expr(over);
             let body = self.loop_body(word, pairs)?;
             return Some((Action::For { variable: variable.clone(), over, body }, head));

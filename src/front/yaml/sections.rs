@@ -25,7 +25,7 @@ impl Decoder<'_> {
             }
         }
         let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
-        if let Some(name) = Self::get(pairs, "model").and_then(|node| self.word("model", node)) {
+        if let Some(name) = Self::get(pairs, "model").and_then(|node| self.named("model", node)) {
             spec.model = Some(Model { name, params });
         }
         for (key, list) in [("inputs", &mut spec.inputs), ("targets", &mut spec.targets)] {
@@ -71,6 +71,7 @@ impl Decoder<'_> {
     pub(super) fn params(&mut self, node: &Node) -> Vec<ParamDecl> {
         let mut list = Vec::new();
         for (name, value) in self.map("params", node) {
+            self.name(name);
             let mut param = ParamDecl { name: name.clone(), default: None, range: None };
             match &value.value {
                 // A block's parameter without a default.
@@ -95,6 +96,7 @@ impl Decoder<'_> {
     }
 
     fn declared(&mut self, name: &Spanned<String>, node: &Node) -> Option<Declared> {
+        self.name(name);
         let (kind, chain) = match &node.value {
             Value::Map(pairs) => {
                 self.unknown(&name.value, pairs, &["type", "prepare"]);
@@ -203,6 +205,7 @@ impl Decoder<'_> {
     }
 
     fn column(&mut self, name: &Spanned<String>, node: &Node) -> Option<Column> {
+        self.name(name);
         let pairs = self.map(&name.value, node);
         let sources = ["numeric", "category", "class", "target"];
         self.unknown(&name.value, pairs, &["numeric", "category", "class", "target", "as", "prepare"]);
