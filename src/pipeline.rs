@@ -1,7 +1,7 @@
 //! The whole compiler on one screen.
 //!
 //! Contract: [`compile`] is everything that needs no rows and runs no model: text to tree to graph, verification, signal analysis
-//! and lints. [`run`] adds the stages that it is asked for: rows, gradients, properties, snapshot. Every phase hands on what it could
+//! and lints. [`run`] adds the stages that it is asked for: rows and their audits, gradients, properties, snapshot. Every phase hands on what it could
 //! make and all that it found; nothing stops at the first mistake.
 
 use crate::data::{self, Statistics};
@@ -20,7 +20,7 @@ use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
-use crate::valid::{self, Samples, gradcheck, properties};
+use crate::valid::{self, Samples, audit, gradcheck, properties};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -106,6 +106,8 @@ pub struct Stages {
     pub data: bool,
     /// Fitted statistics were compared with the stored ones.
     pub statistics: bool,
+    /// Readable rows were audited.
+    pub audits: bool,
     /// Gradients were checked.
     pub gradients: bool,
     /// Properties were tested.
@@ -116,13 +118,20 @@ pub struct Stages {
 
 impl Stages {
     /// Everything.
-    pub const ALL: Self =
-        Self { data: true, statistics: true, gradients: true, properties: true, snapshot: true };
+    pub const ALL: Self = Self {
+        data: true,
+        statistics: true,
+        audits: true,
+        gradients: true,
+        properties: true,
+        snapshot: true,
+    };
 
     fn decide(self, rule: &Rule) -> bool {
         match rule.code.as_bytes() {
             [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
+            [b'D', b'2', ..] => self.audits,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
@@ -170,12 +179,20 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     let mut readable = true;
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
         let (fitted, faults) = valid::rows::check(plan, loader);
+        let mut stored = None;
         if stages.statistics {
-            valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+            stored = valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
         }
-        statistics = fitted;
         readable = !faults.has_errors();
         compiled.found.extend(faults);
+        if stages.audits && readable {
+            let both = (&fitted, stored.as_ref());
+            match audit::run(&compiled.graph, plan, both, loader, &mut compiled.found) {
+                Ok(audited) => report.data = Some(audited),
+                Err(fault) => compiled.found.push(*fault),
+            }
+        }
+        statistics = fitted;
     }
     if stages.gradients || stages.properties {
         battery(&mut compiled, stages, options, &statistics, readable, loader, &mut report);
@@ -267,6 +284,7 @@ fn compare_snapshot(
 pub fn catalogue() -> Vec<&'static Rule> {
     let mut all: Vec<&'static Rule> =
         rules::ALL.iter().copied().chain(lints::ALL.iter().map(|lint| lint.rule)).collect();
+    all.extend(audit::ALL.iter().map(|audit| audit.rule));
     all.sort_by_key(|rule| rule.code);
     all
 }

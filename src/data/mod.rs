@@ -10,6 +10,7 @@ mod split;
 mod statistics;
 mod table;
 pub mod transforms;
+pub mod units;
 
 pub use load::{Loaded, Pipeline, Reading, load, missing_column};
 pub use split::{Rule, Split, SplitSet};

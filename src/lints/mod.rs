@@ -29,6 +29,8 @@ mod unused_input;
 mod unused_node;
 mod uses;
 
+pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
+
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Rule};
 use crate::graph::{Graph, Verified};

@@ -27,11 +27,9 @@
 //!
 //! scikit-learn, "Common pitfalls and recommended practices", inconsistent preprocessing.
 
-use super::normalised_twice::show as show_step;
 use super::{Context, lint};
-use crate::data::{Split, Step};
+use crate::data::{Split, Step, units};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
-use crate::source::Span;
 
 pub static RULE: Rule = lint!("uneven_splits.rs" = "D002" "uneven-splits" Error from "P04" "P05" "P10" "P11");
 
@@ -58,10 +56,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
                 .filter(|other| other != split && !group.overrides.contains_key(other))
                 .collect();
             let rest = crate::data::SplitSet(&others).to_string();
-            let main = match group.chain.as_slice() {
-                [] => group.name.span,
-                [first, rest @ ..] => rest.iter().fold(first.span, |place: Span, step| place.to(step.span)),
-            };
+            let main = units::place(&group.chain).unwrap_or(group.name.span);
             out.push(
                 Diagnostic::new(&RULE, *place, format!("`{split}` sees `{name}` {how}"))
                     .remark(format!("on `{split}`: {}", show(&own)))
@@ -79,7 +74,7 @@ fn lasting(chain: &[Step]) -> Vec<String> {
     let steps = chain.iter().filter(|step| step.transform.applies_to_evaluation());
     steps
         .map(|step| {
-            let text = show_step(&step.transform);
+            let text = units::written(&step.transform);
             match step.transform.fit() {
                 Some(split) => text.replace(&format!("fit={split}"), "fit=train"),
                 None => text,

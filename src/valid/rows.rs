@@ -23,8 +23,14 @@ pub fn check(plan: &Plan, loader: &dyn Loader) -> (Statistics, Diagnostics) {
     (statistics, out)
 }
 
-/// Compares fitted statistics with those in the file beside the spec.
-pub fn compare(plan: &Plan, spec: &Path, fitted: &Statistics, loader: &dyn Loader, out: &mut Diagnostics) {
+/// Compares fitted statistics with those in the file beside the spec, and hands these back if they can be understood.
+pub fn compare(
+    plan: &Plan,
+    spec: &Path,
+    fitted: &Statistics,
+    loader: &dyn Loader,
+    out: &mut Diagnostics,
+) -> Option<Statistics> {
     let path = statistics_path(spec);
     let shown = path.display().to_string();
     let stale = |message: String| {
@@ -42,18 +48,24 @@ pub fn compare(plan: &Plan, spec: &Path, fitted: &Statistics, loader: &dyn Loade
                         .help(format!("`wellposed stats fit {}` writes {shown}", spec.display())),
                 );
             }
-            return;
+            return None;
         }
         Err(error) => {
             out.push(stale(format!("the stored statistics cannot be read: {error}")));
-            return;
+            return None;
         }
     };
     match String::from_utf8(bytes)
         .map_err(|error| error.to_string())
         .and_then(|text| Statistics::parse(&text))
     {
-        Ok(stored) => out.extend(data::compare(plan, &stored, &shown, fitted)),
-        Err(error) => out.push(stale(format!("the stored statistics cannot be understood: {error}"))),
+        Ok(stored) => {
+            out.extend(data::compare(plan, &stored, &shown, fitted));
+            Some(stored)
+        }
+        Err(error) => {
+            out.push(stale(format!("the stored statistics cannot be understood: {error}")));
+            None
+        }
     }
 }

@@ -115,6 +115,15 @@ impl Transformer for Standardize {
 }
 
 impl Standardize {
+    /// The given means and standard deviations; `None` if they are fitted.
+    #[must_use]
+    pub fn given(&self) -> Option<(&[f64], &[f64])> {
+        match self {
+            Self::Fitted(_) => None,
+            Self::Given(mean, std, _) => Some((mean, std)),
+        }
+    }
+
     /// Mean and scale of element `i` of a row of `n`.
     fn constants_at(&self, fitted: Option<&Fitted>, n: usize, i: usize) -> (f64, f64) {
         match (self, fitted) {

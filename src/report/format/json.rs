@@ -5,6 +5,7 @@
 //!  "specs": [{"path", "model", "params",
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
+//!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
 //!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
 //!    "snapshot": {"status"}}],
@@ -17,7 +18,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Report, SnapshotStatus, SpecReport, Summary};
 use crate::source::Sources;
-use crate::valid::{gradcheck, properties};
+use crate::valid::{audit, gradcheck, properties};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -33,6 +34,7 @@ struct Spec<'a> {
     model: &'a str,
     params: u64,
     diagnostics: Vec<Finding<'a>>,
+    data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     properties: &'a [properties::Report],
     snapshot: Option<Snapshot>,
@@ -88,13 +90,24 @@ pub fn render(report: &Report) -> String {
 }
 
 fn spec(spec: &SpecReport) -> Spec<'_> {
-    let SpecReport { path, model, params, sources, found, gradcheck, properties, snapshot, unopened: _ } =
-        spec;
+    let SpecReport {
+        path,
+        model,
+        params,
+        sources,
+        found,
+        data,
+        gradcheck,
+        properties,
+        snapshot,
+        unopened: _,
+    } = spec;
     Spec {
         path,
         model,
         params: *params,
         diagnostics: found.iter().map(|diagnostic| finding(diagnostic, sources)).collect(),
+        data,
         gradcheck,
         properties,
         snapshot: snapshot.map(|status| Snapshot { status }),
