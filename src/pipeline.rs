@@ -4,6 +4,8 @@
 //! and lints. [`run`] adds the stages that it is asked for: rows and their audits, gradients, properties, snapshot. Every phase hands on what it could
 //! make and all that it found; nothing stops at the first mistake.
 
+mod together;
+
 use crate::data::{self, Statistics};
 use crate::diag::suppress;
 use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
@@ -114,6 +116,8 @@ pub struct Stages {
     pub properties: bool,
     /// The snapshot was compared.
     pub snapshot: bool,
+    /// Specs of one model were compared with each other.
+    pub together: bool,
 }
 
 impl Stages {
@@ -125,6 +129,7 @@ impl Stages {
         gradients: true,
         properties: true,
         snapshot: true,
+        together: false,
     };
 
     fn decide(self, rule: &Rule) -> bool {
@@ -135,6 +140,7 @@ impl Stages {
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
+            _ if rule.code == together::RULE.code => self.together,
             _ => true,
         }
     }
@@ -163,13 +169,48 @@ pub struct Options {
 
 /// Compiles the spec in a file and runs the stages that are asked for.
 pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) -> SpecReport {
+    examine(path, stages, options, loader).conclude()
+}
+
+/// A spec behind all stages, before its suppressions are applied.
+#[derive(Debug)]
+pub struct Examined {
+    path: PathBuf,
+    stages: Stages,
+    /// `None` if the file could not be opened.
+    compiled: Option<Compiled>,
+    report: SpecReport,
+    /// It was compared with another spec of its model.
+    together: bool,
+}
+
+impl Examined {
+    /// Applies the suppressions.
+    #[must_use]
+    pub fn conclude(self) -> SpecReport {
+        let Self { path: _, stages, compiled, report, together } = self;
+        let Some(mut compiled) = compiled else { return report };
+        compiled.conclude(Stages { together, ..stages });
+        SpecReport { sources: compiled.sources, found: compiled.found, ..report }
+    }
+}
+
+/// Compares the specs of one model that a command names.
+pub fn compare(examined: &mut [&mut Examined], loader: &dyn Loader) {
+    together::check(examined, loader);
+}
+
+/// Compiles the spec in a file and runs the stages that are asked for, all but its suppressions.
+pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) -> Examined {
+    let examined =
+        |compiled, report| Examined { path: path.to_owned(), stages, compiled, report, together: false };
     let mut compiled = match compile(path, loader) {
         Ok(compiled) => compiled,
         Err(diagnostic) => {
             let mut found = Diagnostics::default();
             found.push(diagnostic);
             let report = SpecReport::new(path.display().to_string(), Sources::default(), found);
-            return SpecReport { unopened: true, ..report };
+            return examined(None, SpecReport { unopened: true, ..report });
         }
     };
     let mut report = SpecReport::new(path.display().to_string(), Sources::default(), Diagnostics::default());
@@ -200,8 +241,7 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     if let (true, Some(snapshot)) = (stages.snapshot, &options.snapshot) {
         report.snapshot = Some(compare_snapshot(&mut compiled, path, snapshot, loader));
     }
-    compiled.conclude(stages);
-    SpecReport { sources: compiled.sources, found: compiled.found, ..report }
+    examined(Some(compiled), report)
 }
 
 /// Gradients and properties, if the graph is complete and not too large.
@@ -285,6 +325,7 @@ pub fn catalogue() -> Vec<&'static Rule> {
     let mut all: Vec<&'static Rule> =
         rules::ALL.iter().copied().chain(lints::ALL.iter().map(|lint| lint.rule)).collect();
     all.extend(audit::ALL.iter().map(|audit| audit.rule));
+    all.push(&together::RULE);
     all.sort_by_key(|rule| rule.code);
     all
 }

@@ -1,6 +1,6 @@
 //! `wellposed check`: the static rules.
 
-use super::{Global, Outcome, Specs, over};
+use super::{Global, Outcome, Specs, together};
 use crate::pipeline::{Options, Stages};
 use crate::report::Report;
 use clap::Args;
@@ -12,7 +12,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let specs = arguments.specs.find()?;
-    let specs = over(&specs, Stages::default(), |_| Options::default());
+    let specs = together(&arguments.specs, Stages::default(), |_| Options::default())?;
     Ok(global.finish(&Report { specs }))
 }

@@ -6,6 +6,7 @@
 //! else. Reading fails with file, line and column, never with a wrong number.
 
 mod load;
+pub mod provenance;
 mod split;
 mod statistics;
 mod table;
@@ -199,6 +200,16 @@ impl Plan {
         match &self.rows {
             Rows::One(file, _) => Some(file),
             Rows::Files(files) => files.first().map(|(_, file)| file),
+        }
+    }
+
+    /// Where the rows of a split are named: its file, or what the rule that divides a file looks at. `None` for a split that has no
+    /// file.
+    #[must_use]
+    pub fn place(&self, split: Split) -> Option<Span> {
+        match &self.rows {
+            Rows::Files(files) => files.iter().find(|(of, _)| *of == split).map(|(_, file)| file.span),
+            Rows::One(_, rule) => Some(rule.column().span),
         }
     }
 

@@ -124,8 +124,9 @@ impl Standardize {
         }
     }
 
-    /// Mean and scale of element `i` of a row of `n`.
-    fn constants_at(&self, fitted: Option<&Fitted>, n: usize, i: usize) -> (f64, f64) {
+    /// Mean and scale of element `i` of a row of `n`; what is fitted comes from `fitted`.
+    #[must_use]
+    pub fn constants_at(&self, fitted: Option<&Fitted>, n: usize, i: usize) -> (f64, f64) {
         match (self, fitted) {
             (Self::Given(mean, std, _), _) => (spread(mean, n, i), spread(std, n, i)),
             (Self::Fitted(_), Some(Fitted::Standardize { mean, scale, .. })) => (mean[i], scale[i]),

@@ -24,7 +24,7 @@ pub use ill_conditioned::{Condition, condition};
 pub use profile::{Column, Numbers, Profile};
 pub use shifted_column::{distance, significance};
 
-use crate::data::{Group, Plan, Rows, Split, Statistics};
+use crate::data::{Group, Plan, Split, Statistics};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::Graph;
 use crate::source::{Loader, Span};
@@ -169,12 +169,7 @@ fn pooled(columns: &[Column]) -> Option<Moments> {
 
 /// Where the rows of a split are named: its file, or the rule that divides the file.
 fn place(plan: &Plan, split: Split) -> Span {
-    match &plan.rows {
-        Rows::Files(files) => {
-            files.iter().find(|(of, _)| *of == split).map_or(plan.span, |(_, file)| file.span)
-        }
-        Rows::One(_, rule) => rule.column().span,
-    }
+    plan.place(split).unwrap_or(plan.span)
 }
 
 /// The name of a column of a group.
