@@ -192,6 +192,17 @@ pub fn literal(text: &str) -> Value {
     }
 }
 
+/// The value of a default that is left out at a place: a literal, or a word with one, as in `constant(0.25)`.
+fn default_at(text: &'static str, span: Span) -> Value {
+    match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        Some((name, inner)) => {
+            let arg = Arg { name: None, value: Spanned::new(literal(inner), span) };
+            Value::Call(Call { name: Spanned::new(name.to_owned(), span), args: vec![arg], span })
+        }
+        None => literal(text),
+    }
+}
+
 /// Binds the arguments of one call to a signature and reads them.
 pub struct Reader<'a> {
     callee: &'a str,
@@ -267,7 +278,7 @@ impl<'a> Reader<'a> {
         let (param, value) = self.slot(name);
         match (value, param.default) {
             (Some(value), _) => Some(value.clone()),
-            (None, Default::Is(text)) => Some(Spanned::new(literal(text), self.span)),
+            (None, Default::Is(text)) => Some(Spanned::new(default_at(text, self.span), self.span)),
             (None, Default::Absent) => None,
             (None, Default::Required) => {
                 let (callee, kind) = (self.callee, param.kind);

@@ -8,7 +8,7 @@ mod together;
 
 use crate::data::{self, Statistics};
 use crate::diag::suppress;
-use crate::diag::{Diagnostic, Diagnostics, Place, Rule, rules};
+use crate::diag::{Diagnostic, Diagnostics, Place, Rule, Severity, rules};
 use crate::exec::Registry;
 use crate::front::{self, ast};
 use crate::graph::{self, Graph, Runnable, Verified};
@@ -17,12 +17,14 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{SnapshotStatus, SpecReport};
+use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
+use crate::valid::rows::Beside;
 use crate::valid::{self, Samples, audit, gradcheck, properties};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +93,11 @@ pub fn compile(path: &Path, loader: &dyn Loader) -> Result<Compiled, Diagnostic>
         Err(violations) => panic!("internal: the graph of {} is not valid: {violations:?}", path.display()),
     };
     let signal = signal::analyse(&graph, Mode::Train);
-    found.extend(lints::run(lints::Context { graph: &graph, signal: &signal, notation }));
+    // Where a line has an error, what it would mean without the error is not worth a second finding.
+    let line = |d: &Diagnostic| d.location(&sources).1.line;
+    let faulty: BTreeSet<usize> = found.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
+    let seen = lints::run(lints::Context { graph: &graph, signal: &signal, notation });
+    found.extend(seen.into_iter().filter(|d| !faulty.contains(&line(d))));
     Ok(Compiled { sources, file, spec, graph, signal, found })
 }
 
@@ -221,8 +227,21 @@ pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Load
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
         let (fitted, faults) = valid::rows::check(plan, loader);
         let mut stored = None;
-        if stages.statistics {
-            stored = valid::rows::compare(plan, path, &fitted, loader, &mut compiled.found);
+        if stages.statistics && !fitted.groups.is_empty() {
+            let (status, differences) = match valid::rows::compare(plan, path, &fitted, loader) {
+                Beside::Nothing => (StatisticsStatus::Missing, Diagnostics::default()),
+                Beside::Stored(found, differences) => {
+                    stored = found;
+                    let same = stored.is_some() && differences.is_empty();
+                    (if same { StatisticsStatus::Same } else { StatisticsStatus::Changed }, differences)
+                }
+            };
+            report.statistics = Some(status);
+            // A whole validation says so in its line; where nothing else was asked, it is the answer.
+            if status == StatisticsStatus::Missing && !stages.snapshot {
+                compiled.found.push(valid::rows::not_stored(plan, path));
+            }
+            compiled.found.extend(differences);
         }
         readable = !faults.has_errors();
         compiled.found.extend(faults);
@@ -255,7 +274,10 @@ fn battery(
     report: &mut SpecReport,
 ) {
     let Compiled { graph, found, .. } = compiled;
-    let Some(runnable) = Runnable::new(graph).filter(|_| !graph.partial) else { return };
+    // A text that has mistakes does not mean what it says; what lints find is no obstacle.
+    let misread = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    let sound = !graph.partial && !found.iter().any(misread);
+    let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
     if let Some(reason) = too_large(graph, options.gradcheck.batch) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
         return;

@@ -26,7 +26,12 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     let Arguments { specs, seeds, steps, batch } = arguments;
     let specs = specs.find()?;
     let stages = Stages { data: true, gradients: true, ..Stages::default() };
-    let gradcheck = gradcheck::Options { seeds: seeds.clone(), steps: *steps, batch: (*batch).max(1) };
+    let gradcheck = gradcheck::Options {
+        seeds: seeds.clone(),
+        steps: *steps,
+        batch: (*batch).max(1),
+        ..gradcheck::Options::default()
+    };
     let specs = over(&specs, stages, |_| Options { gradcheck: gradcheck.clone(), ..Options::default() });
     let report = Report { specs };
     if global.format() == Format::Full {

@@ -5,12 +5,15 @@
 //! `--deny-warnings`); 2: the command could not run.
 
 mod check;
+mod convert;
 mod disk;
+mod expand;
 mod explain;
 mod gradcheck;
 mod parallel;
 mod rules;
 mod run;
+mod schema;
 mod show;
 mod snapshot;
 mod stats;
@@ -81,6 +84,12 @@ enum Command {
     Show(show::Arguments),
     /// Fit the statistics of the data, or compare them with the stored ones.
     Stats(stats::Arguments),
+    /// Print a spec in the other notation.
+    Convert(convert::Arguments),
+    /// Print a spec with every default argument written out.
+    Expand(expand::Arguments),
+    /// Print the JSON Schema of the YAML notation.
+    Schema(schema::Arguments),
     /// Draw the weights of a model into a safetensors file.
     Weights(weights::Arguments),
     /// Run a model on stored weights and inputs; write loss, output and gradients.
@@ -122,6 +131,9 @@ pub fn main() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(&arguments, global),
         Command::Show(arguments) => show::run(&arguments, global),
         Command::Stats(arguments) => stats::run(&arguments, global),
+        Command::Convert(arguments) => convert::run(&arguments, global),
+        Command::Expand(arguments) => expand::run(&arguments, global),
+        Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Weights(arguments) => weights::run(&arguments, global),
         Command::Run(arguments) => run::run(&arguments, global),
         Command::Explain(arguments) => explain::run(&arguments),

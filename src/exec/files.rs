@@ -376,15 +376,11 @@ impl Taking<'_> {
     }
 }
 
-/// How many classes the loss can tell apart: the axis that the logits have and the labels lack.
+/// How many classes the loss can tell apart.
 fn logits(graph: Runnable<'_>) -> Option<usize> {
-    let loss = &graph.nodes[graph.loss.filter(|loss| graph.nodes[*loss].op.name() == "cross_entropy")?];
-    let [logits, labels] = loss.inputs[..] else { return None };
-    let (logits, labels) = (graph.shape(logits)?.sample(), graph.shape(labels)?.sample());
-    match logits.split_last() {
-        Some((last, before)) if before == labels => Some(*last),
-        _ => logits.first().copied(),
-    }
+    let loss = &graph.nodes[graph.loss?];
+    let shapes: Vec<&Shape> = loss.inputs.iter().map(|source| graph.shape(*source)).collect::<Option<_>>()?;
+    loss.op.classes(&shapes)
 }
 
 impl Outputs {

@@ -149,6 +149,26 @@ impl<S: Scalar> Session<'_, S> {
         sum * mean
     }
 
+    /// The terms that the objective is the mean of, one a sample.
+    #[must_use]
+    pub fn terms(&self, objective: &Objective, point: &Point<'_>) -> Vec<S> {
+        match (objective, self.graph.loss, self.graph.prediction()) {
+            (Objective::Loss, Some(loss), _) => self.value(loss).iter().collect(),
+            (Objective::Projection(weights), _, Some(prediction)) => {
+                let value = self.view(prediction, point);
+                let term = |sample: usize| {
+                    let mut sum = S::constant(0.0);
+                    for (i, w) in weights.iter().enumerate() {
+                        sum += value.at(sample * weights.len() + i) * *w;
+                    }
+                    sum
+                };
+                (0..self.batch).map(term).collect()
+            }
+            (Objective::Loss, None, _) | (Objective::Projection(_), _, None) => Vec::new(),
+        }
+    }
+
     /// The penalties of the graph at a point: `factor * sum |w|` and `factor / 2 * sum w^2`.
     #[must_use]
     pub fn penalty(&self, point: &Point<'_>) -> S {

@@ -10,13 +10,17 @@ pub mod files;
 mod forward;
 mod plan;
 pub mod raw;
+mod route;
 mod run;
+mod stack;
 mod weights;
 
 pub use backward::{Gradients, Registry, Reverse};
 pub use forward::{Objective, Tapes};
 pub use plan::{Keep, Plan};
+pub use route::Route;
 pub use run::{Feeds, Outputs, run};
+pub use stack::Stack;
 pub use weights::Weights;
 
 use crate::graph::Runnable;

@@ -414,6 +414,59 @@ pub enum Expr {
     Error,
 }
 
+impl Expr {
+    /// Gives every part one place: where escapes moved the text, only the whole has one.
+    pub fn relocate(&mut self, span: Span) {
+        let all = |args: &mut [ArgExpr]| args.iter_mut().for_each(|arg| arg.relocate(span));
+        match self {
+            Self::Int(_) | Self::Float(_) | Self::Bool(_) | Self::Str(_) | Self::Name(_) => {}
+            Self::Input | Self::Error => {}
+            Self::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
+            Self::Call(call) => {
+                (call.name.span, call.head) = (span, Head(span));
+                all(&mut call.args);
+            }
+            Self::Field(object, name) => {
+                relocate(object, span);
+                name.span = span;
+            }
+            Self::Index(object, index) => [object, index].into_iter().for_each(|part| relocate(part, span)),
+            Self::Unary(_, operand) => relocate(operand, span),
+            Self::Binary(op, left, right) => {
+                op.span = span;
+                [left, right].into_iter().for_each(|part| relocate(part, span));
+            }
+            Self::Cond(condition, then, otherwise) => {
+                [condition, then, otherwise].into_iter().for_each(|part| relocate(part, span));
+            }
+        }
+    }
+}
+
+/// Gives an expression and its parts one place.
+pub fn relocate(expr: &mut Spanned<Expr>, span: Span) {
+    expr.span = span;
+    expr.value.relocate(span);
+}
+
+impl ArgExpr {
+    fn relocate(&mut self, span: Span) {
+        if let Some(name) = &mut self.name {
+            name.span = span;
+        }
+        relocate(&mut self.value, span);
+    }
+}
+
+impl TypeExpr {
+    /// Gives every part one place.
+    pub fn relocate(&mut self, span: Span) {
+        self.name.span = span;
+        self.args.iter_mut().for_each(|arg| arg.relocate(span));
+        self.dims.iter_mut().flatten().for_each(|dim| relocate(dim, span));
+    }
+}
+
 /// Operators of one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unary {

@@ -75,6 +75,20 @@ pub fn type_expression(
     }
 }
 
+/// Whether a text can name something.
+pub fn is_name(text: &str) -> bool {
+    is_whole(Rule::ident, text)
+}
+
+/// Whether a text can be the path of a node.
+pub fn is_reference(text: &str) -> bool {
+    is_whole(Rule::reference, text)
+}
+
+fn is_whole(rule: Rule, text: &str) -> bool {
+    Grammar::parse(rule, text).is_ok_and(|pairs| pairs.as_str().len() == text.len())
+}
+
 /// Whether a text is a plain word, or a word with arguments.
 pub fn is_word_or_call(text: &str) -> bool {
     Grammar::parse(Rule::invoke_only, text).is_ok()
@@ -228,12 +242,20 @@ impl Tree<'_> {
                     let name = first(&part, Rule::ident).map(|name| self.word(&name));
                     let source = first(&part, Rule::call).map(|call| self.call(call));
                     let Some((name, source)) = name.zip(source) else { continue };
+                    let shape = first(&part, Rule::expr).map(|shape| self.expr(shape));
+                    let chain = self.chain(&part);
                     if source.name.value == "csv" {
+                        if let Some(place) = shape.map(|s| s.span).or(chain.first().map(CallExpr::span)) {
+                            let message =
+                                format!("`{}` is a split: `csv` names its file and nothing else", name.value);
+                            self.out.push(
+                                Diagnostic::new(&rules::SYNTAX, place, message)
+                                    .help("shapes and transforms belong to the columns"),
+                            );
+                        }
                         data.splits.push(SplitDecl { name, source });
                         continue;
                     }
-                    let shape = first(&part, Rule::list).map(|list| self.list(list));
-                    let chain = self.chain(&part);
                     data.columns.push(Column { name, source, shape, chain });
                 }
                 Rule::bad_data => self.bad(&part, Rule::data_only),
@@ -437,11 +459,6 @@ fn once<T>(
         }
         None => *slot = value,
     }
-}
-
-/// Whether a text can name something.
-pub fn is_name(text: &str) -> bool {
-    !text.contains(['(', ' ', '\t', '#']) && is_word_or_call(text)
 }
 
 fn first<'i>(pair: &Pair<'i, Rule>, rule: Rule) -> Option<Pair<'i, Rule>> {

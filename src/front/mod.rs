@@ -6,7 +6,11 @@
 
 pub mod ast;
 mod dsl;
+pub mod expand;
 pub mod names;
+pub mod optimizers;
+pub mod print;
+pub mod schema;
 mod yaml;
 
 use crate::diag::suppress::{self, Notation};
@@ -54,7 +58,23 @@ pub fn parse(sources: &Sources, id: FileId, notation: Notation) -> (Spec, Diagno
     };
     spec.comments = suppress::comments(id, text, notation);
     names::resolve(&mut spec);
+    group(&mut spec);
     (spec, out)
+}
+
+/// Brings what YAML writes under one key together, in the order of first appearance: overrides of one split, penalties of one
+/// kind. Their order has no meaning.
+fn group(spec: &mut Spec) {
+    fn together<T>(list: &mut [T], key: impl Fn(&T) -> String) {
+        let keys: Vec<String> = list.iter().map(&key).collect();
+        list.sort_by_key(|part| keys.iter().position(|known| *known == key(part)));
+    }
+    if let Some(data) = &mut spec.data {
+        together(&mut data.overrides, |own| own.split.value.clone());
+    }
+    if let Some(train) = &mut spec.train {
+        together(&mut train.penalties, |penalty| penalty.kind.value.clone());
+    }
 }
 
 /// Finds the first bracket that nests deeper than [`MAX_NESTING`]. Strings and comments are not looked into, so a text

@@ -1,9 +1,10 @@
 //! Gives positional arguments their names.
 //!
-//! The tree knows the signatures of ops, blocks and transforms, so that `linear(64)` and `linear: {out: 64}` are one thing. Arguments
+//! The tree knows the signatures of ops, blocks, transforms and optimisers, so that `linear(64)` and `linear: {out: 64}` are one thing. Arguments
 //! beyond a signature stay unnamed and are reported where the call is read.
 
 use super::ast::{Action, ArgExpr, Body, CallExpr, Spec};
+use super::optimizers;
 use crate::data::Transform;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
@@ -36,6 +37,10 @@ pub fn resolve(spec: &mut Spec) {
         let names: Vec<&str> =
             LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
         assign(&mut loss.args, &names);
+    }
+    if let Some(call) = spec.train.as_mut().and_then(|train| train.optimizer.as_mut()) {
+        let signature = optimizers::find(&call.name.value).map_or(&[][..], |optimizer| optimizer.signature);
+        assign(&mut call.args, &signature.iter().map(|param| param.name).collect::<Vec<_>>());
     }
     let data = spec.data.iter_mut();
     let columns = data.flat_map(|data| {

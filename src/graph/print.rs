@@ -8,7 +8,7 @@
 use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Penalty, Source, StateTensor};
 use crate::data::{Content, Group, Plan, Rows, Rule, SplitSet, Step, Vocabulary};
 use crate::inits::Init;
-use crate::ops::{ModeEffect, Role};
+use crate::ops::{ModeEffect, Role, USUAL_SLOPE};
 use crate::text::{count, number};
 use std::fmt::Write;
 
@@ -276,6 +276,9 @@ impl Scope<'_> {
                 }
                 (Role::Shift, Some(init)) if init.value != Init::zeros() => {
                     arguments.push(format!("beta={}", init.value));
+                }
+                (Role::Slope, Some(init)) if init.value.constant() != Some(USUAL_SLOPE) => {
+                    arguments.push(format!("init={}", init.value));
                 }
                 _ => {}
             }

@@ -33,7 +33,7 @@ use std::fmt;
 /// The tensor that is to be initialised.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// Its shape; axis 0 is the output.
+    /// Its shape; axis 0 is the output, except for a transposed convolution, where it is the input as in PyTorch.
     pub dims: &'a [usize],
     /// How many inputs one output element sums over.
     pub fan_in: usize,
@@ -133,14 +133,20 @@ impl Init {
         Some(Spanned::new(init, value.span))
     }
 
+    /// The names of `n` positional arguments of the initialiser of this name, where they depend on n.
+    #[must_use]
+    pub fn positional(name: &str, n: usize) -> Option<&'static [&'static str]> {
+        match name {
+            "normal" => normal::Normal::positional(n),
+            "uniform" => uniform::Uniform::positional(n),
+            _ => None,
+        }
+    }
+
     /// Names positional arguments whose meaning depends on their number.
     fn with_names(mut call: Call) -> Call {
         let unnamed = call.args.iter().filter(|arg| arg.name.is_none()).count();
-        let names = match call.name.value.as_str() {
-            "normal" => normal::Normal::positional(unnamed),
-            "uniform" => uniform::Uniform::positional(unnamed),
-            _ => None,
-        };
+        let names = Self::positional(&call.name.value, unnamed);
         for (arg, name) in
             call.args.iter_mut().filter(|arg| arg.name.is_none()).zip(names.unwrap_or_default())
         {

@@ -2,7 +2,7 @@
 //!
 //! ## What it checks
 //!
-//! `cross_entropy(output, target)`: the class axis of the output has the length of the target's class count. Fewer logits than
+//! `cross_entropy(output, target)` and `nll`: the class axis of the output has the length of the target's class count. Fewer logits than
 //! classes are an error, more are a warning.
 //!
 //! ## Why it matters
@@ -25,7 +25,7 @@
 //!
 //! research: static.md O05.
 
-use super::uses::origin;
+use super::uses::{logits as behind, origin};
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{FeedKind, Graph, Node, Source};
@@ -46,7 +46,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let severity = if logits < *wanted { Severity::Error } else { Severity::Warning };
     let message =
         format!("{} for the {} of `{}`", plural(logits, "logit"), count_of_classes(*wanted), feed.name);
-    let head = match origin(graph, *prediction) {
+    let head = match origin(graph, behind(graph).unwrap_or(*prediction)) {
         Source::Node(node) => Some(&graph.nodes[node]),
         Source::Feed(_) => None,
     };
@@ -81,23 +81,13 @@ fn count_of_classes(n: usize) -> String {
     if n == 1 { "one class".to_owned() } else { format!("{n} classes") }
 }
 
-/// The length of the class axis of what a cross-entropy takes.
+/// The length of the class axis of what a loss on class labels takes.
 #[must_use]
 pub fn logits(graph: &Graph) -> Option<usize> {
     let loss = &graph.nodes[graph.loss?];
     let [prediction, target] = loss.inputs.as_slice() else { return None };
-    let (z, y) = (graph.shape(*prediction)?.sample(), graph.shape(*target)?.sample());
-    if loss.op.name() != "cross_entropy" {
-        return None;
-    }
-    let (&last, before) = z.split_last()?;
-    if before == y {
-        Some(last)
-    } else if &z[1..] == y {
-        Some(z[0])
-    } else {
-        None
-    }
+    let (z, y) = (graph.shape(*prediction)?, graph.shape(*target)?);
+    loss.op.classes(&[z, y])
 }
 
 /// The edit that gives the head the right width, if its width is an argument of its own.

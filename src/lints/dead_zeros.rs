@@ -30,7 +30,7 @@
 //! Zhang, Dauphin and Ma 2019 (zero last layers); Hu et al. 2022, LoRA (one factor random, one zero).
 
 use super::scheme;
-use super::uses::{Uses, keeps_zero};
+use super::uses::{Uses, attribute, keeps_zero};
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
 use crate::graph::{Graph, Handle, Node, Source};
@@ -181,9 +181,17 @@ fn stop(graph: &Graph, uses: &Uses, from: Handle<Node>) -> Option<Stop> {
     first
 }
 
-/// The subgradient of relu at 0 is 0; every other activation of the language has a slope there.
+/// The subgradient at 0 is 0 for relu, relu6 and a hardtanh that does not hold 0 inside; every other activation of the language has
+/// a slope there.
 fn slope_at_zero_is_zero(node: &Node) -> bool {
-    node.op.name() == "relu"
+    let bound = |name: &str, default: f64| {
+        attribute(node, name).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    match node.op.name() {
+        "relu" | "relu6" => true,
+        "hardtanh" => bound("lo", -1.0) >= 0.0 || bound("hi", 1.0) <= 0.0,
+        _ => false,
+    }
 }
 
 /// The initialiser that makes a node a zero map.

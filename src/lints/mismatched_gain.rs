@@ -143,13 +143,11 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
 /// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.
 fn logits(context: Context<'_>, account: &Account, region: usize) -> Option<f64> {
     let graph: &Graph = context.graph;
-    let loss = &graph.nodes[graph.loss?];
-    let crate::graph::Source::Node(prediction) = *loss.inputs.first()? else { return None };
-    let of_logits = matches!(loss.op.name(), "cross_entropy" | "bce_with_logits");
+    let crate::graph::Source::Node(prediction) = super::uses::logits(graph)? else { return None };
     let known = !context.signal.assumed.iter().any(|assumed| *assumed);
     let inside = account.region(prediction) == region;
     let rms = context.signal.node(prediction)?.rms();
-    (of_logits && known && inside && rms.is_finite()).then_some(rms)
+    (known && inside && rms.is_finite()).then_some(rms)
 }
 
 fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -> Option<Diagnostic> {

@@ -11,6 +11,7 @@ mod dead_zeros;
 mod dropout_before_norm;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
+mod improper_probabilities;
 mod mismatched_gain;
 mod missing_init;
 mod noisy_evaluation;
@@ -99,6 +100,7 @@ lints! {
     class_count_mismatch,
     squashed_logits,
     softmax_over_one,
+    improper_probabilities,
     extreme_learning_rate,
     unmet_fact,
 }

@@ -2,8 +2,8 @@
 //!
 //! ## What it checks
 //!
-//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, at initialisation. With gradient descent above
-//! 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where
+//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at initialisation. With
+//! gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said where the scale of an input is unknown, or where
 //! `mismatched-gain` or `raw-input` names the cause.
 //!
 //! ## Why it matters
@@ -27,7 +27,7 @@
 //! Karpathy 2019, "A recipe for training neural networks"; research: static.md I13.
 
 use super::account::{Account, Limits};
-use super::uses::{Uses, origin};
+use super::uses::{Uses, logits, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
@@ -37,12 +37,8 @@ pub static RULE: Rule = lint!("oversized_logits.rs" = "G002" "oversized-logits" 
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
-    let Some(loss) = graph.loss.map(|loss| &graph.nodes[loss]) else { return };
-    if !matches!(loss.op.name(), "cross_entropy" | "bce_with_logits") {
-        return;
-    }
-    let Some(&prediction) = loss.inputs.first() else { return };
-    let Source::Node(head) = origin(graph, prediction) else { return };
+    let Some(logits) = logits(graph) else { return };
+    let Source::Node(head) = origin(graph, logits) else { return };
     let layer = &graph.nodes[head];
     let Some(spec) = scheme::kernel(graph, layer) else { return };
     let Some(init) = &spec.init else { return };

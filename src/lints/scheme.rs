@@ -140,7 +140,7 @@ pub fn proposal(graph: &Graph, uses: &Uses, node: Handle<Node>, spec: &ParamSpec
     } else {
         &["he", "lecun", "xavier"]
     };
-    let slope = activation.filter(|op| op.name() == "leaky_relu").map_or(0.0, slope_of);
+    let slope = activation.and_then(slope_of).unwrap_or(0.0);
     let candidates = families.iter().filter_map(|family| {
         let text = if *family == "he" && slope >= 0.1 {
             format!("he_{suffix}(a={})", crate::text::number(slope))
@@ -157,13 +157,10 @@ pub fn proposal(graph: &Graph, uses: &Uses, node: Handle<Node>, spec: &ParamSpec
     best.map_or(("lecun_normal".to_owned(), 0.0), |(_, text, std)| (text, std))
 }
 
-/// The slope of a leaky ReLU; its default where the graph does not print it.
-fn slope_of(op: &OpKind) -> f64 {
-    op.attributes()
-        .iter()
-        .find(|(name, _)| *name == "slope")
-        .and_then(|(_, text)| text.parse().ok())
-        .unwrap_or(0.01)
+/// The slope a of a leaky ReLU or what a trained one has in the mean square, from E f'^2 = (1 + a^2)/2.
+fn slope_of(op: &OpKind) -> Option<f64> {
+    let response = op.response().filter(|_| matches!(op.name(), "leaky_relu" | "prelu"))?;
+    Some((2.0 * response.slope_square - 1.0).max(0.0).sqrt())
 }
 
 /// The initialiser that a short text names.

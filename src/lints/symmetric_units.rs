@@ -63,7 +63,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(first) = found.first() else { return };
     let (layer, next) = (&graph.nodes[first.node], &graph.nodes[first.next]);
     let Some((spec, init)) = constant(graph, layer) else { return };
-    let units = spec.dims[0];
+    let units = units(layer, spec);
     let more = match found.len() {
         1 => String::new(),
         n => format!(", and so do those of {} more", crate::text::plural(n - 1, "layer")),
@@ -111,10 +111,15 @@ fn constant<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g ParamSpec, &'g Spa
     attribute(node, "groups").is_none().then_some((spec, init))
 }
 
+/// The number of output units of a layer without groups.
+fn units(layer: &Node, spec: &ParamSpec) -> usize {
+    spec.dims[usize::from(layer.op.name() == "conv_transpose2d")]
+}
+
 /// Whether the units of a layer are exchangeable.
 fn symmetric(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Option<Symmetric> {
     let layer = &graph.nodes[node];
-    constant(graph, layer).filter(|(spec, _)| spec.dims[0] > 1)?;
+    constant(graph, layer).filter(|(spec, _)| units(layer, spec) > 1)?;
     let bias = layer.params.iter().map(|param| &graph.params[*param].spec).find(|p| p.role == Role::Bias);
     if bias.and_then(|bias| bias.init.as_ref()).is_some_and(|init| !init.value.is_constant()) {
         return None;

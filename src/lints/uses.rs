@@ -5,7 +5,7 @@
 use super::scheme::{self, Consumer};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::moments::Moments;
-use crate::ops::{Category, Transfer};
+use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
 
 /// The consumers of every value.
@@ -76,6 +76,22 @@ pub fn origin(graph: &Graph, mut source: Source) -> Source {
     source
 }
 
+/// The logits behind the loss of a classifier: what it takes, or what the sigmoid before `bce` or the log-softmax before `nll` takes.
+#[must_use]
+pub fn logits(graph: &Graph) -> Option<Source> {
+    let loss = &graph.nodes[graph.loss?];
+    let prediction = *loss.inputs.first()?;
+    let squash = match loss.op.name() {
+        "cross_entropy" | "bce_with_logits" => return Some(prediction),
+        "bce" => "sigmoid",
+        "nll" => "log_softmax",
+        _ => return None,
+    };
+    let Source::Node(node) = origin(graph, prediction) else { return None };
+    let node = &graph.nodes[node];
+    node.inputs.first().copied().filter(|_| node.op.name() == squash)
+}
+
 /// An argument of a node in canonical form; `None` where it has its default.
 #[must_use]
 pub fn attribute(node: &Node, name: &str) -> Option<String> {
@@ -89,12 +105,13 @@ pub fn keeps_zero(graph: &Graph, node: &Node) -> bool {
     let shapes: Option<Vec<&Shape>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
     let Some(shapes) = shapes else { return false };
     let inputs = vec![Moments::ZERO; shapes.len()];
+    let params: Vec<ParamSpec> = node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
     let y = node.op.transfer(Transfer {
         mode: Mode::Train,
         shapes: &shapes,
         shape,
         inputs: &inputs,
-        params: &[],
+        params: &params,
     });
     // Zeros are drawn with a variance of 1e-260, for which quadrature has numbers.
     y.ln_square.hi < -500.0

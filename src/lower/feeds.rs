@@ -139,8 +139,11 @@ impl Lowering<'_> {
                 }
             }
             other => {
-                let known: &[&str] =
-                    if target { &["f64", "int", "class"] } else { &["f64", "f32", "unit", "u8", "int"] };
+                let known: &[&str] = if target {
+                    &["f64", "unit", "int", "class"]
+                } else {
+                    &["f64", "f32", "unit", "u8", "int"]
+                };
                 let near = did_you_mean(other, known.iter().copied());
                 let message =
                     format!("there is no {} type `{other}`", if target { "target" } else { "input" });

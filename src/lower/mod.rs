@@ -237,6 +237,12 @@ impl<'a> Lowering<'a> {
 
     fn block(&mut self, block: &'a Block) {
         let name = &block.name;
+        if ["id", "from", "body"].contains(&name.value.as_str()) {
+            let message =
+                format!("`{}` is a key of every statement in YAML and cannot name a block", name.value);
+            self.out
+                .push(Diagnostic::new(&rules::RESERVED_NAME, name.span, message).help("choose another name"));
+        }
         if OpKind::find(&name.value).is_some() {
             let message = format!("`{}` is an op and cannot name a block", name.value);
             self.out.push(

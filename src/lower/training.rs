@@ -1,31 +1,17 @@
 //! The training set-up: loss, penalties, optimiser, and the facts that a spec states about itself.
 
 use super::{Lowering, eval};
-use crate::args::{Call, Kind, Param, Reader, Value, mistyped, optional, required};
+use crate::args::{Call, Kind, Reader, Value, mistyped};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::front::ast::{ArgExpr, CallExpr, Expr, Penalty as PenaltyExpr, Setting, Train};
 use crate::front::names::{LOSS_INPUTS, losses};
+use crate::front::optimizers;
 use crate::graph::builder::Draft;
 use crate::graph::{Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Source};
+use crate::manual::Callable;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
 use crate::tensor::Shape;
-
-const LR: Param = required("lr", Kind::Number, "the learning rate");
-const SGD: &[Param] = &[LR, optional("momentum", Kind::Number, "0", "the momentum")];
-const ADAM: &[Param] = &[
-    LR,
-    optional("beta1", Kind::Number, "0.9", "the decay of the first moment"),
-    optional("beta2", Kind::Number, "0.999", "the decay of the second moment"),
-    optional("eps", Kind::Number, "1e-8", "what is added to the root of the second moment"),
-];
-const ADAMW: &[Param] = &[
-    LR,
-    optional("weight_decay", Kind::Number, "0.01", "the decoupled weight decay"),
-    optional("beta1", Kind::Number, "0.9", "the decay of the first moment"),
-    optional("beta2", Kind::Number, "0.999", "the decay of the second moment"),
-    optional("eps", Kind::Number, "1e-8", "what is added to the root of the second moment"),
-];
 
 impl Lowering<'_> {
     pub(super) fn training(&mut self) {
@@ -110,20 +96,16 @@ impl Lowering<'_> {
     fn optimizer(&mut self, call: &CallExpr) -> Option<Spanned<Optimizer>> {
         let env = self.env();
         let value = eval::invocation(call, &env, &mut self.out)?;
-        let signature = match value.name.value.as_str() {
-            "sgd" => SGD,
-            "adam" => ADAM,
-            "adamw" => ADAMW,
-            other => {
-                let near = did_you_mean(other, ["sgd", "adam", "adamw"]);
-                let message = format!("there is no optimiser `{other}`");
-                self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message).help(
-                    near.map_or("the optimisers are sgd, adam and adamw".to_owned(), |near| {
-                        format!("did you mean `{near}`?")
-                    }),
-                ));
-                return None;
-            }
+        let Some(Callable { signature, .. }) = optimizers::find(&value.name.value) else {
+            let other = value.name.value.as_str();
+            let near = did_you_mean(other, optimizers::ALL.iter().map(|optimizer| optimizer.name));
+            let message = format!("there is no optimiser `{other}`");
+            self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message).help(
+                near.map_or("the optimisers are sgd, adam and adamw".to_owned(), |near| {
+                    format!("did you mean `{near}`?")
+                }),
+            ));
+            return None;
         };
         let scope = env.scope();
         let mut args = Reader::new(&value, None, signature, &scope, &mut self.out);
@@ -296,13 +278,13 @@ impl Lowering<'_> {
         None
     }
 
-    /// Class labels go with `cross_entropy` (and two of them with `bce_with_logits`), numbers with the others. Only labels may
-    /// lack the axis of a single logit: numbers have the output's shape.
+    /// Class labels go with `cross_entropy` and `nll` (and two of them with `bce_with_logits` and `bce`), numbers with the others. Only
+    /// labels may lack the axis of a single output: numbers have the output's shape.
     fn check_target(&mut self, op: &OpKind, loss: &CallExpr, output: Source, target: Source) -> bool {
         let Source::Feed(feed) = target else { return true };
         let feed = &self.graph.feeds[feed];
-        let wants_classes = op.name() == "cross_entropy";
-        let binary = op.name() == "bce_with_logits";
+        let wants_classes = matches!(op.name(), "cross_entropy" | "nll");
+        let binary = matches!(op.name(), "bce_with_logits" | "bce");
         let (fits, labels) = match &feed.kind {
             FeedKind::Class(classes, _) => (wants_classes || (binary && *classes == Some(2)), true),
             _ => (!wants_classes, false),

@@ -4,7 +4,7 @@
 //! kernels, tape and moments follow. The value is generic and yields the tangent; the slope is the reverse rule; neither is
 //! derived from the other.
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Response, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Response, Shape, Spread, Transfer};
 use crate::args::{Param, Reader};
 use crate::moments::{self, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
@@ -23,7 +23,9 @@ pub trait Activation: Sized {
     }
 
     /// Where one piece ends and the next begins; empty for a smooth function.
-    const KINKS: &'static [f64] = &[];
+    fn kinks(&self) -> &[f64] {
+        &[]
+    }
 
     /// The piece that holds `x`; the only discrete decision. At a kink it fixes the subgradient.
     fn piece(&self, _x: f64) -> u32 {
@@ -56,7 +58,7 @@ impl<A: Activation> Op for A {
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
         let Forward { inputs, mut output, mut tape, .. } = io;
         let x = inputs[0];
-        if A::KINKS.is_empty() {
+        if Activation::kinks(self).is_empty() {
             S::map(x, &mut output, |x| self.value(x, 0));
         } else if tape.is_live() {
             S::map(x, &mut output, |x| self.value(x, self.piece(x.primal())));
@@ -80,7 +82,7 @@ impl<A: Activation> Op for A {
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        moments::through(&io.inputs[0], &|x| self.value(x, self.piece(x)), A::KINKS)
+        moments::through(&io.inputs[0], &|x| self.value(x, self.piece(x)), Activation::kinks(self))
     }
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
@@ -88,20 +90,25 @@ impl<A: Activation> Op for A {
             let piece = self.piece(x);
             self.slope(x, self.value(x, piece), piece)
         };
-        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&slope, A::KINKS);
+        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&slope, Activation::kinks(self));
         vec![cotangent.slope(square, fourth)]
     }
 
     fn kinks(&self) -> Vec<f64> {
-        A::KINKS.to_vec()
+        Activation::kinks(self).to_vec()
+    }
+
+    fn spread(&self, _: &Shape, _: Block) -> Spread {
+        Spread::Elementwise
     }
 
     fn response(&self) -> Option<Response> {
+        let kinks = Activation::kinks(self);
         let value = |x: f64| self.value(x, self.piece(x));
         let slope = |x: f64| self.slope(x, value(x), self.piece(x));
         let standard = Gaussian { mean: 0.0, variance: 1.0, decorrelation: 1.0 };
-        let forward = standard.through(&value, A::KINKS);
-        let slope_square = standard.square(&slope, A::KINKS);
+        let forward = standard.through(&value, kinks);
+        let slope_square = standard.square(&slope, kinks);
         Some(Response { square: forward.square, slope_square, elasticity: forward.elasticity })
     }
 }

@@ -17,7 +17,7 @@
 //! | `avg_pool(2)` | `[B,8]` | error |
 
 use super::window::{Pool, Window};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
@@ -90,6 +90,10 @@ impl Op for AvgPool {
                 met(&window, position, |i| grad.add(i, share));
             }
         }
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {

@@ -28,8 +28,8 @@
 //! | `batch_norm` | `[B]` | error |
 
 use super::{
-    Backward, Category, Forward, Inferred, Misfit, ModeEffect, Op, ParamSpec, Role, Room, Shape, StateSpec,
-    Transfer,
+    Backward, Block, Category, Column, Forward, Inferred, Misfit, ModeEffect, Op, ParamSpec, Role, Room,
+    Shape, Spread, StateSpec, Transfer,
 };
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
@@ -195,6 +195,20 @@ impl Op for BatchNorm {
                 Mode::Eval => channels.visit(c, |i| grad.set(i, cotangent.at(i) * factor)),
             }
         }
+    }
+
+    /// Gamma moves its channel by the normalised values, beta by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shape, inputs, saved, param, index, column, .. } = io;
+        let channels = Channels::of(batch, shape);
+        let (mean, scale) = (saved.at(SAVED * index + MEAN), saved.at(SAVED * index + SCALE));
+        channels
+            .visit(index, |i| column.push(if param == 0 { (inputs[0].at(i) - mean) * scale } else { 1.0 }));
+        Some(Block::run(index * channels.positions, channels.positions))
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     /// In training the variance of the batch is what two inputs do not share, v = E x^2 - E x x', and a share

@@ -7,14 +7,10 @@ use crate::scalar::Scalar;
 use crate::tensor::{Shape, View, product};
 
 /// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
-/// weights adds. `reach` is the share of the taps that lie inside the map.
-#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-pub(super) fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
-    let weight = &io.params[0];
-    let fan_in = weight.fan_in as f64;
-    let (mean, variance) = weight.statistics();
+/// weights adds. `reach` is the share of the taps that lie inside the map, `units` the number of independent outputs.
+pub(super) fn affine_moments(io: &Transfer<'_>, fan_in: f64, reach: f64, units: usize) -> Moments {
+    let (mean, variance) = io.params[0].statistics();
     let (shift, noise) = io.params.get(1).map_or((0.0, 0.0), ParamSpec::statistics);
-    let units = weight.dims[0];
     let x = &io.inputs[0];
     let spread = x.linear(fan_in * variance, reach, noise, units);
     if mean == 0.0 && shift == 0.0 {
@@ -33,11 +29,9 @@ pub(super) fn affine_moments(io: &Transfer<'_>, reach: f64) -> Moments {
 }
 
 /// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
-#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-pub(super) fn affine_energy(io: &Transfer<'_>, reach: f64, cotangent: Energy) -> Vec<Energy> {
-    let weight = &io.params[0];
-    let (mean, variance) = weight.statistics();
-    let gain = (weight.fan_in as f64 * (variance + mean * mean)).ln();
+pub(super) fn affine_energy(io: &Transfer<'_>, fan_in: f64, reach: f64, cotangent: Energy) -> Vec<Energy> {
+    let (mean, variance) = io.params[0].statistics();
+    let gain = (fan_in * (variance + mean * mean)).ln();
     let units = io.shapes[0].channels().unwrap_or(1);
     vec![cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units)]
 }

@@ -28,20 +28,20 @@
 //! | `conv2d(4, kernel=3, groups=2, init=he_normal)` | `[B,3,4,4]` | error |
 //! | `conv2d(3, kernel=3, groups=2, init=he_normal)` | `[B,4,4,4]` | error |
 
-use super::patches::{Maps, Segment, segments};
+use super::convolution::{self, Plan};
+use super::patches::Maps;
 use super::window::{self, Pads, Window};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer};
+use super::{
+    Advance, Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape,
+    Spread, Transfer,
+};
 use crate::args::{Kind, Param, Reader, absent, optional, required, word};
 use crate::diag::rules;
 use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::{Product, View, ViewMut, product};
-use std::ops::Range;
-
-/// A tile has about this many positions: enough columns for a fast product, few enough that the patch matrix stays small.
-const TILE: usize = 512;
+use crate::tensor::{Product, gemm, product};
 
 /// The operator `conv2d`.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,76 +64,6 @@ enum Padding {
     Even([usize; 2]),
     /// As many as keep the size of the map.
     Same,
-}
-
-/// What the kernels iterate over.
-struct Plan {
-    window: Window,
-    /// Input channels, in all and of one group.
-    channels: [usize; 2],
-    /// Output channels, in all and of one group.
-    outputs: [usize; 2],
-    /// Output rows of a tile.
-    rows: usize,
-}
-
-impl Plan {
-    /// The length of the sums of one output.
-    fn depth(&self) -> usize {
-        self.channels[1].saturating_mul(self.window.taps())
-    }
-
-    /// Whether every patch is an element of the map itself, so that the maps are the patch matrix.
-    fn is_pointwise(&self) -> bool {
-        let plain = |axis: &window::Axis| axis.kernel == 1 && axis.stride == 1 && axis.input == axis.output;
-        plain(&self.window.rows) && plain(&self.window.columns)
-    }
-
-    /// Columns of a full tile.
-    fn columns(&self) -> usize {
-        self.rows.saturating_mul(self.window.columns.output)
-    }
-
-    /// Room for the patches and the result of a full tile.
-    fn scratch(&self) -> usize {
-        if self.is_pointwise() {
-            0
-        } else {
-            product(&[self.depth().saturating_add(self.outputs[1]), self.columns()])
-        }
-    }
-
-    /// The tiles of a batch.
-    fn tiles(&self, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (total, rows) = (batch * self.window.rows.output, self.rows);
-        (0..total).step_by(rows).map(move |start| start..(start + rows).min(total))
-    }
-
-    /// The input channels of a group.
-    fn maps(&self, group: usize) -> Maps {
-        let [channels, own] = self.channels;
-        Maps { channels, chosen: group * own..(group + 1) * own, window: self.window }
-    }
-
-    /// The weights of a group in the whole kernel.
-    fn kernel(&self, group: usize) -> Range<usize> {
-        let size = self.outputs[1] * self.depth();
-        group * size..(group + 1) * size
-    }
-
-    /// Calls `each` with the place in the value and the place in the tile of every run of one output channel's elements.
-    fn runs(&self, group: usize, tile: &Range<usize>, mut each: impl FnMut(Range<usize>, Range<usize>)) {
-        let (width, positions) = (self.window.columns.output, self.window.positions());
-        let [outputs, own] = self.outputs;
-        let columns = tile.len() * width;
-        for o in 0..own {
-            for Segment { sample, rows, column } in segments(tile.clone(), &self.window.rows, width) {
-                let value = (sample * outputs + group * own + o) * positions + rows.start * width;
-                let (place, length) = (o * columns + column, rows.len() * width);
-                each(value..value + length, place..place + length);
-            }
-        }
-    }
 }
 
 impl Conv2d {
@@ -166,12 +96,7 @@ impl Conv2d {
         }
         let window =
             Window::new("conv2d", [height, width], self.kernel, self.stride, self.dilation, self.pads())?;
-        Ok(Plan {
-            window,
-            channels: [channels, channels / self.groups],
-            outputs: [self.out, self.out / self.groups],
-            rows: (TILE / window.columns.output).max(1),
-        })
+        Ok(Plan::new(window, channels, self.out, self.groups))
     }
 
     fn planned(&self, input: &Shape) -> Plan {
@@ -262,39 +187,7 @@ impl Op for Conv2d {
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
         let Forward { batch, shapes, inputs, params, mut output, mut scratch, .. } = io;
         let plan = self.planned(shapes[0]);
-        let (x, weight, bias) = (inputs[0], params[0], params.get(1));
-        let (depth, own) = (plan.depth(), plan.outputs[1]);
-        let finish = |shape: Product| if bias.is_some() { shape.accumulating() } else { shape };
-        if plan.is_pointwise() {
-            let n = plan.window.positions();
-            for sample in 0..batch {
-                for group in 0..self.groups {
-                    let (input, result) = pointwise(&plan, sample, group);
-                    let mut result = output.part(result);
-                    spread(&mut result, bias, group * own, n);
-                    let shape = finish(Product::new(own, depth, n));
-                    S::gemm(shape, weight.part(plan.kernel(group)), x.part(input), &mut result);
-                }
-            }
-            return;
-        }
-        for tile in plan.tiles(batch) {
-            let n = tile.len() * plan.window.columns.output;
-            for group in 0..self.groups {
-                let maps = plan.maps(group);
-                let (mut patches, mut result) = scratch.divide(depth * n, own * n);
-                for plane in 0..S::PLANES {
-                    maps.gather(x.plane(plane), &tile, patches.plane(plane));
-                }
-                spread(&mut result, bias, group * own, n);
-                let shape = finish(Product::new(own, depth, n));
-                S::gemm(shape, weight.part(plan.kernel(group)), patches.view(), &mut result);
-                for plane in 0..S::PLANES {
-                    let (target, source) = (output.plane(plane), result.plane(plane));
-                    plan.runs(group, &tile, |value, place| target[value].copy_from_slice(&source[place]));
-                }
-            }
-        }
+        plan.apply(batch, inputs[0], params[0], params.get(1).copied(), &mut output, &mut scratch);
     }
 
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
@@ -302,91 +195,86 @@ impl Op for Conv2d {
             batch, shapes, inputs, params, mut scratch, cotangent, inputs_grad, params_grad, ..
         } = io;
         let plan = self.planned(shapes[0]);
-        let (x, weight) = (inputs[0], params[0]);
-        let (depth, own) = (plan.depth(), plan.outputs[1]);
-        for grad in inputs_grad.iter_mut().chain(params_grad.iter_mut()).flatten() {
-            for plane in 0..S::PLANES {
-                grad.plane(plane).fill(0.0);
-            }
+        let [by_map] = inputs_grad else { unreachable!("internal: a convolution has one input") };
+        let Some((by_kernel, by_bias)) = params_grad.split_first_mut() else { return };
+        if let Some(Some(grad)) = by_bias.first_mut() {
+            convolution::sums(cotangent, plan.window.positions(), grad);
         }
-        if let Some(Some(grad)) = params_grad.get_mut(1) {
-            let n = plan.window.positions();
-            for plane in 0..S::PLANES {
-                for (row, values) in cotangent.plane(plane).chunks_exact(n).enumerate() {
-                    grad.plane(plane)[row % self.out] += values.iter().sum::<f64>();
-                }
-            }
-        }
-        let by_weights = |n: usize| Product::new(own, n, depth).b_transposed().accumulating();
-        let by_maps = |n: usize| Product::new(depth, own, n).a_transposed();
-        if plan.is_pointwise() {
-            let n = plan.window.positions();
-            for sample in 0..batch {
-                for group in 0..self.groups {
-                    let (input, result) = pointwise(&plan, sample, group);
-                    let (kernel, slope) = (plan.kernel(group), cotangent.part(result));
-                    if let Some(grad) = &mut params_grad[0] {
-                        S::gemm(by_weights(n), slope, x.part(input.clone()), &mut grad.part(kernel.clone()));
-                    }
-                    if let Some(grad) = &mut inputs_grad[0] {
-                        S::gemm(by_maps(n), weight.part(kernel), slope, &mut grad.part(input));
-                    }
-                }
-            }
-            return;
-        }
-        for tile in plan.tiles(batch) {
-            let n = tile.len() * plan.window.columns.output;
-            for group in 0..self.groups {
-                let maps = plan.maps(group);
-                let (mut patches, mut slope) = scratch.divide(depth * n, own * n);
-                for plane in 0..S::PLANES {
-                    let (target, source) = (slope.plane(plane), cotangent.plane(plane));
-                    plan.runs(group, &tile, |value, place| target[place].copy_from_slice(&source[value]));
-                }
-                if let Some(grad) = &mut params_grad[0] {
-                    for plane in 0..S::PLANES {
-                        maps.gather(x.plane(plane), &tile, patches.plane(plane));
-                    }
-                    S::gemm(by_weights(n), slope.view(), patches.view(), &mut grad.part(plan.kernel(group)));
-                }
-                if let Some(grad) = &mut inputs_grad[0] {
-                    S::gemm(by_maps(n), weight.part(plan.kernel(group)), slope.view(), &mut patches);
-                    for plane in 0..S::PLANES {
-                        maps.scatter(patches.plane(plane), &tile, grad.plane(plane));
-                    }
-                }
-            }
-        }
+        plan.reverse(batch, inputs[0], params[0], cotangent, by_map, by_kernel, &mut scratch);
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        let (reach, _) = self.planned(io.shapes[0]).window.reach();
-        super::affine_moments(&io, reach)
+        let plan = self.planned(io.shapes[0]);
+        super::affine_moments(&io, fan(&plan), plan.window.reach().0, self.out)
     }
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
-        let (reach, _) = self.planned(io.shapes[0]).window.reach();
-        super::affine_energy(&io, reach, cotangent)
+        let plan = self.planned(io.shapes[0]);
+        super::affine_energy(&io, fan(&plan), plan.window.reach().0, cotangent)
     }
-}
 
-/// The elements of a group's channels in one sample, at the input and at the output, which are of one size.
-fn pointwise(plan: &Plan, sample: usize, group: usize) -> (Range<usize>, Range<usize>) {
-    let n = plan.window.positions();
-    let range = |[all, own]: [usize; 2]| {
-        let start = (sample * all + group * own) * n;
-        start..start + own * n
-    };
-    (range(plan.channels), range(plan.outputs))
-}
+    /// A tap moves its output channel by what it meets at every position, a bias by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shapes, inputs, param, index, column, .. } = io;
+        let plan = self.planned(shapes[0]);
+        let positions = plan.window.positions();
+        if param == 1 {
+            column.resize(batch * positions, 1.0);
+            return Some(Block::run(index * positions, positions));
+        }
+        let (output, tap) = (index / plan.depth(), index % plan.depth());
+        let (channel, tap) = (tap / plan.window.taps(), tap % plan.window.taps());
+        let channel = output / plan.outputs[1] * plan.channels[1] + channel;
+        let Window { rows, columns } = plan.window;
+        let (i, j) = (tap / columns.kernel, tap % columns.kernel);
+        column.resize(batch * positions, 0.0);
+        let (met, size) = (columns.positions(j), plan.window.elements());
+        for (sample, column) in column.chunks_exact_mut(positions).enumerate() {
+            let map = (sample * plan.channels[0] + channel) * size;
+            for row in rows.positions(i).filter(|_| !met.is_empty()) {
+                let first = map + rows.element(row, i) * columns.input + columns.element(met.start, j);
+                let target = &mut column[row * columns.output..][met.clone()];
+                let source = inputs[0].plane(0)[first..].iter().step_by(columns.stride);
+                target.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Some(Block::run(output * positions, positions))
+    }
 
-/// Fills rows of `n` columns with the biases from `first` on; without biases, nothing.
-fn spread<S: Scalar>(rows: &mut ViewMut<'_, S>, bias: Option<&View<'_, S>>, first: usize, n: usize) {
-    let Some(bias) = bias else { return };
-    for plane in 0..S::PLANES {
-        for (row, value) in rows.plane(plane).chunks_exact_mut(n).zip(&bias.plane(plane)[first..]) {
-            row.fill(*value);
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::affine_in_channels(input, block)
+    }
+
+    /// Adds the convolution of the channel's change with the taps that look at it.
+    fn advance(&self, io: Advance<'_>) {
+        let Advance { batch, input, params, block, change, output, scratch, .. } = io;
+        let plan = self.planned(input);
+        let (taps, depth, own) = (plan.window.taps(), plan.depth(), plan.outputs[1]);
+        let channel = block.start / block.count;
+        let (group, place) = (channel / plan.channels[1], channel % plan.channels[1]);
+        let most = plan.columns().min(batch * plan.window.positions());
+        scratch.resize(own * taps + (taps + own) * most, 0.0);
+        let (kernel, room) = scratch.split_at_mut(own * taps);
+        let weights = params[0].plane(0)[plan.kernel(group)].chunks_exact(depth);
+        for (to, from) in kernel.chunks_exact_mut(taps).zip(weights) {
+            to.copy_from_slice(&from[place * taps..(place + 1) * taps]);
+        }
+        let maps = Maps { channels: 1, chosen: 0..1, window: plan.window };
+        for tile in plan.tiles(batch) {
+            let n = tile.len() * plan.window.columns.output;
+            let (patches, rest) = room.split_at_mut(taps * n);
+            maps.gather(change, &tile, patches);
+            let result = &mut rest[..own * n];
+            gemm::real(Product::new(own, taps, n), kernel, patches, result);
+            plan.runs(group, &tile, |value, place| {
+                output[value].iter_mut().zip(&result[place]).for_each(|(y, change)| *y += change);
+            });
         }
     }
+}
+
+/// The length of the sums of one output.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn fan(plan: &Plan) -> f64 {
+    plan.depth() as f64
 }

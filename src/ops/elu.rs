@@ -25,7 +25,6 @@ pub struct Elu {
 impl Activation for Elu {
     const SIGNATURE: &'static [Param] =
         &[optional("alpha", Kind::Number, "1", "the negative side saturates at -alpha")];
-    const KINKS: &'static [f64] = &[0.0];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
         Some(Self { alpha: args.number("alpha")? })
@@ -34,6 +33,10 @@ impl Activation for Elu {
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let Self { alpha } = self;
         vec![("alpha", super::exact(*alpha))]
+    }
+
+    fn kinks(&self) -> &[f64] {
+        &[0.0]
     }
 
     fn piece(&self, x: f64) -> u32 {

@@ -10,7 +10,7 @@
 //! | `flatten` | `[B,5]` | `[B,5]` |
 //! | `flatten` | `[B]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer};
 use crate::args::{Param, Reader};
 use crate::moments::Moments;
 use crate::scalar::Scalar;
@@ -49,5 +49,9 @@ impl Op for Flatten {
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         io.inputs[0]
+    }
+
+    fn spread(&self, _: &Shape, _: Block) -> Spread {
+        Spread::Elementwise
     }
 }

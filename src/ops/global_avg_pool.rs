@@ -13,7 +13,7 @@
 //! | `global_avg_pool` | `[B,2,1,1]` | `[B,2]` |
 //! | `global_avg_pool` | `[B,6]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer, window};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer, window};
 use crate::args::{Param, Reader};
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
@@ -53,6 +53,10 @@ impl Op for GlobalAvgPool {
         for map in 0..cotangent.len() {
             grad.part(map * n..(map + 1) * n).fill(cotangent.at(map) * super::reciprocal(n));
         }
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {

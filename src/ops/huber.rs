@@ -45,7 +45,8 @@ impl Pairwise for Huber {
         vec![-self.delta, self.delta]
     }
 
-    fn piece(&self, difference: f64) -> u32 {
+    fn piece(&self, x: f64, y: f64) -> u32 {
+        let difference = x - y;
         1 + u32::from(difference >= self.delta) - u32::from(difference <= -self.delta)
     }
 

@@ -25,7 +25,6 @@ pub struct LeakyRelu {
 impl Activation for LeakyRelu {
     const SIGNATURE: &'static [Param] =
         &[optional("slope", Kind::Number, "0.01", "the slope below 0; PyTorch calls it negative_slope")];
-    const KINKS: &'static [f64] = &[0.0];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
         Some(Self { slope: args.number("slope")? })
@@ -34,6 +33,10 @@ impl Activation for LeakyRelu {
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let Self { slope } = self;
         vec![("slope", super::exact(*slope))]
+    }
+
+    fn kinks(&self) -> &[f64] {
+        &[0.0]
     }
 
     fn piece(&self, x: f64) -> u32 {

@@ -13,13 +13,16 @@
 //! | `linear(1, init=xavier_uniform, bias_init=normal(0.1))` | `[B,7]` | `[B,1]` |
 //! | `linear(3, init=zeros)` | `[B]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Shape, Transfer};
+use super::{
+    Advance, Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Shape,
+    Spread, Transfer,
+};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::{Product, product};
+use crate::tensor::{Product, gemm, product};
 
 /// The operator `linear`.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,10 +112,57 @@ impl Op for Linear {
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        super::affine_moments(&io, 1.0)
+        super::affine_moments(&io, fan(&io), 1.0, self.out)
     }
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
-        super::affine_energy(&io, 1.0, cotangent)
+        super::affine_energy(&io, fan(&io), 1.0, cotangent)
     }
+
+    /// `weight[o, i]` moves output o by input i, `bias[o]` by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, inputs, shapes, param, index, column, .. } = io;
+        let k = shapes[0].last()?;
+        let rows = inputs[0].len() / k;
+        let output = if param == 0 {
+            column.extend(inputs[0].plane(0)[index % k..].iter().step_by(k));
+            index / k
+        } else {
+            column.resize(rows, 1.0);
+            index
+        };
+        Some(Block::feature(output, self.out, rows / batch.max(1)))
+    }
+
+    fn spread(&self, _: &Shape, _: Block) -> Spread {
+        Spread::Affine
+    }
+
+    /// Adds the changes of the features that the block holds, times their columns of the weights.
+    fn advance(&self, io: Advance<'_>) {
+        let Advance { batch, input, params, block, change, output, scratch, .. } = io;
+        let (n, weight) = (self.out, params[0].plane(0));
+        let k = weight.len() / n;
+        scratch.clear();
+        for feature in (0..block.count).map(|at| block.element(at) % k) {
+            scratch.extend(weight[feature..].iter().step_by(k));
+        }
+        let places = input.elements() / k;
+        if places == 1 && block.count > 1 {
+            return gemm::real(Product::new(batch, block.count, n).accumulating(), change, scratch, output);
+        }
+        for (changes, output) in change.chunks_exact(block.count).zip(output.chunks_exact_mut(places * n)) {
+            for (at, (change, column)) in changes.iter().zip(scratch.chunks_exact(n)).enumerate() {
+                let place = block.element(at) / k;
+                let row = &mut output[place * n..(place + 1) * n];
+                row.iter_mut().zip(column).for_each(|(y, w)| *y += change * w);
+            }
+        }
+    }
+}
+
+/// The length of the sums of one output.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn fan(io: &Transfer<'_>) -> f64 {
+    io.params[0].fan_in as f64
 }

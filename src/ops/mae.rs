@@ -40,7 +40,8 @@ impl Pairwise for Mae {
         vec![0.0]
     }
 
-    fn piece(&self, difference: f64) -> u32 {
+    fn piece(&self, x: f64, y: f64) -> u32 {
+        let difference = x - y;
         1 + u32::from(difference > 0.0) - u32::from(difference < 0.0)
     }
 

@@ -21,7 +21,9 @@
 //! | `max_pool(2)` | `[B,8]` | error |
 
 use super::window::{Pool, Window};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Room, Shape, Transfer, avg_pool};
+use super::{
+    Backward, Block, Category, Forward, Inferred, Misfit, Op, Room, Shape, Spread, Transfer, avg_pool,
+};
 use crate::args::{Param, Reader};
 use crate::moments::{Energy, Gaussian, Interval, Moments};
 use crate::scalar::Scalar;
@@ -106,6 +108,10 @@ impl Op for MaxPool {
             let won = saved.at(i).primal() as usize;
             grad.add(i / positions * size + won, cotangent.at(i));
         }
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     /// Between equal pixels, which pass unchanged, and independent ones. Those are Gaussian with the mean that the input has

@@ -14,37 +14,56 @@ mod activation;
 mod add;
 mod avg_pool;
 mod batch_norm;
+mod bce;
 mod bce_with_logits;
+mod classes;
 mod common;
 mod concat;
 mod conv2d;
+mod conv_transpose2d;
+mod convolution;
 mod cross_entropy;
 mod dropout;
 mod elu;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
+mod group_norm;
+mod hardswish;
+mod hardtanh;
 mod huber;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
+mod log_softmax;
 mod mae;
 mod max_pool;
+mod mish;
 mod mse;
 mod mul;
+mod nll;
+mod normed;
 mod pairwise;
 mod patches;
+mod prelu;
 mod relu;
+mod relu6;
 mod reshape;
+mod rms_norm;
 mod selu;
 mod sigmoid;
 mod silu;
 mod softmax;
 mod softplus;
+mod softsign;
 mod tanh;
+mod transpose;
+mod upsample;
 mod window;
 
 pub use activation::Activation;
+pub use perturb::{Advance, Block, Column, Spread};
+pub use prelu::USUAL_SLOPE;
 
 use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
 
@@ -62,33 +81,49 @@ registry! {
     pub enum OpKind: Op by op;
     linear::Linear,
     conv2d::Conv2d,
+    conv_transpose2d::ConvTranspose2d,
     batch_norm::BatchNorm,
     layer_norm::LayerNorm,
+    group_norm::GroupNorm,
+    rms_norm::RmsNorm,
     max_pool::MaxPool,
     avg_pool::AvgPool,
     global_avg_pool::GlobalAvgPool,
+    upsample::Upsample,
     dropout::Dropout,
     relu::Relu,
+    relu6::Relu6,
     leaky_relu::LeakyRelu,
+    prelu::Prelu,
     elu::Elu,
     selu::Selu,
     gelu::Gelu,
     silu::Silu,
+    mish::Mish,
+    hardswish::Hardswish,
     tanh::Tanh,
+    hardtanh::Hardtanh,
+    softsign::Softsign,
     sigmoid::Sigmoid,
     softplus::Softplus,
     softmax::Softmax,
+    log_softmax::LogSoftmax,
     add::Add,
     mul::Mul,
     concat::Concat,
     flatten::Flatten,
     reshape::Reshape,
+    transpose::Transpose,
     cross_entropy::CrossEntropy,
+    nll::Nll,
     bce_with_logits::BceWithLogits,
+    bce::Bce,
     mse::Mse,
     mae::Mae,
     huber::Huber,
 }
+
+mod perturb;
 
 /// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +132,7 @@ pub enum Category {
     Layer,
     /// An elementwise function.
     Activation,
-    /// Numbers to shares that sum to 1: it couples the elements of an axis, and no scale passes through it.
+    /// Numbers to shares that sum to 1, or their logarithms: it couples the elements of an axis, and no scale passes through it.
     Distribution,
     /// A normalisation.
     Norm,
@@ -105,7 +140,7 @@ pub enum Category {
     Pool,
     /// Random in training, the identity in use.
     Noise,
-    /// Moves elements without changing them.
+    /// Moves, copies or interpolates elements: what comes out has the range of what goes in.
     Layout,
     /// Joins several values.
     Combine,
@@ -164,6 +199,8 @@ pub enum Role {
     Scale,
     /// The offset of a norm.
     Shift,
+    /// The slope of an activation.
+    Slope,
 }
 
 /// A trainable tensor that an operator asks for.
@@ -449,6 +486,22 @@ pub trait Op: Sized {
         None
     }
 
+    /// Writes the derivative of the result by one component of a parameter, on which the result depends affinely, and says where it
+    /// is not zero; `None` (the default) has the kernel run again for every component.
+    fn column(&self, _: Column<'_>) -> Option<Block> {
+        None
+    }
+
+    /// What a change of one block of the only input does to the result.
+    fn spread(&self, _input: &Shape, _block: Block) -> Spread {
+        Spread::Whole
+    }
+
+    /// Moves the result where the spread is affine.
+    fn advance(&self, _: Advance<'_>) {
+        unreachable!("internal: this operator states no affine spread");
+    }
+
     /// Updates the state after a training step, from what the forward kernel saved.
     fn update_state(&self, _batch: usize, _shape: &Shape, _saved: View<'_, f64>, _state: &mut [Tensor]) {}
 }
@@ -532,7 +585,7 @@ impl OpKind {
     /// Where a piecewise function changes its piece.
     #[must_use]
     pub fn kinks(&self) -> Vec<f64> {
-        op!(self, o => o.kinks())
+        op!(self, o => Op::kinks(o))
     }
 
     /// What an elementwise function does to standard normal input.

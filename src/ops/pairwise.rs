@@ -1,6 +1,6 @@
 //! What losses that compare an output with a target element by element have in common.
 //!
-//! Contract: a [`Pairwise`] loss states its value for one element and its slope by hand, and on which piece a difference lies.
+//! Contract: a [`Pairwise`] loss states its value for one element and its slope by hand, and on which piece a pair lies.
 //! Shape rule, kernels, tape and moments follow. A sample's loss is the mean over its elements, so that the mean over the
 //! batch is the mean over all elements, as in PyTorch. There is no broadcasting: `[B,1]` against `[B]` would compare every
 //! prediction with every target.
@@ -25,13 +25,14 @@ pub trait Pairwise: Sized {
         Vec::new()
     }
 
-    /// The differences between output and target at which one piece ends and the next begins.
+    /// The differences between output and target at which one piece ends and the next begins; those of a loss whose pieces
+    /// depend on the output alone are not listed.
     fn kinks(&self) -> Vec<f64> {
         Vec::new()
     }
 
-    /// The piece that holds a difference; at a kink it fixes the subgradient.
-    fn piece(&self, _difference: f64) -> u32 {
+    /// The piece that holds an output and a target; at a kink it fixes the subgradient.
+    fn piece(&self, _x: f64, _y: f64) -> u32 {
         0
     }
 
@@ -51,7 +52,7 @@ pub trait Pairwise: Sized {
         let ((x_mean, x_variance), (y_mean, y_variance)) = (plain(x), plain(y));
         let difference =
             Gaussian { mean: x_mean - y_mean, variance: x_variance + y_variance, decorrelation: 1.0 };
-        let loss = difference.through(&|d| self.value(d, 0.0, self.piece(d)), &self.kinks());
+        let loss = difference.through(&|d| self.value(d, 0.0, self.piece(d, 0.0)), &self.kinks());
         (loss.mean, loss.square)
     }
 }
@@ -87,7 +88,7 @@ pub fn forward<L: Pairwise, S: Scalar>(loss: &L, io: Forward<'_, S>) {
         let mut sum = S::constant(0.0);
         for i in sample * elements..(sample + 1) * elements {
             let (x, y) = (inputs[0].at(i), inputs[1].at(i));
-            let piece = tape.choose(i, || loss.piece(x.primal() - y.primal()));
+            let piece = tape.choose(i, || loss.piece(x.primal(), y.primal()));
             sum += loss.value(x, y, piece);
         }
         output.set(sample, sum * super::reciprocal(elements));
@@ -102,7 +103,7 @@ pub fn backward<L: Pairwise, S: Scalar>(loss: &L, io: Backward<'_, S>) {
     for i in 0..grad.len() {
         let (x, y) = (inputs[0].at(i), inputs[1].at(i));
         let weight = cotangent.at(i / elements) * super::reciprocal(elements);
-        grad.set(i, loss.slope(x, y, loss.piece(x.primal() - y.primal())) * weight);
+        grad.set(i, loss.slope(x, y, loss.piece(x.primal(), y.primal())) * weight);
     }
 }
 

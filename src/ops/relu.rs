@@ -19,10 +19,12 @@ use crate::scalar::Scalar;
 pub struct Relu;
 
 impl Activation for Relu {
-    const KINKS: &'static [f64] = &[0.0];
-
     fn read(_: &mut Reader<'_>) -> Option<Self> {
         Some(Self)
+    }
+
+    fn kinks(&self) -> &[f64] {
+        &[0.0]
     }
 
     fn piece(&self, x: f64) -> u32 {

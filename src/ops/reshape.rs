@@ -16,7 +16,7 @@
 //! | `reshape([0, 12])` | `[B,12]` | error |
 //! | `reshape(12)` | `[B,3,4]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer};
 use crate::args::{Kind, MAX_ELEMENTS, Param, Reader, Value, mistyped, required};
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::moments::Moments;
@@ -132,5 +132,9 @@ impl Op for Reshape {
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         io.inputs[0]
+    }
+
+    fn spread(&self, _: &Shape, _: Block) -> Spread {
+        Spread::Elementwise
     }
 }

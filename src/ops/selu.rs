@@ -25,10 +25,12 @@ const SCALE: f64 = 1.050_700_987_355_480_5;
 pub struct Selu;
 
 impl Activation for Selu {
-    const KINKS: &'static [f64] = &[0.0];
-
     fn read(_: &mut Reader<'_>) -> Option<Self> {
         Some(Self)
+    }
+
+    fn kinks(&self) -> &[f64] {
+        &[0.0]
     }
 
     fn piece(&self, x: f64) -> u32 {

@@ -139,7 +139,7 @@ impl Op for Softmax {
 }
 
 /// E sum y_i^p of the softmax of n independent Gaussians with this variance.
-fn power_sum(p: u32, n: usize, variance: f64) -> f64 {
+pub(super) fn power_sum(p: u32, n: usize, variance: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
     let least = (n as f64).powf(1.0 - f64::from(p));
     distinct_sum(&[p], n, variance).clamp(least, 1.0)

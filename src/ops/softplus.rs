@@ -24,10 +24,12 @@ pub struct Softplus;
 const THRESHOLD: f64 = 20.0;
 
 impl Activation for Softplus {
-    const KINKS: &'static [f64] = &[THRESHOLD];
-
     fn read(_: &mut Reader<'_>) -> Option<Self> {
         Some(Self)
+    }
+
+    fn kinks(&self) -> &[f64] {
+        &[THRESHOLD]
     }
 
     fn piece(&self, x: f64) -> u32 {

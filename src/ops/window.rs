@@ -46,6 +46,29 @@ impl Axis {
         Some(Self { input, output, kernel, stride, dilation, before })
     }
 
+    /// The axis along which every element of an input is spread over the taps of a window: the input has the positions, and the
+    /// map is what they cover without `pad` elements at each end, with `extra` ones behind. `None` if nothing is left.
+    fn spread(
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        (pad, extra): (usize, usize),
+    ) -> Option<Self> {
+        let covered = (input - 1).saturating_mul(stride).saturating_add(span(kernel, dilation));
+        let map = covered.saturating_add(extra).checked_sub(pad.saturating_mul(2)).filter(|map| *map > 0)?;
+        Some(Self { input: map, output: input, kernel, stride, dilation, before: pad })
+    }
+
+    /// How many elements of a spread input an element of the map sums over: between the borders, on average over the phases of
+    /// the stride, and on average over the whole map.
+    #[expect(clippy::cast_precision_loss, reason = "lengths of maps are far below 2^53")]
+    fn depth(&self) -> (f64, f64) {
+        let (kernel, input) = (self.kernel as f64, self.output as f64);
+        let inside = (kernel / self.stride as f64).min(input);
+        (inside, input * kernel * self.reach().0 / self.input as f64)
+    }
+
     /// The positions at which a tap meets the map.
     #[inline]
     pub(super) fn positions(&self, tap: usize) -> Range<usize> {
@@ -125,6 +148,39 @@ impl Window {
         Err(Misfit::argument(&rules::WINDOW_TOO_LARGE, "kernel", message).help(help))
     }
 
+    /// A window that spreads the elements of a map of `[height, width]`, as [`Axis::spread`] says; the reason if nothing is left.
+    pub(super) fn spread(
+        name: &str,
+        map: [usize; 2],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        [pad, extra]: [[usize; 2]; 2],
+    ) -> Result<Self, Misfit> {
+        let axis = |i: usize| Axis::spread(map[i], kernel[i], stride[i], dilation[i], (pad[i], extra[i]));
+        if let (Some(rows), Some(columns)) = (axis(0), axis(1)) {
+            return Ok(Self { rows, columns });
+        }
+        let covered = [0, 1].map(|i| {
+            let whole = (map[i] - 1).saturating_mul(stride[i]).saturating_add(span(kernel[i], dilation[i]));
+            whole.saturating_add(extra[i])
+        });
+        let message = format!(
+            "`{name}` makes {} of a map of {}, and a padding of {} takes all of it away",
+            by(covered),
+            by(map),
+            pair(pad)
+        );
+        let help = "the padding of a transposed convolution is cut off at each side: use less of it";
+        Err(Misfit::argument(&rules::WINDOW_TOO_LARGE, "pad", message).help(help))
+    }
+
+    /// How many elements of a spread input an element of the map sums over: between the borders, and on average.
+    pub(super) fn depth(&self) -> (f64, f64) {
+        let (rows, columns) = (self.rows.depth(), self.columns.depth());
+        (rows.0 * columns.0, rows.1 * columns.1)
+    }
+
     /// The number of positions.
     pub(super) fn positions(&self) -> usize {
         self.rows.output.saturating_mul(self.columns.output)
@@ -188,6 +244,21 @@ pub(super) fn pair([height, width]: [usize; 2]) -> String {
     if height == width { height.to_string() } else { format!("[{height}, {width}]") }
 }
 
+/// Reads a margin of at least 0 for each axis, where `same` is no answer.
+pub(super) fn margin(name: &str, param: &str, args: &mut Reader<'_>) -> Option<[usize; 2]> {
+    let pad = args.value(param)?;
+    if word(&pad.value) != Some("same") {
+        return args.pair(param, &pad, 0);
+    }
+    let message = format!("`{param}` of `{name}` is `same`");
+    args.report(
+        Diagnostic::new(&rules::WRONG_TYPE, pad.span, message)
+            .remark("must be an integer of at least 0, or two of them as [height, width]")
+            .help("pad=1 keeps the size of a map under a kernel of 3 with stride 1"),
+    );
+    None
+}
+
 /// Kernel, stride and padding of a pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pool {
@@ -202,18 +273,7 @@ impl Pool {
     pub(super) fn read(name: &str, args: &mut Reader<'_>) -> Option<Self> {
         let kernel = args.size_pair("kernel");
         let stride = args.span_of("stride").map(|_| args.size_pair("stride"));
-        let pad = args.value("pad")?;
-        let pads = if word(&pad.value) == Some("same") {
-            let message = format!("`pad` of `{name}` is `same`");
-            args.report(
-                Diagnostic::new(&rules::WRONG_TYPE, pad.span, message)
-                    .remark("must be an integer of at least 0, or two of them as [height, width]")
-                    .help("pad=1 keeps the size of a map under a kernel of 3 with stride 1"),
-            );
-            None
-        } else {
-            args.pair("pad", &pad, 0)
-        };
+        let pads = margin(name, "pad", args);
         let (kernel, pads) = (kernel?, pads?);
         let stride = match stride {
             Some(read) => read?,
@@ -221,8 +281,9 @@ impl Pool {
         };
         if (0..2).any(|i| pads[i] > kernel[i] / 2) {
             let message = format!("`pad` of `{name}` is {} with a kernel of {}", pair(pads), pair(kernel));
+            let span = args.span_of("pad").unwrap_or(args.call_span());
             args.report(
-                Diagnostic::new(&rules::OUT_OF_RANGE, pad.span, message)
+                Diagnostic::new(&rules::OUT_OF_RANGE, span, message)
                     .remark(format!("must be at most half of the kernel: {}", pair(kernel.map(|k| k / 2))))
                     .help("a wider margin would make windows that meet nothing but padding"),
             );
@@ -299,6 +360,37 @@ mod tests {
             }
         }
         assert!(tried > 300, "{tried}");
+    }
+
+    /// A spread axis against the definition: element p meets map element p stride + tap dilation - pad.
+    #[test]
+    fn a_spread_axis_covers_what_the_definition_says() {
+        for (input, kernel, stride, dilation, pad, extra) in [
+            (1, 4, 1, 1, 0, 0),
+            (5, 4, 2, 1, 1, 0),
+            (5, 3, 2, 1, 1, 1),
+            (4, 3, 1, 3, 2, 2),
+            (3, 1, 2, 1, 0, 1),
+        ] {
+            let axis = Axis::spread(input, kernel, stride, dilation, (pad, extra)).expect("it fits");
+            assert_eq!(axis.input, (input - 1) * stride + dilation * (kernel - 1) + extra + 1 - 2 * pad);
+            let mut pairs = 0;
+            for position in 0..input {
+                for tap in 0..kernel {
+                    let place = position * stride + tap * dilation;
+                    let inside = place >= pad && place - pad < axis.input;
+                    assert_eq!(axis.positions(tap).contains(&position), inside);
+                    assert_eq!(axis.taps(position).contains(&tap), inside);
+                    pairs += usize::from(inside);
+                }
+            }
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let average = pairs as f64 / axis.input as f64;
+            assert!((axis.depth().1 - average).abs() < 1e-12);
+        }
+        assert_eq!(Axis::spread(1, 2, 1, 1, (1, 0)), None);
+        let window = Window::spread("w", [1, 1], [4, 4], [1, 1], [1, 1], [[0, 0]; 2]).expect("it fits");
+        assert_eq!(window.depth(), (1.0, 1.0), "one element makes the whole map");
     }
 
     /// A 3 x 3 window with padding 1 on 8 x 8: 22 of 24 taps in each direction.

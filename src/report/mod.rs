@@ -37,6 +37,8 @@ pub struct SpecReport {
     pub gradcheck: Option<gradcheck::Report>,
     /// The property tests, if they ran.
     pub properties: Vec<properties::Report>,
+    /// The comparison with the stored statistics, if it was made and the spec fits any.
+    pub statistics: Option<StatisticsStatus>,
     /// The comparison with the snapshot, if it was made.
     pub snapshot: Option<SnapshotStatus>,
     /// The spec could not even be opened.
@@ -56,6 +58,7 @@ impl SpecReport {
             data: None,
             gradcheck: None,
             properties: Vec::new(),
+            statistics: None,
             snapshot: None,
             unopened: false,
         }
@@ -85,6 +88,30 @@ impl SnapshotStatus {
             Self::Changed => "changed",
             Self::Missing => "missing",
             Self::Unreferenced => "unreferenced",
+        }
+    }
+}
+
+/// How the statistics of the data compare with those beside the spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatisticsStatus {
+    /// They are equal.
+    Same,
+    /// They differ; a finding says how.
+    Changed,
+    /// None are stored.
+    Missing,
+}
+
+impl StatisticsStatus {
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
         }
     }
 }

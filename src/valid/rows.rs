@@ -23,49 +23,50 @@ pub fn check(plan: &Plan, loader: &dyn Loader) -> (Statistics, Diagnostics) {
     (statistics, out)
 }
 
-/// Compares fitted statistics with those in the file beside the spec, and hands these back if they can be understood.
-pub fn compare(
-    plan: &Plan,
-    spec: &Path,
-    fitted: &Statistics,
-    loader: &dyn Loader,
-    out: &mut Diagnostics,
-) -> Option<Statistics> {
+/// What stands beside a spec.
+#[derive(Clone, Debug)]
+pub enum Beside {
+    /// No statistics file.
+    Nothing,
+    /// A file, which holds these statistics if it can be understood, and differs in what the findings say.
+    Stored(Option<Statistics>, Diagnostics),
+}
+
+/// Compares fitted statistics with those in the file beside the spec.
+pub fn compare(plan: &Plan, spec: &Path, fitted: &Statistics, loader: &dyn Loader) -> Beside {
     let path = statistics_path(spec);
     let shown = path.display().to_string();
     let stale = |message: String| {
-        Diagnostic::new(&rules::STALE_STATISTICS, plan.span, message)
+        let finding = Diagnostic::new(&rules::STALE_STATISTICS, plan.span, message)
             .note("file", shown.clone())
-            .help("write it again with `wellposed stats fit`")
+            .help("write it again with `wellposed stats fit`");
+        Beside::Stored(None, Diagnostics::from_iter([finding]))
     };
     let bytes = match loader.read(&path, MAX_SPEC_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if !fitted.groups.is_empty() {
-                let message = "the fitted statistics are not stored beside the spec";
-                out.push(
-                    Diagnostic::new(&rules::NO_STATISTICS, plan.span, message)
-                        .help(format!("`wellposed stats fit {}` writes {shown}", spec.display())),
-                );
-            }
-            return None;
-        }
-        Err(error) => {
-            out.push(stale(format!("the stored statistics cannot be read: {error}")));
-            return None;
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Beside::Nothing,
+        Err(error) => return stale(format!("the stored statistics cannot be read: {error}")),
     };
     match String::from_utf8(bytes)
         .map_err(|error| error.to_string())
         .and_then(|text| Statistics::parse(&text))
     {
         Ok(stored) => {
-            out.extend(data::compare(plan, &stored, &shown, fitted));
-            Some(stored)
+            let differences = data::compare(plan, &stored, &shown, fitted).into_iter().collect();
+            Beside::Stored(Some(stored), differences)
         }
-        Err(error) => {
-            out.push(stale(format!("the stored statistics cannot be understood: {error}")));
-            None
-        }
+        Err(error) => stale(format!("the stored statistics cannot be understood: {error}")),
     }
+}
+
+/// The finding that a spec's statistics are not stored.
+#[must_use]
+pub fn not_stored(plan: &Plan, spec: &Path) -> Diagnostic {
+    let message = "the fitted statistics are not stored beside the spec";
+    let target = statistics_path(spec);
+    Diagnostic::new(&rules::NO_STATISTICS, plan.span, message).help(format!(
+        "`wellposed stats fit {}` writes {}",
+        spec.display(),
+        target.display()
+    ))
 }

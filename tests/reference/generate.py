@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 FOLDER = pathlib.Path(__file__).parent
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def save(path, tensors):
@@ -65,7 +66,7 @@ def inside(outer, **layers):
 
 def kernels(model):
     """The weights of linear layers and convolutions: what `on weights` covers."""
-    return [m.weight for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    return [m.weight for m in model.modules() if isinstance(m, LAYERS)]
 
 
 def l1(factor, tensors):
@@ -273,6 +274,102 @@ class Binary(Model):
         return F.binary_cross_entropy_with_logits(output.squeeze(1), y.double()) + l2(1e-2, kernels(self))
 
 
+class RmsNorm(nn.Module):
+    """By its definition: PyTorch has a module of this name from version 2.4 on."""
+
+    def __init__(self, features, eps=1e-6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.eps = eps
+
+    def forward(self, x):
+        return x / (x.pow(2).mean(dim=-1, keepdim=True) + self.eps).sqrt() * self.weight
+
+
+class Pieces(Model):
+    def __init__(self):
+        super().__init__(
+            a=nn.Linear(5, 8),
+            b=nn.Linear(8, 8),
+            c=nn.Linear(8, 8),
+            d=nn.Linear(8, 8),
+            e=nn.Linear(8, 8),
+            f=inside(nn.Linear(8, 8), prelu=nn.PReLU()),
+            g=nn.Linear(8, 8),
+            each=nn.PReLU(8),
+            out=nn.Linear(8, 3),
+        )
+
+    inputs = {"x": (6, 5)}
+    targets = {"y": (6, 3)}
+    scale = 5.0
+
+    def forward(self, x):
+        h = F.relu6(self.a(x))
+        h = F.mish(self.b(h))
+        h = F.hardswish(self.c(h))
+        h = F.hardtanh(self.d(h), -0.5, 2.0)
+        h = F.softsign(self.e(h))
+        h = self.layer("f.prelu")(self.f(h))
+        h = self.each(self.g(h))
+        return self.out(F.hardtanh(h))
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l2(1e-2, kernels(self))
+
+
+class Unet(Model):
+    def __init__(self):
+        down = inside(nn.Conv2d(4, 6, 3, padding=1), group_norm=nn.GroupNorm(3, 6), prelu=nn.PReLU(6))
+        super().__init__(
+            down=down,
+            up=nn.ConvTranspose2d(6, 4, (3, 2), stride=2, padding=(1, 0), output_padding=(1, 0), groups=2),
+            norm=nn.GroupNorm(2, 10, eps=1e-3),
+            thin=nn.ConvTranspose2d(10, 2, 2, padding=1, dilation=2, bias=False),
+            point=nn.ConvTranspose2d(2, 3, 1),
+            head=nn.Conv2d(3, 1, 1),
+        )
+
+    inputs = {"image": (2, 4, 6, 6)}
+    units = {"mask": (2, 1, 12, 12)}
+
+    def forward(self, image):
+        down = self.layer("down.prelu")(self.layer("down.group_norm")(self.down(image)))
+        both = torch.cat([down, self.up(F.max_pool2d(down, 2))], dim=1)
+        h = F.interpolate(self.norm(both), scale_factor=(2, 1), mode="bilinear", align_corners=False)
+        h = F.interpolate(self.thin(h), scale_factor=(1, 2), mode="nearest")
+        h = F.hardswish(self.point(h.permute(0, 1, 3, 2)))
+        return torch.sigmoid(self.head(h))
+
+    def loss(self, output, mask):
+        return F.binary_cross_entropy(output, mask) + l2(1e-2, kernels(self))
+
+
+class Tokens(Model):
+    def __init__(self):
+        super().__init__(
+            norm=RmsNorm(6),
+            gate=nn.Linear(6, 8, bias=False),
+            up=nn.Linear(6, 8, bias=False),
+            down=nn.Linear(8, 6, bias=False),
+            mix=nn.Linear(4, 4),
+            last=RmsNorm(6, eps=1e-2),
+            head=nn.Linear(6, 5),
+        )
+
+    inputs = {"tokens": (3, 4, 6)}
+    classes = {"y": (5, (3, 4))}
+
+    def forward(self, tokens):
+        h = self.norm(tokens)
+        h = tokens + self.down(F.silu(self.gate(h)) * self.up(h))
+        h = F.mish(self.mix(h.transpose(1, 2))).transpose(1, 2)
+        return F.log_softmax(self.head(self.last(h)), dim=2)
+
+    def loss(self, output, y):
+        return F.nll_loss(output.permute(0, 2, 1), y)
+
+
 MODELS = {
     "mlp": Mlp,
     "cnn_train": CnnTrain,
@@ -283,6 +380,9 @@ MODELS = {
     "gated": Gated,
     "robust": Robust,
     "binary": Binary,
+    "pieces": Pieces,
+    "unet": Unet,
+    "tokens": Tokens,
 }
 
 
@@ -306,7 +406,7 @@ def isinstance_norm(model, name):
     module = model
     for part in name.split(".")[:-1]:
         module = module._modules[part]
-    return not isinstance(module, (nn.Linear, nn.Conv2d))
+    return not isinstance(module, LAYERS)
 
 
 def generate(name, kind):
@@ -315,8 +415,11 @@ def generate(name, kind):
     randomise(model)
     model.train(not name.endswith("_eval"))
     weights = {key: value.clone() for key, value in model.state_dict().items()}
-    inputs = {key: torch.randn(dims, dtype=torch.float64) for key, dims in kind.inputs.items()}
+    scale = getattr(kind, "scale", 1.0)
+    inputs = {key: torch.randn(dims, dtype=torch.float64) * scale for key, dims in kind.inputs.items()}
     targets = {key: torch.randn(dims, dtype=torch.float64) for key, dims in getattr(kind, "targets", {}).items()}
+    for key, dims in getattr(kind, "units", {}).items():
+        targets[key] = torch.rand(dims, dtype=torch.float64)
     for key, (classes, dims) in getattr(kind, "classes", {}).items():
         targets[key] = torch.randint(classes, dims)
     for tensor in inputs.values():

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use wellposed::exec::files::{Elements, Stored, read, write};
 
 fn wellposed(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wellposed"))
@@ -171,7 +172,8 @@ fn statistics_are_fitted_stored_and_compared() {
     assert_eq!(json["groups"]["x"]["rows"], 3);
     assert_eq!(json["groups"]["x"]["steps"][0]["standardize"]["mean"], serde_json::json!([2.0, 30.0]));
     let check = wellposed(&["stats", "check", "m.nn"], folder.path());
-    assert_eq!((check.status.code(), stdout(&check)), (Some(0), "1 spec: 0 errors, 0 warnings\n".to_owned()));
+    let same = "m.nn  m, 6 parameters\n  statistics  same\n1 spec: 0 errors, 0 warnings\n";
+    assert_eq!((check.status.code(), stdout(&check)), (Some(0), same.to_owned()));
     std::fs::write(folder.path().join("d.csv"), data.replace("60", "61")).expect("a file");
     let stale = wellposed(&["stats", "check", "--format", "concise", "m.nn"], folder.path());
     assert_eq!(stale.status.code(), Some(1));
@@ -208,4 +210,72 @@ fn show_puts_predicted_and_measured_scale_side_by_side() {
     let measured: f64 = cells[5].parse().expect("a number");
     assert!((measured - 1.414).abs() < 0.2, "{text}");
     assert_eq!(lines.last(), Some(&"total: 804 parameters, 0 state"));
+}
+
+#[test]
+fn weights_are_drawn_and_run_and_what_does_not_fit_is_said() {
+    let folder = folder("m.nn", CLEAN);
+    let drawn = wellposed(&["weights", "m.nn", "--seed", "5", "--out", "w.safetensors"], folder.path());
+    assert_eq!(drawn.status.code(), Some(0), "{}{}", stdout(&drawn), stderr(&drawn));
+    let again = wellposed(&["weights", "m.nn", "--seed", "5", "--out", "again.safetensors"], folder.path());
+    assert_eq!(again.status.code(), Some(0));
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).expect("a file");
+    assert_eq!(bytes("w.safetensors"), bytes("again.safetensors"), "a seed gives the same bytes");
+
+    let rows: Vec<f64> = (0..40).map(|i| f64::from(i) / 10.0).collect();
+    let stored = |dims: &[usize], elements| Stored { dims: dims.to_vec(), elements };
+    let mut input = std::collections::BTreeMap::new();
+    input.insert("x".to_owned(), stored(&[2, 20], Elements::Real(rows)));
+    input.insert("y".to_owned(), stored(&[2], Elements::Whole(vec![1, 3])));
+    std::fs::write(folder.path().join("i.safetensors"), write(&input)).expect("a file");
+    let base =
+        ["run", "m.nn", "--weights", "w.safetensors", "--input", "i.safetensors", "--out", "o.safetensors"];
+    let ran = wellposed(&[&base[..], &["--grads"]].concat(), folder.path());
+    assert_eq!(ran.status.code(), Some(0), "{}{}", stdout(&ran), stderr(&ran));
+    let results = read("o.safetensors", &bytes("o.safetensors")).expect("a tensor file");
+    let names: Vec<&str> = results.keys().map(String::as_str).collect();
+    let wanted =
+        ["grad/a.bias", "grad/a.weight", "grad/c.bias", "grad/c.weight", "grad_input/x", "loss", "output"];
+    assert_eq!(names, wanted);
+    assert_eq!((&results["loss"].dims[..], &results["output"].dims[..]), (&[][..], &[2, 4][..]));
+
+    input.insert("y".to_owned(), stored(&[2], Elements::Whole(vec![1, 4])));
+    std::fs::write(folder.path().join("i.safetensors"), write(&input)).expect("a file");
+    let label = wellposed(&base, folder.path());
+    assert_eq!(label.status.code(), Some(1));
+    assert!(stdout(&label).contains("error[S012]"), "{}", stdout(&label));
+    let absent = wellposed(&["run", "m.nn", "--weights", "no", "--input", "no", "--out", "o"], folder.path());
+    assert_eq!(absent.status.code(), Some(2));
+}
+
+#[test]
+fn raw_rows_go_through_the_stored_statistics() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("d.csv"), "a,b,y\n1,10,0\n2,20,1\n3,60,0\n").expect("a file");
+    let text = "spec 1\nmodel m()\ndata {\n  train csv(\"d.csv\")\n  x numeric(a, b) |> standardize(fit=train)\n  \
+                y class(y, 2)\n}\nnet { o: linear(2, init=lecun_normal) }\ntrain { loss cross_entropy(o, y) }\n";
+    std::fs::write(folder.path().join("m.nn"), text).expect("a file");
+    let run = |arguments: &[&str]| wellposed(arguments, folder.path());
+    assert_eq!(run(&["stats", "fit", "m.nn"]).status.code(), Some(0));
+    assert_eq!(run(&["weights", "m.nn", "--out", "w"]).status.code(), Some(0));
+    // Column a has mean 2 and variance 2/3, column b mean 30 and variance 1400/3.
+    let scaled = [(3.0 - 2.0) / (2.0f64 / 3.0).sqrt(), (10.0 - 30.0) / (1400.0f64 / 3.0).sqrt()];
+    let mut outputs = Vec::new();
+    for (row, raw) in [([3.0, 10.0], true), (scaled, false)] {
+        let stored = Stored { dims: vec![1, 2], elements: Elements::Real(row.to_vec()) };
+        let input = [("x".to_owned(), stored)].into();
+        std::fs::write(folder.path().join("i"), write(&input)).expect("a file");
+        let mut arguments = vec!["run", "m.nn", "--weights", "w", "--input", "i", "--out", "o"];
+        arguments.extend(raw.then_some("--raw"));
+        let ran = run(&arguments);
+        assert_eq!(ran.status.code(), Some(0), "{}{}", stdout(&ran), stderr(&ran));
+        let bytes = std::fs::read(folder.path().join("o")).expect("a file");
+        let Elements::Real(output) = read("o", &bytes).expect("a tensor file")["output"].elements.clone()
+        else {
+            panic!("an output of numbers")
+        };
+        outputs.push(output);
+    }
+    let distance = outputs[0].iter().zip(&outputs[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(distance < 1e-14, "{outputs:?}");
 }

@@ -17,7 +17,8 @@ fn rendered(path: &Path) -> String {
 
 fn check(folder: &str) -> usize {
     let paths = specs(&format!("specs/{folder}"));
-    for path in &paths {
+    // A spec that a lint is silent on has nothing to show.
+    for path in paths.iter().filter(|path| !path.ends_with("ok.nn")) {
         let below = path.strip_prefix("specs").expect("a spec of the repository");
         let home =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(below.parent().expect("a folder"));

@@ -34,6 +34,8 @@ fn on_stack(stack: usize, name: &'static str, bytes: Vec<u8>) -> String {
             inside(diagnostic, &compiled.sources.file(compiled.file).text);
         }
         assert!(full(&compiled.found, &compiled.sources, Look::PLAIN).len() < 1 << 20);
+        // What a lint says of a model is not whether its text can be read.
+        compiled.found.retain(|d| "SNHYX".contains(&d.rule.code[..1]) || d.rule.code.starts_with("D1"));
         let found = concise(compiled.found.clone(), &compiled.sources);
         send.send((found, begun.elapsed())).expect("somebody listens");
     });

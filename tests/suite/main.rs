@@ -11,6 +11,7 @@ mod kernels;
 mod lints;
 mod ops;
 mod passes;
+mod print;
 mod properties;
 mod reference;
 mod scalars;

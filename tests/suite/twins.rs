@@ -59,6 +59,14 @@ fn twins_give_equal_trees_and_equal_graphs() {
     }
 }
 
+/// The quickstart's YAML spec and its twin in the model language, whose files lie at another place.
+#[test]
+fn the_yaml_spec_of_the_quickstart_has_a_twin() {
+    let yaml = compiled(Path::new("specs/quickstart/iris.nn.yaml"));
+    let dsl = compiled(Path::new("tests/quickstart/iris.nn"));
+    assert_eq!(graph::print(&dsl.graph), graph::print(&yaml.graph));
+}
+
 /// Where two trees begin to differ, places left out.
 fn difference(a: &Compiled, b: &Compiled) -> String {
     let bare = |compiled: &Compiled| {

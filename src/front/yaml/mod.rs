@@ -6,9 +6,11 @@
 
 mod net;
 mod sections;
+#[cfg(test)]
+mod tests;
 mod tree;
 
-use super::ast::{ArgExpr, CallExpr, Expr, Head, Lost, Spec};
+use super::ast::{ArgExpr, CallExpr, Expr, Head, Lost, Spec, Unary, relocate};
 use super::dsl;
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, Severity, did_you_mean, rules};
@@ -52,9 +54,14 @@ impl Decoder<'_> {
     /// The tag before a value, which is all that a reader without our schema would see of its type.
     fn tag(&mut self, span: Span) {
         let before = self.text[..span.range().start].trim_end();
-        let start = before.rfind(|c: char| c.is_whitespace() || "[{,".contains(c)).map_or(0, |at| at + 1);
+        let start = before.rfind([' ', '\t', '\n', '[', '{', ',']).map_or(0, |at| at + 1);
         let word = &before[start..];
-        if word.starts_with('!') {
+        // Where a tag may stand: behind an indicator, at the margin, and in no comment. Quoted text ends with its quotation mark.
+        let lead = before[..start].trim_end_matches([' ', '\t']);
+        let behind = lead.is_empty() || lead.ends_with([':', '-', '?', '[', '{', ',', '\n']);
+        let comment = lead.rsplit('\n').next().is_some_and(|line| line.contains('#'));
+        let named = |rest: &str| rest.chars().all(|c| c.is_ascii_alphanumeric() || "!_-.:/<>%".contains(c));
+        if word.strip_prefix('!').is_some_and(named) && behind && !comment {
             self.push(
                 Diagnostic::new(
                     &rules::MERGE_OR_TAG,
@@ -217,9 +224,12 @@ impl Decoder<'_> {
                     None => (false, digits.strip_prefix('+').unwrap_or(digits)),
                 };
                 match (dsl::number(digits), negative) {
-                    (Some(Expr::Int(i)), true) => Expr::Int(-i),
-                    (Some(Expr::Float(x)), true) => Expr::Float(-x),
-                    (Some(number), _) => number,
+                    // As in the language: a sign is an operator.
+                    (Some(number), true) => {
+                        let place = Span { start: node.span.end.min(node.span.start + 1), ..node.span };
+                        Expr::Unary(Unary::Neg, Box::new(Spanned::new(number, place)))
+                    }
+                    (Some(number), false) => number,
                     (None, _) => {
                         let message = format!("`{digits}` is not a finite number of 64 bits");
                         self.push(Diagnostic::new(&rules::OUT_OF_RANGE, node.span, message));
@@ -282,26 +292,51 @@ impl Decoder<'_> {
         Spanned::new(Expr::Str(text.to_owned()), node.span)
     }
 
-    /// Parses the text of a scalar. Where escapes or folding moved the text, only the scalar as a whole has a place.
+    /// Parses the text of a scalar as an expression.
     fn parsed(&mut self, base: usize, text: &str, node: &Node) -> Spanned<Expr> {
-        if self.text.get(base..base + text.len()) == Some(text) {
-            return dsl::expression(self.file, base, text, self.out);
+        let read = |file, base, out: &mut Diagnostics| Some(dsl::expression(file, base, text, out));
+        let mut expr = self.embedded(base, text, node, read).unwrap_or(Spanned::new(Expr::Error, node.span));
+        if self.moved(base, text) {
+            relocate(&mut expr, node.span);
         }
-        let mut apart = Diagnostics::default();
-        let expr = dsl::expression(self.file, 0, text, &mut apart);
-        for mut diagnostic in apart {
-            diagnostic.place = crate::diag::Place::Source(node.span);
-            self.out.push(diagnostic);
-        }
-        Spanned::new(expr.value, node.span)
+        expr
     }
 
-    /// A column name, a file name: text that is never an expression. Plain names give the same tree as in the language.
+    /// Whether the text of a scalar is not the text of the file at its place, because of escapes or folding.
+    fn moved(&self, base: usize, text: &str) -> bool {
+        self.text.get(base..base + text.len()) != Some(text)
+    }
+
+    /// Reads the text of a scalar. Where escapes or folding moved the text, only the scalar as a whole has a place.
+    fn embedded<T>(
+        &mut self,
+        base: usize,
+        text: &str,
+        node: &Node,
+        read: impl FnOnce(FileId, usize, &mut Diagnostics) -> Option<Spanned<T>>,
+    ) -> Option<Spanned<T>> {
+        if !self.moved(base, text) {
+            return read(self.file, base, self.out);
+        }
+        let mut apart = Diagnostics::default();
+        let value = read(self.file, 0, &mut apart);
+        for mut diagnostic in apart {
+            diagnostic.place = crate::diag::Place::Source(node.span);
+            diagnostic.labels.clear();
+            self.out.push(diagnostic);
+        }
+        value.map(|value| Spanned::new(value.value, node.span))
+    }
+
+    /// The name of a column: text, unless it begins with `=`. Plain names give the same tree as in the language.
     fn name_expr(&mut self, what: &str, node: &Node) -> Option<Spanned<Expr>> {
         let Value::Text(text, quoted) = &node.value else {
             self.wrong(what, "a name", node);
             return None;
         };
+        if let Some(body) = text.strip_prefix('=') {
+            return Some(self.parsed(self.text_base(node) + 1, body, node));
+        }
         let plain = !quoted && !text.contains('(') && dsl::is_word_or_call(text);
         let value = if plain { Expr::Name(text.clone()) } else { Expr::Str(text.clone()) };
         Some(Spanned::new(value, node.span))

@@ -1,6 +1,7 @@
 //! Statements of the YAML notation: `- relu`, `- {id: fc1, linear: {out: 64}, from: x}`, loops, residuals and blocks.
 
 use super::super::ast::{Action, Block, Body, CallExpr, Head, Shortcut, Statement};
+use super::super::dsl;
 use super::tree::{Node, Value};
 use super::{Decoder, Pairs};
 use crate::diag::{Diagnostic, rules};
@@ -73,10 +74,17 @@ impl Decoder<'_> {
     }
 
     fn references(&mut self, node: &Node) -> Vec<Spanned<String>> {
-        match &node.value {
+        let names: Vec<Spanned<String>> = match &node.value {
             Value::Seq(items) => items.iter().filter_map(|item| self.word("from", item)).collect(),
             _ => self.word("from", node).into_iter().collect(),
+        };
+        for name in names.iter().filter(|name| !dsl::is_reference(&name.value)) {
+            let message = format!("`{}` is not the path of a node", name.value);
+            self.push(
+                Diagnostic::new(&rules::SYNTAX, name.span, message).help("a path is like stage[1].conv2"),
+            );
         }
+        names
     }
 
     fn action(&mut self, node: &Node, pairs: Pairs<'_>) -> Option<(Action, Head)> {

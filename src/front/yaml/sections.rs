@@ -7,7 +7,7 @@ use super::super::ast::{
 use super::super::dsl;
 use super::Decoder;
 use super::tree::{Node, Value};
-use crate::diag::{Diagnostic, rules};
+use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::Spanned;
 
 impl Decoder<'_> {
@@ -115,7 +115,12 @@ impl Decoder<'_> {
             self.wrong(&name.value, "a type such as \"f64[B, 3]\" or class(10)", kind);
             return None;
         };
-        let kind: Spanned<TypeExpr> = dsl::type_expression(self.file, self.text_base(kind), text, self.out)?;
+        let read = |file, base, out: &mut Diagnostics| dsl::type_expression(file, base, text, out);
+        let (base, place) = (self.text_base(kind), kind.span);
+        let mut kind: Spanned<TypeExpr> = self.embedded(base, text, kind, read)?;
+        if self.moved(base, text) {
+            kind.value.relocate(place);
+        }
         Some(Declared { name: name.clone(), kind, chain })
     }
 
@@ -162,10 +167,13 @@ impl Decoder<'_> {
         data
     }
 
-    /// `{csv: path}`: the argument is text, whatever it looks like.
+    /// `{csv: path}`: the argument is text, unless it begins with `=`.
     fn path_call(&mut self, (name, value): &(Spanned<String>, Node)) -> Option<CallExpr> {
         let path = match &value.value {
-            Value::Text(path, _) => Spanned::new(Expr::Str(path.clone()), value.span),
+            Value::Text(path, _) => match path.strip_prefix('=') {
+                Some(body) => self.parsed(self.text_base(value) + 1, body, value),
+                None => Spanned::new(Expr::Str(path.clone()), value.span),
+            },
             _ => {
                 self.wrong("csv", "the path of a file", value);
                 return None;
@@ -264,16 +272,10 @@ impl Decoder<'_> {
                 "loss" => train.loss = train.loss.or_else(|| self.call("loss", value)),
                 "optimizer" => train.optimizer = train.optimizer.or_else(|| self.call("optimizer", value)),
                 "l1" | "l2" => match &value.value {
-                    Value::Map(parts) => {
-                        for (on, factor) in parts {
-                            let factor = self.expr(factor);
-                            train.penalties.push(Penalty { kind: key.clone(), factor, on: Some(on.clone()) });
-                        }
+                    Value::Seq(several) => {
+                        several.iter().for_each(|one| train.penalties.extend(self.penalties(key, one)));
                     }
-                    _ => {
-                        let factor = self.expr(value);
-                        train.penalties.push(Penalty { kind: key.clone(), factor, on: None });
-                    }
+                    _ => train.penalties.extend(self.penalties(key, value)),
                 },
                 "batch" | "epochs" | "seed" => {
                     train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
@@ -282,5 +284,19 @@ impl Decoder<'_> {
             }
         }
         train
+    }
+
+    /// `1.0e-4`, or `{weights: 1.0e-4}`.
+    fn penalties(&mut self, kind: &Spanned<String>, node: &Node) -> Vec<Penalty> {
+        let parts: Vec<(Option<&Spanned<String>>, &Node)> = match &node.value {
+            Value::Map(parts) => parts.iter().map(|(on, factor)| (Some(on), factor)).collect(),
+            _ => vec![(None, node)],
+        };
+        let mut penalties = Vec::new();
+        for (on, factor) in parts {
+            let factor = self.expr(factor);
+            penalties.push(Penalty { kind: kind.clone(), factor, on: on.cloned() });
+        }
+        penalties
     }
 }

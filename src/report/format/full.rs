@@ -1,7 +1,7 @@
 //! For people: verdicts of each spec, its findings with their source, and one line of summary at the end.
 
 use crate::diag::render::{self, Look, paint};
-use crate::report::{Report, SnapshotStatus, SpecReport, Summary, verdicts};
+use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts};
 use crate::text::{count, number, plural};
 use crate::valid::gradcheck;
 use crate::valid::properties::Verdict;
@@ -57,7 +57,10 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         );
         let (name, error) = (&tensor.name, number(tensor.error));
         let (checked, all) = (count(tensor.checked as u64), count(tensor.components as u64));
-        lines.push(format!("{name:<width$}  {word} error {error:<9} {checked} of {all} components{worst}"));
+        let method = tensor.method.map_or(String::new(), |method| format!(" {}", method.word()));
+        lines.push(format!(
+            "{name:<width$}  {word} error {error:<9} {checked} of {all} components{method}{worst}"
+        ));
     }
     for point in &check.points {
         let ties =
@@ -91,6 +94,14 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
             Verdict::Skipped | Verdict::Inconclusive => DIM,
         };
         lines.push(line("properties", style, verdict.word(), &text));
+    }
+    if let Some(status) = spec.statistics {
+        let style = match status {
+            StatisticsStatus::Same => GREEN,
+            StatisticsStatus::Changed => RED,
+            StatisticsStatus::Missing => YELLOW,
+        };
+        lines.push(line("statistics", style, status.word(), ""));
     }
     if let Some(status) = spec.snapshot {
         let style = match status {

@@ -8,6 +8,7 @@
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
 //!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
+//!    "statistics": {"status"},
 //!    "snapshot": {"status"}}],
 //!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened"}}
 //! ```
@@ -16,7 +17,7 @@
 //! Fields may be added within version 1; none goes or changes its meaning.
 
 use crate::diag::{Diagnostic, Fix, Safety};
-use crate::report::{Report, SnapshotStatus, SpecReport, Summary};
+use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
 use crate::valid::{audit, gradcheck, properties};
 use serde::Serialize;
@@ -37,12 +38,13 @@ struct Spec<'a> {
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     properties: &'a [properties::Report],
-    snapshot: Option<Snapshot>,
+    statistics: Option<Status<StatisticsStatus>>,
+    snapshot: Option<Status<SnapshotStatus>>,
 }
 
 #[derive(Serialize)]
-struct Snapshot {
-    status: SnapshotStatus,
+struct Status<T> {
+    status: T,
 }
 
 #[derive(Serialize)]
@@ -99,6 +101,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         properties,
+        statistics,
         snapshot,
         unopened: _,
     } = spec;
@@ -110,7 +113,8 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         properties,
-        snapshot: snapshot.map(|status| Snapshot { status }),
+        statistics: statistics.map(|status| Status { status }),
+        snapshot: snapshot.map(|status| Status { status }),
     }
 }
 

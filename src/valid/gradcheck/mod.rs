@@ -10,11 +10,18 @@
 //! The verdict is per tensor. With e = |g - d|, s = |g| + |d| in the 2-norm, the ratio e/s of the course notes passes up to
 //! [`GOOD`]; above, the differences may be too coarse: their rounding error is about u |L| / h a component. A tensor that misses
 //! the ratio is therefore checked by a second oracle, the tangent of the forward kernels along a random direction, which is
-//! exact to rounding. FAIL needs both to disagree with the gradient.
+//! exact to rounding; and one that misses that, too, by a third, the same in double-double arithmetic, where rounding cannot
+//! matter. FAIL needs all of them to contradict the gradient.
 
+mod columns;
+mod exact;
+mod plain;
+mod plan;
 mod report;
+mod stacked;
 mod sweep;
 
+pub use plan::Method;
 pub use report::{Component, PointReport, Report, TensorReport, Verdict};
 
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
@@ -48,11 +55,13 @@ pub struct Options {
     pub steps: usize,
     /// Samples in the batch.
     pub batch: usize,
+    /// A method to take wherever it is valid; `None` takes the cheapest.
+    pub method: Option<Method>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seeds: vec![0, 1], steps: 20, batch: 8 }
+        Self { seeds: vec![0, 1], steps: 20, batch: 8, method: None }
     }
 }
 
@@ -61,17 +70,22 @@ impl Default for Options {
 pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse: &impl Reverse) -> Report {
     let batch = options.batch.min(samples.rows()).max(1);
     let objective = objective(graph, options.seeds.first().copied().unwrap_or(0));
-    let cost = sweep::cost(graph, batch, usize::MAX);
-    let (most, method) = if cost <= BUDGET {
+    // The check looks at both modes, which may need different methods.
+    let cost = |most: usize| {
+        let at = |mode| plan::cost(graph, &objective, mode, batch, most, options.method);
+        at(Mode::Train).max(at(Mode::Eval))
+    };
+    let (all, sampled) = (cost(usize::MAX), cost(SAMPLED));
+    let (most, method) = if all <= BUDGET {
         (usize::MAX, "every component".to_owned())
-    } else if sweep::cost(graph, batch, SAMPLED) <= PATIENCE {
-        let cost = crate::text::number(cost);
+    } else if sampled <= PATIENCE {
+        let cost = crate::text::number(all);
         (
             SAMPLED,
             format!("{SAMPLED} components of each tensor, as a full sweep would cost {cost} operations"),
         )
     } else {
-        let cost = crate::text::number(sweep::cost(graph, batch, SAMPLED));
+        let cost = crate::text::number(sampled);
         (
             0,
             format!(
@@ -81,7 +95,8 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
     };
     let mut report = Report { verdict: Verdict::PassZero, method, points: Vec::new(), tensors: Vec::new() };
     let mut visit = |place: Place, weights: &Weights, feeds: &[Tensor]| {
-        let (point, tensors) = visit(graph, &place, weights, feeds, &objective, most, reverse);
+        let (point, tensors) =
+            visit(graph, &place, weights, feeds, &objective, most, options.method, reverse);
         report.points.push(point);
         tensors.into_iter().for_each(|tensor| report.keep(tensor));
     };
@@ -135,6 +150,7 @@ fn visit(
     feeds: &[Tensor],
     objective: &Objective,
     most: usize,
+    asked: Option<Method>,
     reverse: &impl Reverse,
 ) -> (PointReport, Vec<TensorReport>) {
     let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
@@ -142,7 +158,7 @@ fn visit(
     let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
     let mut gradients = Gradients::zeros::<f64>(&graph, batch);
     let point = weights.at(feeds);
-    session.forward(&point, settings, Tapes::Live);
+    session.forward(&point, settings, Tapes::Record);
     session.backward(objective, &point, settings, reverse, &mut gradients);
     let loss = session.loss(objective, &point, settings);
     let tied = tied(graph, &session, &point);
@@ -160,8 +176,10 @@ fn visit(
             }
         })
         .collect();
-    let at = sweep::Place { graph, objective, settings, feeds, weights };
-    let numeric = sweep::differences(&at, &chosen);
+    let terms = session.terms(objective, &point);
+    let at =
+        sweep::Place { graph, objective, settings, feeds, weights, point: &point, base: &session, terms };
+    let numeric = sweep::differences(&at, &chosen, asked);
     let mut total = [0.0; 3];
     let mut tensors = Vec::new();
     for (handle, param) in graph.params.iter() {
@@ -174,14 +192,15 @@ fn visit(
             tangent_error: None,
             checked: chosen.len(),
             components: param.spec.elements(),
+            method: (!chosen.is_empty()).then_some(numeric.method),
             worst: None,
             point: place.name.clone(),
         };
         if finite(handle) {
-            let squares = compare(gradient, chosen, numeric, &param.spec.dims, &mut tensor);
+            let squares = compare(gradient, chosen, &numeric.quotients, &param.spec.dims, &mut tensor);
             total.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
             let tangent = || tangent(&at, handle, gradient);
-            judge(squares, loss, tangent, &mut tensor);
+            judge(squares, numeric.noise, tangent, &mut tensor);
             let kinked = sweep::downstream(graph, handle).iter().any(|node| tied[node.index()] > 0);
             if kinked && tensor.verdict == Verdict::Pass {
                 tensor.verdict = Verdict::KinkOk;
@@ -189,9 +208,36 @@ fn visit(
         }
         tensors.push(tensor);
     }
+    confirm(&at, reverse, &mut tensors);
     let name = place.name.clone();
     let mode = place.mode.to_string();
-    (PointReport { name, mode, loss, error: ratio(total), ties: tied.iter().sum() }, tensors)
+    // Where no component was perturbed, the tangents speak.
+    let tangents =
+        tensors.iter().filter(|tensor| tensor.checked == 0).filter_map(|tensor| tensor.tangent_error);
+    let error = tangents.fold(ratio(total), f64::max);
+    (PointReport { name, mode, loss, error, ties: tied.iter().sum() }, tensors)
+}
+
+/// Lets double-double arithmetic decide about the tensors that fail: all of them at once, and one by one if that does not clear them.
+fn confirm(at: &sweep::Place<'_, '_>, reverse: &impl Reverse, tensors: &mut [TensorReport]) {
+    let doubtful: Vec<Handle<ParamTensor>> = at
+        .graph
+        .params
+        .handles()
+        .zip(&*tensors)
+        .filter(|(_, tensor)| tensor.verdict == Verdict::Fail)
+        .map(|(handle, _)| handle)
+        .collect();
+    if doubtful.is_empty() {
+        return;
+    }
+    let exact = exact::Exact::new(at, reverse);
+    let all = exact.agrees(at, &doubtful);
+    for handle in doubtful {
+        if all || exact.agrees(at, &[handle]) {
+            tensors[handle.index()].verdict = Verdict::Pass;
+        }
+    }
 }
 
 /// |g - d| / (|g| + |d|) from the sums of squares of g - d, g and d.
@@ -224,17 +270,14 @@ fn compare(
     squares
 }
 
-/// The verdict from the differences and, where they are not enough, from the tangent.
-fn judge(squares: [f64; 3], loss: f64, tangent: impl FnOnce() -> f64, tensor: &mut TensorReport) {
+/// The verdict from the differences, given what rounding does to them, and, where they are not enough, from the tangent.
+fn judge(squares: [f64; 3], noise: f64, tangent: impl FnOnce() -> f64, tensor: &mut TensorReport) {
     let [_, g, d] = squares.map(f64::sqrt);
-    // What rounding of the loss does to the differences of all checked components.
-    #[expect(clippy::cast_precision_loss, reason = "component counts are far below 2^53")]
-    let noise = (tensor.checked as f64).sqrt() * 8.0 * f64::EPSILON * (1.0 + loss.abs()) / STEP;
     tensor.verdict = if !tensor.error.is_finite() {
         Verdict::Invalid
     } else if tensor.checked == 0 {
         let error = tangent();
-        tensor.tangent_error = Some(error);
+        (tensor.error, tensor.tangent_error) = (error, Some(error));
         if error <= TANGENT { Verdict::Pass } else { Verdict::Fail }
     } else if g <= noise * 1e-6 && d <= noise {
         Verdict::PassZero
@@ -257,7 +300,7 @@ fn judge(squares: [f64; 3], loss: f64, tangent: impl FnOnce() -> f64, tensor: &m
 /// The second oracle: the derivative along a random direction of one tensor from dual numbers, relative to the sum of the
 /// magnitudes that the gradient's product with the direction adds up.
 fn tangent(at: &sweep::Place<'_, '_>, param: Handle<ParamTensor>, gradient: &[f64]) -> f64 {
-    let sweep::Place { graph, objective, settings, feeds, weights } = at;
+    let sweep::Place { graph, objective, settings, feeds, weights, .. } = at;
     let seed = settings.seed;
     let direction = inits::standard_normal(gradient.len(), Draws { seed, stream: stream("direction") });
     let dual = |data: &[f64], tangent: Option<&[f64]>| -> Vec<f64> {
@@ -276,7 +319,7 @@ fn tangent(at: &sweep::Place<'_, '_>, param: Handle<ParamTensor>, gradient: &[f6
         states: weights.states.iter().map(|state| &*state.data).collect(),
         feeds: feeds.iter().map(Vec::as_slice).collect(),
     };
-    let mut session: Session<'_, Dual> = Session::new(*graph, sweep::batch(at), Keep::Result);
+    let mut session: Session<'_, Dual> = Session::new(*graph, at.batch(), Keep::Result);
     session.forward(&point, *settings, Tapes::Live);
     let tangent = session.loss(objective, &point, *settings).tangent;
     let product: f64 = gradient.iter().zip(&direction).map(|(g, v)| g * v).sum();

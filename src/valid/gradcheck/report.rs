@@ -1,5 +1,6 @@
 //! What a gradient check concludes, as a value and as findings.
 
+use super::Method;
 use crate::diag::{Diagnostic, rules};
 use crate::graph::Graph;
 use crate::text::number;
@@ -71,6 +72,8 @@ pub struct TensorReport {
     pub checked: usize,
     /// How many there are.
     pub components: usize,
+    /// How the differences were taken, where any were.
+    pub method: Option<Method>,
     /// The component that differs most.
     pub worst: Option<Component>,
     /// Where it was seen.
@@ -155,8 +158,10 @@ impl TensorReport {
                 format!("; the tangent along a random direction differs by {}", number(error))
             });
             let checked = format!(
-                "{} of {} components by two-sided differences{tangent}",
-                self.checked, self.components
+                "{} of {} components by two-sided differences{}{tangent}",
+                self.checked,
+                self.components,
+                self.method.map_or(String::new(), |method| format!(" ({})", method.word()))
             );
             let diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
             match &self.worst {

@@ -1,17 +1,19 @@
-//! Perturbing one component after another.
+//! The differences of every chosen component, by the methods that the plan chooses.
 //!
-//! Only what depends on the perturbed tensor runs again. The work is divided into jobs of at most [`JOB`] components, which threads take
-//! in turn; each job gives the same numbers on any thread, so that the result does not depend on their number.
+//! The work is divided into jobs that depend on the graph and the batch alone; threads take them in turn, and each job gives the same
+//! numbers on any thread, so that the result does not depend on their number.
 
-use super::STEP;
-use crate::exec::{Keep, Objective, Session, Settings, Tapes, Weights};
+use super::plain::{Plain, noise};
+use super::plan::{self, Method, Task};
+use super::{STEP, columns, stacked};
+use crate::exec::{Objective, Point, Session, Settings, Stack, Weights};
 use crate::graph::{Handle, Node, ParamTensor, Runnable, Source};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Components that one thread takes at a time.
+/// Components that one thread takes at a time where they are cheap or run one by one.
 const JOB: usize = 64;
 /// A sweep of fewer operations is not worth a second thread.
 const WORTH_A_THREAD: f64 = 2e7;
@@ -23,113 +25,208 @@ pub(super) struct Place<'s, 'g> {
     pub settings: Settings,
     pub feeds: &'s [Tensor],
     pub weights: &'s Weights,
+    pub point: &'s Point<'s>,
+    /// A run at the point that recorded its decisions and kept all values.
+    pub base: &'s Session<'g, f64>,
+    /// The terms of the objective there, one a sample.
+    pub terms: Vec<f64>,
+}
+
+impl Place<'_, '_> {
+    /// Rows in the batch.
+    pub fn batch(&self) -> usize {
+        self.base.batch()
+    }
+
+    /// The share of one sample in the objective.
+    pub fn share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]
+        let share = 1.0 / self.batch() as f64;
+        share
+    }
+}
+
+/// The differences of one tensor.
+pub(super) struct Numeric {
+    /// One for each chosen component.
+    pub quotients: Vec<f64>,
+    /// What rounding does to all of them together, about, in the 2-norm.
+    pub noise: f64,
+    pub method: Method,
+}
+
+/// The two places of a difference around x. The step that was really taken is their difference, so that rounding of x + h does not
+/// enter.
+pub(super) fn step(x: f64) -> [f64; 2] {
+    let h = STEP * x.abs().max(1.0);
+    [x + h, x - h]
+}
+
+/// Something that one thread does at a time.
+enum Job {
+    /// Components of a tensor, one by one.
+    Plain(usize, usize, Range<usize>),
+    /// Components of a tensor in a stack.
+    Components(usize, usize, Range<usize>),
+    /// Outputs of a node in a stack.
+    Outputs(usize, Range<usize>),
+}
+
+/// What one thread works with.
+struct Worker<'s, 'g> {
+    stack: Stack<'s, 'g>,
+    plain: Option<Plain<'s, 'g>>,
 }
 
 /// The two-sided difference quotient for every chosen component of every tensor.
-pub(super) fn differences(place: &Place<'_, '_>, chosen: &[Vec<usize>]) -> Vec<Vec<f64>> {
-    let mut jobs: Vec<(Handle<ParamTensor>, Range<usize>)> = Vec::new();
-    for (handle, chosen) in place.graph.params.handles().zip(chosen) {
-        let starts = (0..chosen.len()).step_by(JOB);
-        jobs.extend(starts.map(|start| (handle, start..(start + JOB).min(chosen.len()))));
+pub(super) fn differences(
+    place: &Place<'_, '_>,
+    chosen: &[Vec<usize>],
+    asked: Option<Method>,
+) -> Vec<Numeric> {
+    let rows = place.batch();
+    let counts: Vec<usize> = chosen.iter().map(Vec::len).collect();
+    let tasks = plan::tasks(place.graph, place.objective, place.settings.mode, rows, &counts, asked);
+    let cost: f64 = tasks.iter().map(|task| task.cost).sum();
+    let cores =
+        if cost < WORTH_A_THREAD { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let worker = || Worker { stack: Stack::new(place.base, place.point, place.settings), plain: None };
+    let right = pool(cores, &tasks, worker, |worker, task| {
+        !matches!(task.method, Method::RankOne | Method::Factorised)
+            || columns::agree(place, task, chosen, &mut worker.stack)
+    });
+    let tasks: Vec<Task> =
+        tasks.into_iter().zip(right).map(|(task, right)| if right { task } else { task.plainly() }).collect();
+    let jobs = jobs(place, &tasks, chosen);
+    let results = pool(cores, &jobs, worker, |worker, job| match job {
+        Job::Plain(task, at, range) => {
+            let (_, param) = tasks[*task].params[*at];
+            let plain = worker.plain.get_or_insert_with(|| Plain::new(place));
+            plain.job(param, &chosen[param.index()][range.clone()])
+        }
+        Job::Components(task, at, range) => {
+            let (slot, param) = tasks[*task].params[*at];
+            let chosen = &chosen[param.index()][range.clone()];
+            stacked::components(place, &tasks[*task], slot, chosen, &mut worker.stack)
+        }
+        Job::Outputs(task, range) => stacked::outputs(place, &tasks[*task], range.clone(), &mut worker.stack),
+    });
+    let mut numeric: Vec<Numeric> = chosen
+        .iter()
+        .map(|chosen| Numeric {
+            quotients: Vec::new(),
+            noise: norm(chosen.len(), place),
+            method: Method::Plain,
+        })
+        .collect();
+    let mut slopes: Vec<Vec<f64>> = tasks.iter().map(|_| Vec::new()).collect();
+    for (job, result) in jobs.iter().zip(results) {
+        match job {
+            Job::Plain(task, at, _) | Job::Components(task, at, _) => {
+                numeric[tasks[*task].params[*at].1.index()].quotients.extend(result);
+            }
+            Job::Outputs(task, _) => slopes[*task].extend(result),
+        }
     }
-    let results: Vec<Mutex<Vec<f64>>> = jobs.iter().map(|_| Mutex::new(Vec::new())).collect();
+    let sums: Vec<(usize, usize, Range<usize>)> = tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, task)| task.method == Method::Factorised)
+        .flat_map(|(i, task)| {
+            let each = task.params.iter().enumerate();
+            each.flat_map(move |(at, (_, param))| {
+                ranges(chosen[param.index()].len(), JOB * JOB).map(move |range| (i, at, range))
+            })
+        })
+        .collect();
+    let products = pool(cores, &sums, worker, |worker, (task, at, range)| {
+        let (slot, param) = tasks[*task].params[*at];
+        let chosen = &chosen[param.index()][range.clone()];
+        stacked::products(place, &tasks[*task], slot, chosen, &slopes[*task], &mut worker.stack)
+    });
+    let mut noises: Vec<f64> = chosen.iter().map(|_| 0.0).collect();
+    for ((task, at, _), products) in sums.iter().zip(products) {
+        let tensor = tasks[*task].params[*at].1.index();
+        for [quotient, noise] in products {
+            numeric[tensor].quotients.push(quotient);
+            noises[tensor] += noise * noise;
+        }
+    }
+    for task in &tasks {
+        for (_, param) in &task.params {
+            let (of, tensor) = (&mut numeric[param.index()], param.index());
+            of.method = task.method;
+            if task.method == Method::Factorised {
+                of.noise = noises[tensor].sqrt();
+            }
+            for (quotient, &i) in of.quotients.iter_mut().zip(&chosen[tensor]) {
+                *quotient += stacked::penalty(place, *param, i);
+            }
+        }
+    }
+    numeric
+}
+
+/// What rounding of the loss does to the quotients of so many components, in the 2-norm.
+#[expect(clippy::cast_precision_loss, reason = "component counts are far below 2^53")]
+fn norm(components: usize, place: &Place<'_, '_>) -> f64 {
+    (components as f64).sqrt() * noise(place.terms.iter().sum::<f64>() * place.share())
+}
+
+/// What is to be done, in the order of tasks, tensors and components.
+fn jobs(place: &Place<'_, '_>, tasks: &[Task], chosen: &[Vec<usize>]) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (i, task) in tasks.iter().enumerate() {
+        let pairs = stacked::pairs(task, place.batch());
+        if task.method == Method::Factorised {
+            let wanted = task.params.iter().any(|(_, param)| !chosen[param.index()].is_empty());
+            let outputs = place.graph.nodes[task.node].shape.as_ref().map_or(0, Shape::elements);
+            jobs.extend(ranges(if wanted { outputs } else { 0 }, pairs).map(|range| Job::Outputs(i, range)));
+            continue;
+        }
+        for (at, (_, param)) in task.params.iter().enumerate() {
+            let n = chosen[param.index()].len();
+            if task.method == Method::Plain {
+                jobs.extend(ranges(n, JOB).map(|range| Job::Plain(i, at, range)));
+            } else {
+                jobs.extend(ranges(n, pairs).map(|range| Job::Components(i, at, range)));
+            }
+        }
+    }
+    jobs
+}
+
+/// `0..n` in pieces.
+fn ranges(n: usize, piece: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(piece).map(move |start| start..(start + piece).min(n))
+}
+
+/// What `run` makes of every job, in the order of the jobs; threads take them in turn.
+fn pool<J: Sync, R: Send, W>(
+    threads: usize,
+    jobs: &[J],
+    worker: impl Fn() -> W + Sync,
+    run: impl Fn(&mut W, &J) -> R + Sync,
+) -> Vec<R> {
+    let results: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut sweep = Sweep::new(place);
+        let mut worker = worker();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some((param, range)) = jobs.get(i) else { break };
-            let quotients = sweep.job(*param, &chosen[param.index()][range.clone()]);
-            *results[i].lock().unwrap_or_else(PoisonError::into_inner) = quotients;
+            let Some(job) = jobs.get(i) else { break };
+            let result = run(&mut worker, job);
+            *results[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if cost(place.graph, batch(place), usize::MAX) < WORTH_A_THREAD {
-        1
-    } else {
-        cores.min(jobs.len()).max(1)
-    };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 1..threads.min(jobs.len()) {
             scope.spawn(work);
         }
         work();
     });
-    let mut quotients: Vec<Vec<f64>> = chosen.iter().map(|_| Vec::new()).collect();
-    for ((param, _), result) in jobs.into_iter().zip(results) {
-        quotients[param.index()].extend(result.into_inner().unwrap_or_else(PoisonError::into_inner));
-    }
-    quotients
-}
-
-/// Rows in the batch.
-pub(super) fn batch(place: &Place<'_, '_>) -> usize {
-    place.feeds.first().map_or(1, |feed| feed.dims[0])
-}
-
-/// One thread's values and weights.
-struct Sweep<'s, 'g> {
-    place: &'s Place<'s, 'g>,
-    session: Session<'g, f64>,
-    weights: Weights,
-    penalty: f64,
-    current: Option<(Handle<ParamTensor>, Vec<Handle<Node>>)>,
-}
-
-impl<'s, 'g> Sweep<'s, 'g> {
-    fn new(place: &'s Place<'s, 'g>) -> Self {
-        let mut session = Session::new(place.graph, batch(place), Keep::All);
-        let point = place.weights.at(place.feeds);
-        session.forward(&point, place.settings, Tapes::Record);
-        let penalty = if place.settings.penalties { session.penalty(&point) } else { 0.0 };
-        Self { place, session, weights: place.weights.clone(), penalty, current: None }
-    }
-
-    fn job(&mut self, param: Handle<ParamTensor>, chosen: &[usize]) -> Vec<f64> {
-        let known = self.current.take().filter(|(of, _)| *of == param);
-        if known.is_none() {
-            // What another tensor moved must stand where it was.
-            let point = self.weights.at(self.place.feeds);
-            self.session.forward(&point, self.place.settings, Tapes::Replay);
-        }
-        let (_, nodes) = known.unwrap_or_else(|| (param, downstream(self.place.graph, param)));
-        let quotients = chosen.iter().map(|&i| self.quotient(param, &nodes, i)).collect();
-        self.current = Some((param, nodes));
-        quotients
-    }
-
-    fn quotient(&mut self, param: Handle<ParamTensor>, nodes: &[Handle<Node>], i: usize) -> f64 {
-        let w = self.weights.params[param.index()].data[i];
-        let h = STEP * w.abs().max(1.0);
-        let (above, below) = (w + h, w - h);
-        let difference = self.loss_at(param, nodes, i, above, w) - self.loss_at(param, nodes, i, below, w);
-        self.weights.params[param.index()].data[i] = w;
-        // The step that was really taken, so that the rounding of w + h does not enter.
-        difference / (above - below)
-    }
-
-    fn loss_at(
-        &mut self,
-        param: Handle<ParamTensor>,
-        nodes: &[Handle<Node>],
-        i: usize,
-        x: f64,
-        w: f64,
-    ) -> f64 {
-        self.weights.params[param.index()].data[i] = x;
-        let point = self.weights.at(self.place.feeds);
-        self.session.rerun(nodes, &point, self.place.settings, Tapes::Replay);
-        self.session.objective(self.place.objective, &point) + self.penalty + self.penalty_change(param, w, x)
-    }
-
-    /// What moving one component from `from` to `to` changes in the penalties.
-    fn penalty_change(&self, param: Handle<ParamTensor>, from: f64, to: f64) -> f64 {
-        let graph = self.place.graph;
-        let covering = graph.penalties.iter().filter(|penalty| penalty.covers(&graph.params[param]));
-        let change =
-            |order: u8| if order == 1 { to.abs() - from.abs() } else { 0.5 * (to - from) * (to + from) };
-        if self.place.settings.penalties { covering.map(|p| p.factor * change(p.order)).sum() } else { 0.0 }
-    }
+    let done = results.into_iter().map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner));
+    done.map(|result| result.unwrap_or_else(|| panic!("internal: a job was left out"))).collect()
 }
 
 /// The nodes whose values depend on a tensor, in order.
@@ -141,18 +238,4 @@ pub(super) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec
         reached[handle.index()] = upstream || node.params.contains(&param);
     }
     graph.nodes.handles().filter(|handle| reached[handle.index()]).collect()
-}
-
-/// Multiplications and additions of two forward runs for at most `most` components of each tensor, with what lies before reused.
-pub(super) fn cost(graph: Runnable<'_>, batch: usize, most: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    graph
-        .params
-        .iter()
-        .map(|(handle, param)| {
-            let flops: f64 =
-                downstream(graph, handle).iter().map(|node| graph.nodes[*node].flops as f64).sum();
-            2.0 * param.spec.elements().min(most) as f64 * flops * batch as f64
-        })
-        .sum()
 }

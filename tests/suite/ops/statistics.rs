@@ -11,7 +11,7 @@
 
 use super::checks::Verdict;
 use super::table::{Case, Input, Row};
-use super::trial::Trial;
+use super::trial::{Trial, Values};
 use wellposed::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
 use wellposed::graph::Runnable;
 use wellposed::inits::standard_normal;
@@ -62,7 +62,7 @@ pub fn widened(row: &Row) -> Option<Case> {
             let (last, outer) = sample.split_last()?;
             Some(Input::Values([outer, &[last * WIDER]].concat()))
         }
-        Input::Labels(_) => None,
+        Input::Unit(_) | Input::Labels(_) => None,
     };
     let inputs: Option<Vec<Input>> = row.inputs.iter().map(wider).collect();
     Row { inputs: inputs?, ..row.clone() }.case().ok()
@@ -192,13 +192,21 @@ pub struct Responses {
 }
 
 impl Responses {
-    /// Draws inputs once; the slope is the reverse rule's.
+    /// Draws the weights, if there are any, and inputs again and again; the slope is the reverse rule's.
     pub fn draw(case: &Case) -> Self {
-        let mut trial = Trial::new(case, 20_000, Mode::Eval, 1);
-        trial.cotangent.fill(1.0);
-        let squared = |x: &[f64]| Measured::of(&x.iter().map(|x| x * x).collect::<Vec<_>>());
-        let square = squared(&trial.value_at(&trial.values, Tapes::Live));
-        Self { square, slope_square: squared(&trial.gradients(&Registry).feeds[0]) }
+        let once = |seed: u64| {
+            let mut values = Values::random(case, 400, seed);
+            let weights = Weights::draw(&case.graph, seed).params;
+            values.params = weights.into_iter().map(|tensor| tensor.data).collect();
+            let mut trial = Trial::at(case, 400, Mode::Eval, seed, values);
+            trial.cotangent.fill(1.0);
+            let value = trial.value_at(&trial.values, Tapes::Live);
+            [mean_square(&value), mean_square(&trial.gradients(&Registry).feeds[0])]
+        };
+        let draws: Vec<[f64; 2]> = (0..64).map(once).collect();
+        let [square, slope_square] =
+            [0, 1].map(|i| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>()));
+        Self { square, slope_square }
     }
 
     /// Whether a response is that of the draws, within five standard errors and without any allowance.
@@ -207,6 +215,11 @@ impl Responses {
         self.square.lies_in("E f^2", square, square, 0.0)?;
         self.slope_square.lies_in("E f'^2", slope_square, slope_square, 0.0)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "few elements")]
+fn mean_square(values: &[f64]) -> f64 {
+    values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64
 }
 
 /// The operator of a case.

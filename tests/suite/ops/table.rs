@@ -1,7 +1,7 @@
 //! The `## Shapes` table of an operator's manual page, and the one-op graph that each row stands for.
 //!
-//! A row is `| call | inputs | output |`: the call as a spec writes it, the shapes of the inputs (`[B,4]`, or `class[B]` for
-//! labels), and the shape of the result or `error`.
+//! A row is `| call | inputs | output |`: the call as a spec writes it, the shapes of the inputs (`[B,4]`, `unit[B,4]` for numbers
+//! in 0..1, or `class[B]` for labels), and the shape of the result or `error`.
 
 use crate::support::lower_text;
 use wellposed::graph::{Graph, Handle, Node, Verified, verify};
@@ -13,6 +13,8 @@ use wellposed::tensor::Shape;
 pub enum Input {
     /// Numbers.
     Values(Vec<usize>),
+    /// Numbers in 0..1.
+    Unit(Vec<usize>),
     /// Class labels.
     Labels(Vec<usize>),
 }
@@ -20,7 +22,7 @@ pub enum Input {
 impl Input {
     pub fn sample(&self) -> &[usize] {
         match self {
-            Self::Values(sample) | Self::Labels(sample) => sample,
+            Self::Values(sample) | Self::Unit(sample) | Self::Labels(sample) => sample,
         }
     }
 }
@@ -46,9 +48,10 @@ pub fn rows(op: &'static Callable) -> Vec<Row> {
 fn row(op: &'static Callable, line: &str) -> Row {
     let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
     let [call, inputs, output] = cells[..] else { panic!("{}: {line} has not three cells", op.name) };
-    let inputs = quoted(inputs).into_iter().map(|text| match text.strip_prefix("class") {
-        Some(shape) => Input::Labels(sample(shape)),
-        None => Input::Values(sample(text)),
+    let inputs = quoted(inputs).into_iter().map(|text| match text.split_once('[') {
+        Some(("class", _)) => Input::Labels(sample(&text["class".len()..])),
+        Some(("unit", _)) => Input::Unit(sample(&text["unit".len()..])),
+        _ => Input::Values(sample(text)),
     });
     Row {
         op,
@@ -89,7 +92,8 @@ impl Row {
 
     /// The axis that the logits have and the labels lack says how many classes there are; without such an axis there are two.
     fn classes(&self) -> usize {
-        let [Input::Values(z), Input::Labels(y)] = &self.inputs[..] else { return 2 };
+        let [z, Input::Labels(y)] = &self.inputs[..] else { return 2 };
+        let z = z.sample();
         match z.split_last() {
             Some((&last, before)) if before == y => last.max(2),
             _ if z.get(1..) == Some(y) => z[0].max(2),
@@ -107,6 +111,7 @@ impl Row {
             let shape = Shape::new(input.sample());
             let kind = match input {
                 Input::Values(_) => format!("f64{shape}"),
+                Input::Unit(_) => format!("unit{shape}"),
                 Input::Labels(_) => format!("class({}){shape}", self.classes()),
             };
             text += &[word, " ", &name, ": ", &kind, "\n"].concat();

@@ -4,7 +4,7 @@
 use super::table::Case;
 use std::cell::{OnceCell, RefCell};
 use wellposed::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes};
-use wellposed::graph::{Graph, Handle, Node, Runnable};
+use wellposed::graph::{FeedKind, Graph, Handle, Node, Runnable};
 use wellposed::inits::standard_normal;
 use wellposed::ops::{Backward, Forward};
 use wellposed::scalar::{Dual, Scalar};
@@ -41,8 +41,8 @@ impl Values {
         }
     }
 
-    /// Standard normal values (parameters too, so that no factor hides behind ones and zeros), labels below `classes`, and
-    /// positive changes of the state, which may hold variances.
+    /// Standard normal values (parameters too, so that no factor hides behind ones and zeros), numbers in 0..1 where they are declared
+    /// so, labels below `classes`, and positive changes of the state, which may hold variances.
     pub fn random(case: &Case, batch: usize, seed: u64) -> Self {
         let graph: &Graph = &case.graph;
         let normal = |name: &str, n: usize| standard_normal(n, Draws { seed, stream: stream(name) });
@@ -53,13 +53,13 @@ impl Values {
         });
         let feeds = graph.feeds.iter().map(|(_, feed)| {
             let n = batch * feed.shape.as_ref().map_or(0, Shape::elements);
-            let labels = matches!(feed.kind, wellposed::graph::FeedKind::Class(..));
-            if labels {
-                let uniform = Draws { seed, stream: stream(&feed.name) }.uniform();
+            let uniform = || Draws { seed, stream: stream(&feed.name) }.uniform().take(n);
+            match feed.kind {
                 #[expect(clippy::cast_precision_loss, reason = "class counts are small")]
-                uniform.take(n).map(|u| (u * case.classes as f64).floor()).collect()
-            } else {
-                normal(&feed.name, n)
+                FeedKind::Class(..) => uniform().map(|u| (u * case.classes as f64).floor()).collect(),
+                // Away from the ends, where a logarithm has no derivative to compare with.
+                FeedKind::Unit => uniform().map(|u| 0.05 + 0.9 * u).collect(),
+                _ => normal(&feed.name, n),
             }
         });
         Self { params, states: states.collect(), feeds: feeds.collect() }

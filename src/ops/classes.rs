@@ -1,0 +1,59 @@
+//! Where the classes lie: what losses on class labels have in common.
+//!
+//! Contract: the class axis is the one that the labels lack: the last of the output's axes, or axis 1. [`Classes`] says where the
+//! numbers of a position begin in the whole batch and how far they are apart.
+
+use super::{Inferred, Misfit, Shape};
+
+/// How the classes lie in a sample: `positions` groups of `count` numbers that are `stride` apart.
+pub(super) struct Classes {
+    /// How many classes there are.
+    pub count: usize,
+    /// How many labels a sample has.
+    pub positions: usize,
+    stride: usize,
+}
+
+impl Classes {
+    /// The classes of an output and labels; `None` if they do not fit.
+    pub(super) fn of(output: &Shape, target: &Shape) -> Option<Self> {
+        let (z, y) = (output.sample(), target.sample());
+        let (&last, before) = z.split_last()?;
+        let positions = target.elements();
+        if before == y {
+            Some(Self { count: last, positions, stride: 1 })
+        } else if &z[1..] == y {
+            Some(Self { count: z[0], positions, stride: positions })
+        } else {
+            None
+        }
+    }
+
+    /// The classes of shapes that the shape rule has checked.
+    pub(super) fn checked(output: &Shape, target: &Shape) -> Self {
+        match Self::of(output, target) {
+            Some(classes) => classes,
+            None => unreachable!("internal: shapes were inferred"),
+        }
+    }
+
+    /// Where the numbers of a position begin in the whole batch.
+    pub(super) fn base(&self, sample: usize, position: usize) -> usize {
+        let start = sample * self.count * self.positions;
+        if self.stride == 1 { start + position * self.count } else { start + position }
+    }
+
+    /// The place of one class of a position that begins at `base`.
+    pub(super) fn place(&self, base: usize, class: usize) -> usize {
+        base + class * self.stride
+    }
+}
+
+/// The shape rule of a loss on `what`, one for each class.
+pub(super) fn infer(what: &str, output: &Shape, target: &Shape) -> Result<Inferred, Misfit> {
+    if Classes::of(output, target).is_some() {
+        return Ok(Inferred::shape(Shape::new([])));
+    }
+    let message = format!("{what} {output} do not fit class labels {target}");
+    Err(Misfit::shape(message).help(format!("the {what} need one axis more than the labels: the classes")))
+}
