@@ -10,11 +10,12 @@ pub mod provenance;
 mod split;
 mod statistics;
 mod table;
+pub mod time;
 pub mod transforms;
 pub mod units;
 
 pub use load::{Loaded, Pipeline, Reading, load, missing_column};
-pub use split::{Rule, Split, SplitSet};
+pub use split::{Divider, Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
 pub use transforms::Transform;
@@ -162,8 +163,19 @@ pub struct Plan {
     pub rows: Rows,
     /// The groups in the order of declaration.
     pub groups: Vec<Group>,
+    /// What the spec says of the rows, whichever way they are divided.
+    pub about: About,
     /// The section's keyword.
     pub span: Span,
+}
+
+/// What rows have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// The column that says whom or what a row is about: rows of one of them must not be divided.
+    pub group: Option<Spanned<String>>,
+    /// The column that says when a row was taken.
+    pub time: Option<Spanned<String>>,
 }
 
 impl Plan {
@@ -211,6 +223,12 @@ impl Plan {
             Rows::Files(files) => files.iter().find(|(of, _)| *of == split).map(|(_, file)| file.span),
             Rows::One(_, rule) => Some(rule.column().span),
         }
+    }
+
+    /// Whether the order of time divides the rows.
+    #[must_use]
+    pub fn by_time(&self) -> bool {
+        matches!(self.rows, Rows::One(_, Rule::Time { .. }))
     }
 
     /// The group of a name.

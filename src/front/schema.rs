@@ -291,7 +291,15 @@ fn data() -> Value {
     );
     let splits = closed(json!({"train": file, "val": file, "test": file, "all": file}), &[]);
     let key = json!({"type": "string"});
-    let by = any([closed(json!({"hash": key}), &["hash"]), closed(json!({"column": key}), &["column"])]);
+    let facts = json!({"column": key, "group": key, "time": key});
+    let divided = any([key.clone(), closed(facts, &["column"])]);
+    let by_time = any([key.clone(), closed(json!({"column": key, "group": key}), &["column"])]);
+    let by = any([
+        closed(json!({"hash": divided}), &["hash"]),
+        closed(json!({"column": divided}), &["column"]),
+        closed(json!({"time": by_time}), &["time"]),
+        closed(json!({"file": closed(json!({"group": key, "time": key}), &[])}), &["file"]),
+    ]);
     let share = integer(0);
     let rule = closed(json!({"by": by, "train": share, "val": share, "test": share}), &["by"]);
     let group = of_names(reference("chain"));

@@ -6,7 +6,7 @@
 //! into the iteration. Arguments at their defaults are left out, real numbers have four significant digits from closed formulas.
 
 use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Penalty, Source, StateTensor};
-use crate::data::{Content, Group, Plan, Rows, Rule, SplitSet, Step, Vocabulary};
+use crate::data::{About, Content, Group, Plan, Rows, Rule, Split, SplitSet, Step, Vocabulary};
 use crate::inits::Init;
 use crate::ops::{ModeEffect, Role, USUAL_SLOPE};
 use crate::text::{count, number};
@@ -62,16 +62,23 @@ pub fn print(graph: &Graph) -> String {
 }
 
 fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
-    let Plan { rows, groups, span: _ } = plan;
+    let Plan { rows, groups, about, span: _ } = plan;
     if let Rows::One(_, rule) = rows {
-        let _ = match rule {
-            Rule::Hash { key, shares } => {
-                let shares: Vec<String> =
-                    shares.iter().map(|(split, share)| format!(" {split} {share}")).collect();
-                writeln!(out, "split hash({}) {}", key.value, shares.join("").trim())
-            }
-            Rule::Column(column) => writeln!(out, "split column({})", column.value),
+        let parts = |shares: &[(Split, u64)]| {
+            shares.iter().map(|(split, share)| format!(" {split} {share}")).collect::<String>()
         };
+        let _ = match rule {
+            Rule::Hash { key, shares } => writeln!(out, "split hash({}){}", key.value, parts(shares)),
+            Rule::Column(column) => writeln!(out, "split column({})", column.value),
+            Rule::Time { column, shares } => writeln!(out, "split time({}){}", column.value, parts(shares)),
+        };
+    }
+    let About { group, time } = about;
+    let of_rule = |column: &str| matches!(rows, Rows::One(_, rule) if rule.column().value == column);
+    for (what, column) in [("group", group), ("time", time)] {
+        if let Some(column) = column.as_ref().filter(|column| what == "group" || !of_rule(&column.value)) {
+            let _ = writeln!(out, "rows {what}={}", column.value);
+        }
     }
     let splits = plan.splits();
     for group in groups {

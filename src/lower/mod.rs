@@ -9,6 +9,7 @@ mod compound;
 mod data;
 mod eval;
 mod feeds;
+mod splits;
 mod training;
 
 use crate::args::{Call, Reader, Value};

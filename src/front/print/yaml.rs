@@ -285,7 +285,13 @@ impl Printer<'_> {
         if let Some(SplitRule { by, shares }) = rule {
             let key = match by.args.as_slice() {
                 [ArgExpr { name: None, value }] => self.name(value),
-                args => self.args(args, true),
+                args => {
+                    let name = |arg: &ArgExpr| {
+                        arg.name.as_ref().map_or("column".to_owned(), |name| name.value.clone())
+                    };
+                    let named = args.iter().map(|arg| Entry::new(&name(arg), self.name(&arg.value)));
+                    Doc::Map(named.collect())
+                }
             };
             let by_entry = Entry::new("by", Doc::Map(vec![Entry::new(&by.name.value, key)]));
             let shares = shares.iter().map(|share| Entry::new(&share.name.value, self.value(&share.value)));

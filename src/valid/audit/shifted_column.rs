@@ -94,7 +94,7 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
 fn finding(subject: &Subject<'_>, shifts: &[Shift<'_>], level: f64) -> Option<Diagnostic> {
     let worst = shifts.first()?;
     let (group, split, name) = (worst.group, worst.split, column(worst.group, worst.i));
-    let by_time = false;
+    let by_time = subject.plan.by_time();
     let message = match shifts.len() {
         1 => format!("`{name}` has another distribution on `{split}` than on `train`"),
         n => format!(

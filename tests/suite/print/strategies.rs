@@ -289,7 +289,8 @@ fn data() -> BoxedStrategy<Data> {
     let split = (name(), expr())
         .prop_map(|(name, path)| SplitDecl { name: at(name), source: positional("csv", vec![path]) });
     let splits = apart(split.boxed(), 3, |split: &SplitDecl| split.name.value.clone());
-    let by = (chosen(&["hash", "column"]), expr()).prop_map(|(name, key)| positional(&name, vec![key]));
+    let by =
+        (chosen(&["hash", "column", "time"]), expr()).prop_map(|(name, key)| positional(&name, vec![key]));
     let rule =
         (by, settings(chosen(&["train", "val", "test"]))).prop_map(|(by, shares)| SplitRule { by, shares });
     let source = prop_oneof![
