@@ -192,9 +192,15 @@ pub fn literal(text: &str) -> Value {
     }
 }
 
-/// The value of a default that is left out at a place: a literal, or a word with one, as in `constant(0.25)`.
-fn default_at(text: &'static str, span: Span) -> Value {
-    match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+/// The word and the literal of a default like `constant(0.25)`; `None` for a plain literal.
+#[must_use]
+pub fn applied(text: &str) -> Option<(&str, &str)> {
+    text.strip_suffix(')').and_then(|text| text.split_once('('))
+}
+
+/// The value of a default that is left out at a place.
+fn default_at(text: &str, span: Span) -> Value {
+    match applied(text) {
         Some((name, inner)) => {
             let arg = Arg { name: None, value: Spanned::new(literal(inner), span) };
             Value::Call(Call { name: Spanned::new(name.to_owned(), span), args: vec![arg], span })

@@ -82,7 +82,7 @@ macro_rules! registry {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
         pub enum $Enum {
-            $(#[doc = concat!("[`", stringify!($module), "`]")] $Member($module::$Member),)+
+            $(#[doc = concat!("`", stringify!($module), "`")] $Member($module::$Member),)+
         }
 
         impl $Enum {

@@ -15,6 +15,7 @@ mod rules;
 mod run;
 mod schema;
 mod show;
+mod signal;
 mod snapshot;
 mod stats;
 mod validate;

@@ -1,16 +1,17 @@
 //! `wellposed show`: the nodes of a spec in a table.
 //!
 //! The predicted rms comes from the static analysis of the declared inputs; the measured one is the root of the mean square over
-//! random initialisations, on rows of the training split where there is data, else on drawn inputs.
+//! random initialisations, on rows of the training split where there is data, else on drawn inputs. With `--signal` the table is
+//! that of [`signal`](super::signal).
 
-use super::{Failure, Global, Outcome, disk, print};
+use super::{Failure, Global, Outcome, disk, print, signal};
 use crate::data;
 use crate::exec::{Keep, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Runnable};
 use crate::pipeline::{self, Compiled, Options, Stages};
 use crate::report::Report;
 use crate::report::format::Format;
-use crate::tensor::Mode;
+use crate::tensor::{Mode, Tensor};
 use crate::text::{count, number};
 use crate::valid::Samples;
 use clap::Args;
@@ -27,6 +28,12 @@ pub struct Arguments {
     /// Rows in the batch.
     #[arg(long, default_value_t = 64)]
     batch: usize,
+    /// Show how signal, gradient and the difference of two inputs travel: predicted and measured, with bands.
+    #[arg(long)]
+    signal: bool,
+    /// Write the signal analysis as a chart to this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// One line of the table.
@@ -41,7 +48,7 @@ struct Row {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let Arguments { path, measure, batch } = arguments;
+    let Arguments { path, measure, batch, signal, svg } = arguments;
     let compiled = pipeline::compile(path, &disk::Disk)
         .map_err(|finding| Failure(format!("{}: {}", path.display(), finding.message)))?;
     let code = if compiled.found.has_errors() {
@@ -50,6 +57,21 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     } else {
         0
     };
+    if *signal || svg.is_some() {
+        let feeds = feeds(&compiled, (*batch).max(1));
+        let view = signal::view(&compiled.graph, feeds.as_deref(), *measure);
+        if let Some(file) = svg {
+            std::fs::write(file, view.chart().svg())
+                .map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+        }
+        if global.format() == Format::Json {
+            let text = serde_json::to_string_pretty(&view).map_err(|error| error.to_string())?;
+            print(&format!("{text}\n"));
+        } else {
+            print(&view.text());
+        }
+        return Ok(code);
+    }
     let measured = measured(&compiled, *measure, (*batch).max(1));
     let rows = rows(&compiled, measured.as_deref());
     if global.format() == Format::Json {
@@ -76,10 +98,10 @@ fn rows(compiled: &Compiled, measured: Option<&[f64]>) -> Vec<Row> {
         .collect()
 }
 
-/// The rms of every node over random initialisations; `None` if the graph cannot be run.
-fn measured(compiled: &Compiled, seeds: u64, batch: usize) -> Option<Vec<f64>> {
+/// Rows to run the graph on: those of the training split where there is data; `None` if the graph cannot be run.
+fn feeds(compiled: &Compiled, batch: usize) -> Option<Vec<Tensor>> {
     let graph = &compiled.graph;
-    let runnable = Runnable::new(graph).filter(|_| seeds > 0)?;
+    Runnable::new(graph)?;
     if crate::valid::gradcheck::memory(graph, batch) > crate::valid::MEMORY_LIMIT {
         return None;
     }
@@ -92,7 +114,14 @@ fn measured(compiled: &Compiled, seeds: u64, batch: usize) -> Option<Vec<f64>> {
         }
     });
     let samples = loaded.unwrap_or_else(|| Samples::draw(graph, batch, 0));
-    let feeds = samples.batch(0, batch.min(samples.rows().max(1)));
+    Some(samples.batch(0, batch.min(samples.rows().max(1))))
+}
+
+/// The rms of every node over random initialisations; `None` if the graph cannot be run.
+fn measured(compiled: &Compiled, seeds: u64, batch: usize) -> Option<Vec<f64>> {
+    let graph = &compiled.graph;
+    let runnable = Runnable::new(graph).filter(|_| seeds > 0)?;
+    let feeds = feeds(compiled, batch)?;
     let mut session: Session<'_, f64> =
         Session::new(runnable, feeds.first().map_or(1, |feed| feed.dims[0]), Keep::All);
     let mut squares = vec![0.0; graph.nodes.len()];

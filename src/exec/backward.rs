@@ -118,6 +118,12 @@ impl<S: Scalar> Session<'_, S> {
         }
     }
 
+    /// The derivative of the objective by the value of a node, after a reverse run; empty where none arrived.
+    #[must_use]
+    pub fn cotangent(&self, node: Handle<Node>) -> View<'_, S> {
+        View::new(&self.cotangents[node.index()])
+    }
+
     /// The derivative of the objective by the value that it reads.
     fn seed(&mut self, objective: &Objective, started: &mut Started, gradients: &mut Gradients) {
         #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]

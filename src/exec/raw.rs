@@ -6,6 +6,9 @@ use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::graph::Graph;
 use crate::tensor::Shape;
 
+/// Applies a chain to one row, in place.
+type Apply<'a> = Box<dyn Fn(&mut Vec<f64>) + 'a>;
+
 /// Applies the chain of every column group, and the given constants of every declared input, to the rows of a file. Rows are those of
 /// serving, so that the chain is the one of the test split; class labels pass unchanged.
 ///
@@ -26,7 +29,7 @@ pub fn transform(
         let rows = dims.first().copied().unwrap_or(0);
         let given = data.len() / rows.max(1);
         let shape = feed.shape.clone().unwrap_or_default();
-        let (wanted, apply): (usize, Box<dyn Fn(&mut Vec<f64>)>) = match graph.group(feed) {
+        let (wanted, apply): (usize, Apply<'_>) = match graph.group(feed) {
             Some(group) if matches!(group.content, Content::Class(..)) => continue,
             Some(group) => match Pipeline::stored(group, Split::Test, statistics) {
                 Ok(pipeline) => (group.columns.len(), Box::new(move |row| pipeline.apply(row))),

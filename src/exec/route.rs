@@ -84,6 +84,11 @@ fn couples(node: &Node, mode: Mode) -> bool {
     node.op.mixes_batch(mode) || (mode == Mode::Train && node.op.effect() != ModeEffect::Same)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "for estimates")]
+fn real(n: usize) -> f64 {
+    n as f64
+}
+
 /// The elements of one sample of a node's value.
 pub(super) fn elements(graph: Runnable<'_>, node: Handle<Node>) -> usize {
     graph.nodes[node].shape.as_ref().map_or(0, Shape::elements)
@@ -160,13 +165,12 @@ impl Route {
         };
         let mut forms: Vec<Option<Form>> = vec![None; n];
         let keep = |route: &mut Self, of: Handle<Node>, form: Form, cost: f64| {
-            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             let kept = match form {
                 Form::Block(block) => block.count,
                 Form::Whole => elements(graph, of),
             };
             route.held += kept;
-            route.cost += cost + kept as f64;
+            route.cost += cost + real(kept);
         };
         route.form = form_of(node, block);
         forms[node.index()] = Some(route.form);
@@ -183,14 +187,12 @@ impl Route {
                 continue;
             };
             route.independent &= !of.op.mixes_batch(mode);
-            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            let flops = of.flops as f64;
+            let flops = real(of.flops);
             let whole = Block::run(0, shape.elements());
             let source = of.inputs.first().and_then(|source| graph.shape(*source));
             let (how, from, block, cost) = match (inputs[0], source) {
                 (Some(Form::Block(block)), Some(source)) => {
-                    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-                    let share = block.count as f64 / source.elements().max(1) as f64;
+                    let share = real(block.count) / real(source.elements().max(1));
                     let (how, result) = match of.op.spread(source, block) {
                         Spread::Elementwise => (How::Elementwise, block),
                         Spread::Channelwise => {

@@ -9,7 +9,7 @@ use super::ast::{Action, ArgExpr, Body, CallExpr, Expr, Head, ParamDecl, Spec, U
 use super::dsl;
 use super::names::LOSS_INPUTS;
 use super::optimizers;
-use crate::args::{Default, Kind, Param, Value, literal};
+use crate::args::{Default, Kind, Param, Value, applied, literal};
 use crate::data::Transform;
 use crate::inits::Init;
 use crate::ops::OpKind;
@@ -216,6 +216,11 @@ fn initialiser(value: &mut Spanned<Expr>) {
 
 /// The expression that a default of a signature stands for.
 fn written(text: &str, place: Span) -> Expr {
+    if let Some((name, inner)) = applied(text) {
+        let arg = ArgExpr { name: None, value: Spanned::new(written(inner, place), place) };
+        let name = Spanned::new(name.to_owned(), place);
+        return Expr::Call(CallExpr { name, args: vec![arg], head: Head(place) });
+    }
     match literal(text) {
         Value::Bool(b) => Expr::Bool(b),
         Value::Symbol(word) => Expr::Name(word),

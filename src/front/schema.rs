@@ -77,7 +77,7 @@ fn definitions() -> Value {
     define("params".to_owned(), described("Parameters with their defaults.", of_names(reference("param"))));
     define("param".to_owned(), param());
     define("input".to_owned(), declared("^(f64|f32|unit|u8|int) *\\[ *B.*\\]$", "f64[B, 3, 32, 32]"));
-    define("target".to_owned(), declared("^(class *\\(.*\\).*|(f64|int) *\\[ *B.*\\])$", "class(10)"));
+    define("target".to_owned(), declared("^(class *\\(.*\\).*|(f64|unit|int) *\\[ *B.*\\])$", "class(10)"));
     define("data".to_owned(), data());
     define("column".to_owned(), column());
     define("chain".to_owned(), described("Transforms, applied in order.", list(reference("transform"))));

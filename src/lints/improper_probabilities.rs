@@ -9,9 +9,9 @@
 //! ## Why it matters
 //!
 //! `bce` takes logarithms of p and 1 - p. For a logit of -0.3 there is none, and the loss is NaN from the first batch on. Dropout scales
-//! what it keeps, so that a probability of 0.7 becomes 1.4. `nll` is -z[y] and has no logarithm of its own: with logits the net makes
-//! z[y] larger without end, the loss falls below any bound, and nothing is learnt about the other classes; with probabilities
-//! the loss is -p[y], whose gradient vanishes where the net is sure and wrong.
+//! what it keeps, so that a probability of 0.7 becomes 1.4. `nll` is `-z[y]` and has no logarithm of its own: with logits the net makes
+//! `z[y]` larger without end, the loss falls below any bound, and nothing is learnt about the other classes; with probabilities
+//! the loss is `-p[y]`, whose gradient vanishes where the net is sure and wrong.
 //!
 //! ## Example
 //!

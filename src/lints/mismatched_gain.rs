@@ -37,7 +37,7 @@
 //!
 //! Glorot and Bengio 2010; He et al. 2015, eq. 10 and 14; Schoenholz et al. 2017.
 
-use super::account::{Account, Limits};
+use super::limits::Limits;
 use super::scheme::{self, Consumer, Range};
 use super::uses::Uses;
 use super::{Context, lint};
@@ -45,6 +45,7 @@ use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Sever
 use crate::graph::{Graph, Handle, Node};
 use crate::inits::Init;
 use crate::ops::ParamSpec;
+use crate::signal::account::Account;
 use crate::source::Spanned;
 use crate::text::{number, plural};
 use std::cmp::Reverse;
@@ -75,9 +76,9 @@ pub struct Kind {
 
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let uses = Uses::of(context.graph);
-    let account = Account::of(context, &uses);
-    for group in kinds(context, &uses, &account) {
-        out.extend(explain(context, &uses, &account, &group));
+    let account = &context.signal.account;
+    for group in kinds(context, &uses, account) {
+        out.extend(explain(context, &uses, account, &group));
     }
 }
 

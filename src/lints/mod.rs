@@ -5,13 +5,13 @@
 //! text. A lint ships with `specs/lint/<lint>/bad.nn`, which it must find, and `ok.nn`, on which it must be silent; a test goes
 //! through [`ALL`] and needs nothing else. To add one: the file, the two specs, and its two lines here.
 
-mod account;
 mod class_count_mismatch;
 mod dead_zeros;
 mod dropout_before_norm;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
 mod improper_probabilities;
+mod limits;
 mod mismatched_gain;
 mod missing_init;
 mod noisy_evaluation;

@@ -26,7 +26,7 @@
 //!
 //! Karpathy 2019, "A recipe for training neural networks"; research: static.md I13.
 
-use super::account::{Account, Limits};
+use super::limits::Limits;
 use super::uses::{Uses, logits, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
@@ -52,10 +52,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let mut caused = Diagnostics::default();
     raw_input::check(context, &mut caused);
     let uses = Uses::of(graph);
-    let account = Account::of(context, &uses);
-    let blamed = mismatched_gain::kinds(context, &uses, &account)
+    let account = &context.signal.account;
+    let blamed = mismatched_gain::kinds(context, &uses, account)
         .iter()
-        .any(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info));
+        .any(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info));
     if blamed || !caused.is_empty() || context.signal.assumed.iter().any(|assumed| *assumed) {
         return;
     }

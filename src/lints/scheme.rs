@@ -7,7 +7,8 @@
 use super::uses::Uses;
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::inits::Init;
-use crate::ops::{Category, OpKind, ParamSpec, Response, Role};
+use crate::ops::{Category, OpKind, ParamSpec, Response};
+pub use crate::signal::account::kernel;
 use std::collections::BTreeMap;
 
 /// What becomes of a layer's output before the next weights.
@@ -113,13 +114,6 @@ pub fn gain(spec: &ParamSpec) -> f64 {
         inward
     };
     fan * spec.statistics().1
-}
-
-/// The kernel of a layer.
-#[must_use]
-pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
-    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
-    specs.into_iter().find(|spec| spec.role == Role::Kernel)
 }
 
 /// The scheme that suits a layer, as the spec writes it, with the standard deviation that it gives.

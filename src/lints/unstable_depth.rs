@@ -35,7 +35,7 @@
 //!
 //! Glorot and Bengio 2010; Poole et al. 2016; Schoenholz et al. 2017; Zhang, Dauphin and Ma 2019; Hanin and Rolnick 2018.
 
-use super::account::{Account, Extreme, Limits};
+use super::limits::Limits;
 use super::mismatched_gain;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
@@ -43,6 +43,7 @@ use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
+use crate::signal::account::{Account, Extreme};
 use crate::text::{number, plural};
 use std::f64::consts::LN_10;
 
@@ -59,10 +60,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     }
     let uses = Uses::of(graph);
-    let account = Account::of(context, &uses);
-    let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, &account)
+    let account = &context.signal.account;
+    let blamed: Vec<usize> = mismatched_gain::kinds(context, &uses, account)
         .iter()
-        .filter(|kind| mismatched_gain::severity(context, &account, kind) > Some(Severity::Info))
+        .filter(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info))
         .map(|kind| kind.region)
         .collect();
     let mut regions: Vec<usize> = graph.nodes.handles().map(|node| account.region(node)).collect();
@@ -70,12 +71,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     regions.dedup();
     let mut reported = false;
     for region in regions.into_iter().filter(|region| !blamed.contains(region)) {
-        let finding = gradient(context, &uses, &account, region);
+        let finding = gradient(context, &uses, account, region);
         reported |= finding.is_some();
         out.extend(finding);
     }
     if !reported && blamed.is_empty() {
-        out.extend(merging(context, &uses, &account));
+        out.extend(merging(context, &uses, account));
     }
 }
 

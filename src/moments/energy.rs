@@ -13,7 +13,8 @@ pub struct Energy {
     pub ln: Interval,
     /// Variance over random initialisations of that logarithm for infinitely wide layers on the way.
     pub spread: f64,
-    /// E g^4 / (E g^2)^2 - 1 of one element: what one unit adds to the relative variance of a sum over units.
+    /// What one unit adds to the relative variance of a sum over units: E g^4 / (E g^2)^2 - 1 of one element, less where the
+    /// sum is kept, as by orthogonal weights.
     pub tail: f64,
     /// Over how many independent units the sum runs.
     pub units: f64,
@@ -24,10 +25,11 @@ impl Energy {
     pub const ZERO: Self =
         Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0 };
 
-    /// The energy at the place it is measured from, with Gaussian elements.
+    /// The energy at the place it is measured from, with Gaussian elements. Energies are relative to that of the same draw, which
+    /// therefore does not scatter itself.
     #[must_use]
     pub const fn unit(units: f64) -> Self {
-        Self { ln: Interval::point(0.0), spread: 0.0, tail: 2.0, units }
+        Self { ln: Interval::point(0.0), spread: 0.0, tail: 0.0, units }
     }
 
     /// Variance over random initialisations of ln of the measured energy.
@@ -57,14 +59,28 @@ impl Energy {
         Self { ln: self.ln.plus(factor), spread: self.measured_spread(), tail: 2.0, units }
     }
 
+    /// E g^4 / (E g^2)^2 of one element: that of a Gaussian where the sum is kept.
+    #[must_use]
+    pub fn kurtosis(&self) -> f64 {
+        (1.0 + self.tail).max(3.0)
+    }
+
+    /// Multiplied element by element with independent numbers whose squares have the second moment `fourth` over the squared
+    /// first: the tail of the result. A sum of squares that is kept, of n Gaussian elements, takes 2 off: the ratio of
+    /// A = sum g^2 f'^2 to B = sum g^2 has the relative variance Var A + Var B - 2 Cov = (3 F - 1) + 2 - 2 (3 - 1), over n.
+    #[must_use]
+    pub fn tail_times(&self, fourth: f64) -> f64 {
+        (self.kurtosis() * fourth - 1.0 - (2.0 - self.tail).max(0.0)).max(0.0)
+    }
+
     /// Through an elementwise function: multiplied by f', with E f'^2 = `square` and E f'^4 = `fourth`.
     #[must_use]
     pub fn slope(self, square: f64, fourth: f64) -> Self {
         if square <= 0.0 {
             return Self::ZERO;
         }
-        let tail = (1.0 + self.tail) * fourth / (square * square) - 1.0;
-        Self { ln: self.ln.shift(square.ln()), tail: tail.max(0.0), ..self }
+        let tail = self.tail_times(fourth / (square * square));
+        Self { ln: self.ln.shift(square.ln()), tail, ..self }
     }
 
     /// The sum of two contributions to one value, independent of each other.
@@ -82,7 +98,7 @@ impl Energy {
         Self {
             ln,
             spread: share(a).powi(2) * self.spread + share(b).powi(2) * other.spread,
-            tail: self.tail.max(other.tail),
+            tail: super::tail_of_sum((share(a), self.tail, self.units), (share(b), other.tail, other.units)),
             units: self.units.min(other.units),
         }
     }
@@ -97,8 +113,10 @@ mod tests {
         // fan_in Var(w) = 2 and E relu'^2 = 1/2.
         let below = Energy::unit(100.0).slope(0.5, 0.5).linear(Interval::point(2f64.ln()), 100);
         assert!(below.ln.lo.abs() < 1e-15);
-        // (3 E f'^4 / (E f'^2)^2 - 1) / n = (3 * 2 - 1) / 100.
-        assert!((below.spread - 0.05).abs() < 1e-15);
+        // (3 E f'^4 / (E f'^2)^2 - 3) / n = (3 * 2 - 3) / 100 at the prediction itself, and 3 * 2 - 1 behind a layer.
+        assert!((below.spread - 0.03).abs() < 1e-15);
+        let next = below.slope(0.5, 0.5).linear(Interval::point(2f64.ln()), 100);
+        assert!((next.spread - 0.08).abs() < 1e-15);
     }
 
     #[test]

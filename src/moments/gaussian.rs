@@ -115,7 +115,8 @@ impl Gaussian {
 
     /// The pair that has the moments `x` but for its second moment.
     fn at(x: &Moments, ln_square: f64) -> Self {
-        let square = ln_square.clamp(-600.0, 600.0).exp();
+        // Only a zero is taken as one.
+        let square = if ln_square == f64::NEG_INFINITY { 0.0 } else { ln_square.clamp(-600.0, 600.0).exp() };
         let mean = x.mean_share * square.sqrt();
         let variance = (square - mean * mean).max(0.0);
         let decorrelation =
@@ -225,9 +226,16 @@ impl Gaussian {
     /// E f^2 and E f^4 of either value.
     #[must_use]
     pub fn powers(self, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> (f64, f64) {
-        let sd = self.variance.max(0.0).sqrt();
-        let power = |n: i32| expectation(fine(), self.mean, sd, kinks, |x| f(x).powi(n));
-        (power(2), power(4))
+        let Self { mean, variance, .. } = self;
+        if variance <= 0.0 {
+            let square = f(mean).powi(2);
+            return (square, square * square);
+        }
+        let sd = variance.sqrt();
+        nodes(fine(), mean, sd, kinks).fold((0.0, 0.0), |(second, fourth), (z, weight)| {
+            let square = f(mean + sd * z).powi(2);
+            (second + weight * square, fourth + weight * square * square)
+        })
     }
 
     /// E f^2 of either value.
@@ -274,7 +282,12 @@ pub fn through(x: &Moments, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Moments {
         mean_share: (at.mean / at.square.sqrt()).clamp(-1.0, 1.0),
         contrast: at.contrast.clamp(0.0, 2.0),
         spread: at.elasticity * at.elasticity * x.spread,
-        tail: (at.fourth / (at.square * at.square) - 1.0).max(0.0),
+        // A mean of n Gaussian squares scatters by 2/n. Where the input's is held, by a norm or orthogonal weights, the part of
+        // the scatter of f^2 that follows it is missing.
+        tail: (at.fourth / (at.square * at.square)
+            - 1.0
+            - at.elasticity * at.elasticity * (2.0 - x.tail).max(0.0))
+        .max(0.0),
         units: x.units,
     }
 }

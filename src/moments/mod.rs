@@ -66,14 +66,15 @@ pub fn ln_add(a: f64, b: f64) -> f64 {
 pub struct Moments {
     /// ln E[x^2], averaged over units and random weights.
     pub ln_square: Interval,
-    /// E[x] / sqrt(E[x^2]), in -1..1.
+    /// `E[x]` / sqrt(E[x^2]), in -1..1.
     pub mean_share: f64,
     /// 1 - E[x x'] / E[x^2] for two independent inputs: 1 if they have nothing in common, 0 if the value ignores the input.
     pub contrast: f64,
     /// Variance over random initialisations of ln E[x^2], where the expectation is over the units of an infinitely wide
     /// layer on top of the drawn weights below (Hanin and Rolnick 2018).
     pub spread: f64,
-    /// E[x^4] / E[x^2]^2 - 1: what one unit adds to the relative variance of a mean of x^2 over units.
+    /// What one unit adds to the relative variance of a mean of x^2 over units: E[x^4] / E[x^2]^2 - 1, less where the mean is
+    /// held, as by a norm or by orthogonal weights.
     pub tail: f64,
     /// How many independent units a mean of x^2 is taken over.
     pub units: f64,
@@ -100,7 +101,7 @@ impl Moments {
         units: 1.0,
     };
 
-    /// From plain moments: E[x^2], E[x] and E[x x'].
+    /// From plain moments: E[x^2], `E[x]` and E[x x'].
     #[must_use]
     pub fn new(square: f64, mean: f64, cross: f64) -> Self {
         if square <= 0.0 {
@@ -126,7 +127,7 @@ impl Moments {
         (0.5 * self.ln_square.middle()).exp()
     }
 
-    /// E[x].
+    /// `E[x]`.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean_share * self.rms()
@@ -189,15 +190,24 @@ impl Moments {
         let total = (1.0 + cross).max(f64::MIN_POSITIVE);
         let (wa, wb) = (half(a).powi(2) / total, half(b).powi(2) / total);
         let mean = self.mean_share * half(a) + other.mean_share * half(b);
+        // d ln of the sum / d ln of a part: the cross term grows with the root of either.
+        let (ja, jb) = (wa + 0.5 * cross / total, wb + 0.5 * cross / total);
         Self {
             ln_square: plain.shift(total.ln()),
             mean_share: (mean / total.sqrt()).clamp(-1.0, 1.0),
             contrast: (wa * self.contrast + wb * other.contrast).clamp(0.0, 2.0),
-            spread: wa * wa * self.spread + wb * wb * other.spread,
-            tail: self.tail.max(other.tail),
+            spread: ja * ja * self.spread + jb * jb * other.spread,
+            tail: tail_of_sum((wa, self.tail, self.units), (wb, other.tail, other.units)),
             units: self.units.min(other.units),
         }
     }
+}
+
+/// The tail of a sum of independent parts, each given by its share of the second moment, tail and units, over the smaller number of
+/// units: E (x + y)^4 = E x^4 + 6 E x^2 E y^2 + E y^4 where one part is symmetric, and a part with more units scatters less.
+fn tail_of_sum((wa, ta, na): (f64, f64, f64), (wb, tb, nb): (f64, f64, f64)) -> f64 {
+    let units = na.min(nb);
+    (wa * wa * ta * units / na + wb * wb * tb * units / nb + 4.0 * wa * wb).max(0.0)
 }
 
 #[cfg(test)]
@@ -219,6 +229,16 @@ mod tests {
         let sum = Moments::new(1.0, 0.5, 0.25).plus(Moments::new(2.0, 1.0, 1.0));
         assert!((sum.square() - 4.0).abs() < 1e-12);
         assert!((sum.mean() - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sum_of_gaussians_has_the_tail_of_a_gaussian() {
+        let x = Moments { tail: 2.0, units: 64.0, ..Moments::STANDARD };
+        let sum = x.plus(x.scaled(3.0));
+        assert!((sum.tail - 2.0).abs() < 1e-12 && sum.units == 64.0);
+        // An input of known length does not scatter by itself; its product with the other part does.
+        let known = Moments { units: 64.0, ..Moments::STANDARD };
+        assert!((known.plus(x).tail - (0.25 * 2.0 + 4.0 * 0.25)).abs() < 1e-12);
     }
 
     #[test]

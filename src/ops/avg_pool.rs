@@ -57,6 +57,11 @@ impl Op for AvgPool {
         pool.attributes()
     }
 
+    fn taps(&self, input: &Shape) -> Option<[super::window::Taps; 2]> {
+        let window = self.pool.window(input);
+        Some([window.rows.into(), window.columns.into()])
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
         let (window, shape) = self.pool.over("avg_pool", inputs[0])?;
         let flops = shape.elements().saturating_mul(window.taps());

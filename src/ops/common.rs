@@ -9,10 +9,14 @@ use crate::tensor::{Shape, View, product};
 /// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
 /// weights adds. `reach` is the share of the taps that lie inside the map, `units` the number of independent outputs.
 pub(super) fn affine_moments(io: &Transfer<'_>, fan_in: f64, reach: f64, units: usize) -> Moments {
-    let (mean, variance) = io.params[0].statistics();
+    let weight = &io.params[0];
+    let (mean, variance) = weight.statistics();
     let (shift, noise) = io.params.get(1).map_or((0.0, 0.0), ParamSpec::statistics);
     let x = &io.inputs[0];
-    let spread = x.linear(fan_in * variance, reach, noise, units);
+    let mut spread = x.linear(fan_in * variance, reach, noise, units);
+    if noise == 0.0 && reach == 1.0 {
+        spread.tail = tail_of(weight, units, weight.fan_in);
+    }
     if mean == 0.0 && shift == 0.0 {
         return spread;
     }
@@ -28,12 +32,31 @@ pub(super) fn affine_moments(io: &Transfer<'_>, fan_in: f64, reach: f64, units: 
     Moments { units: spread.units, ..spread.plus(common) }
 }
 
-/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map.
+/// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map. Weights with a
+/// mean give all inputs one part of the gradient in common: where this part has the share r of the energy, n inputs scatter as
+/// n / (1 + (n - 1) r^2) independent ones.
 pub(super) fn affine_energy(io: &Transfer<'_>, fan_in: f64, reach: f64, cotangent: Energy) -> Vec<Energy> {
-    let (mean, variance) = io.params[0].statistics();
+    let weight = &io.params[0];
+    let (mean, variance) = weight.statistics();
     let gain = (fan_in * (variance + mean * mean)).ln();
     let units = io.shapes[0].channels().unwrap_or(1);
-    vec![cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units)]
+    let mut arrived = cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units);
+    if mean != 0.0 {
+        let common = mean * mean / (variance + mean * mean);
+        arrived.units /= 1.0 + (arrived.units - 1.0) * common * common;
+    }
+    let tail = if reach == 1.0 { tail_of(weight, units, weight.dims[0]) } else { arrived.tail };
+    vec![Energy { tail, ..arrived }]
+}
+
+/// The tail behind a matrix that makes `out` numbers of `inward`: that of a Gaussian, but for an orthogonal one, which keeps the
+/// length of its input or, with fewer rows, that of its projection: of n numbers, a share r of which is kept, the length scatters
+/// by 2/(r n) - 2/n.
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn tail_of(weight: &ParamSpec, out: usize, inward: usize) -> f64 {
+    let orthogonal = weight.init.as_ref().is_some_and(|init| init.value.name() == "orthogonal");
+    let square = weight.fan_in == product(&weight.dims[1..]) && weight.dims.len() == 2;
+    if orthogonal && square { 2.0 * (1.0 - out as f64 / inward as f64).max(0.0) } else { 2.0 }
 }
 
 /// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.

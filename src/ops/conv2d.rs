@@ -203,6 +203,11 @@ impl Op for Conv2d {
         plan.reverse(batch, inputs[0], params[0], cotangent, by_map, by_kernel, &mut scratch);
     }
 
+    fn taps(&self, input: &Shape) -> Option<[window::Taps; 2]> {
+        let Window { rows, columns } = self.planned(input).window;
+        Some([rows.into(), columns.into()])
+    }
+
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let plan = self.planned(io.shapes[0]);
         super::affine_moments(&io, fan(&plan), plan.window.reach().0, self.out)

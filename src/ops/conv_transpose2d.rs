@@ -35,7 +35,9 @@
 
 use super::convolution::{self, Plan};
 use super::window::{self, Window};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer};
+use super::{
+    Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer,
+};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::diag::rules;
 use crate::inits::Init;
@@ -230,6 +232,33 @@ impl Op for ConvTranspose2d {
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         let (inside, share) = fan(&self.planned(io.shapes[0]));
         ordered(inside, share, |fan_in, reach| super::affine_energy(&io, fan_in, reach, cotangent))
+    }
+
+    /// A tap moves its output channel at every element that an input of its channel is spread to, a bias by 1.
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let Column { batch, shapes, inputs, param, index, column, .. } = io;
+        let plan = self.planned(shapes[0]);
+        let (size, positions) = (plan.window.elements(), plan.window.positions());
+        if param == 1 {
+            column.resize(batch * size, 1.0);
+            return Some(Block::run(index * size, size));
+        }
+        let Window { rows, columns } = plan.window;
+        let (channel, tap) = (index / plan.depth(), index % plan.depth());
+        let (output, tap) = (tap / plan.window.taps(), tap % plan.window.taps());
+        let output = channel / plan.outputs[1] * plan.channels[1] + output;
+        let (i, j) = (tap / columns.kernel, tap % columns.kernel);
+        column.resize(batch * size, 0.0);
+        for (sample, column) in column.chunks_exact_mut(size).enumerate() {
+            let map = (sample * plan.outputs[0] + channel) * positions;
+            for row in rows.positions(i) {
+                for place in columns.positions(j) {
+                    let to = rows.element(row, i) * columns.input + columns.element(place, j);
+                    column[to] = inputs[0].at(map + row * columns.output + place);
+                }
+            }
+        }
+        Some(Block::run(output * size, size))
     }
 }
 

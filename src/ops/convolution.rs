@@ -147,7 +147,6 @@ impl Plan {
 
     /// The transposed convolution of `slope`, which has the shape of an output, and its product with the patches of `x`: the derivatives
     /// by the map and by the kernel where `slope` is that by the output. Both are overwritten.
-    #[expect(clippy::too_many_arguments, reason = "three operands, two results and their room")]
     pub(super) fn reverse<S: Scalar>(
         &self,
         batch: usize,

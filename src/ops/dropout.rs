@@ -95,7 +95,7 @@ impl Op for Dropout {
         }
         let keep = 1.0 - self.p;
         let scaled = cotangent.times(Interval::point(-keep.ln()));
-        vec![Energy { tail: (cotangent.tail + 1.0) / keep - 1.0, ..scaled }]
+        vec![Energy { tail: cotangent.tail_times(keep.recip()), ..scaled }]
     }
 
     fn effect(&self) -> ModeEffect {

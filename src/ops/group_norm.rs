@@ -24,7 +24,7 @@
 //! | `group_norm(1)` | `[B]` | error |
 
 use super::normed::{self, Runs};
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Role, Shape, Transfer};
+use super::{Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, Role, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional, required};
 use crate::diag::rules;
 use crate::inits::Init;
@@ -106,5 +106,10 @@ impl Op for GroupNorm {
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         normed::energy(&io, self.eps, true, self.runs(io.shape).length, cotangent)
+    }
+
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let (runs, saved) = (self.runs(io.shape), io.saved);
+        Some(normed::column(io, runs, |run, x| (x - saved.at(2 * run)) * saved.at(2 * run + 1)))
     }
 }

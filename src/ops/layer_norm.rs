@@ -87,13 +87,8 @@ impl Op for LayerNorm {
         normed::energy(&io, self.eps, true, io.params[0].elements(), cotangent)
     }
 
-    /// Gamma moves its feature by the normalised values, beta by 1.
     fn column(&self, io: Column<'_>) -> Option<Block> {
-        let Column { batch, shapes, inputs, saved, param, index, column, .. } = io;
-        let n = shapes[0].last()?;
-        let rows = inputs[0].len() / n;
-        let hat = |row: usize| (inputs[0].at(row * n + index) - saved.at(2 * row)) * saved.at(2 * row + 1);
-        column.extend((0..rows).map(|row| if param == 0 { hat(row) } else { 1.0 }));
-        Some(Block::feature(index, n, rows / batch.max(1)))
+        let (runs, saved) = (rows(io.shape.last()?), io.saved);
+        Some(normed::column(io, runs, |run, x| (x - saved.at(2 * run)) * saved.at(2 * run + 1)))
     }
 }

@@ -32,6 +32,7 @@ mod group_norm;
 mod hardswish;
 mod hardtanh;
 mod huber;
+mod kinds;
 mod layer_norm;
 mod leaky_relu;
 mod linear;
@@ -61,7 +62,10 @@ mod transpose;
 mod upsample;
 mod window;
 
+pub use window::Taps;
+
 pub use activation::Activation;
+pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
@@ -123,85 +127,8 @@ registry! {
     huber::Huber,
 }
 
+mod dispatch;
 mod perturb;
-
-/// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Category {
-    /// A linear map with weights.
-    Layer,
-    /// An elementwise function.
-    Activation,
-    /// Numbers to shares that sum to 1, or their logarithms: it couples the elements of an axis, and no scale passes through it.
-    Distribution,
-    /// A normalisation.
-    Norm,
-    /// A reduction over windows.
-    Pool,
-    /// Random in training, the identity in use.
-    Noise,
-    /// Moves, copies or interpolates elements: what comes out has the range of what goes in.
-    Layout,
-    /// Joins several values.
-    Combine,
-    /// One number for each sample, to be minimised.
-    Loss,
-}
-
-impl Category {
-    /// The category in a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Layer => "layer",
-            Self::Activation => "activation",
-            Self::Distribution => "distribution",
-            Self::Norm => "norm",
-            Self::Pool => "pool",
-            Self::Noise => "noise",
-            Self::Layout => "layout",
-            Self::Combine => "combine",
-            Self::Loss => "loss",
-        }
-    }
-}
-
-/// How many values an operator takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arity {
-    /// One value, by default the one above.
-    One,
-    /// Two or more named values.
-    Many,
-    /// A prediction and a target.
-    Loss,
-}
-
-/// How an operator differs between training and use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModeEffect {
-    /// Not at all.
-    Same,
-    /// It acts in training and is the identity in use.
-    TrainOnly,
-    /// It computes something else in each.
-    Differs,
-}
-
-/// What a parameter is for; decides whether `l2 on weights` reaches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The kernel of a linear layer, a convolution or an embedding.
-    Kernel,
-    /// An additive constant of such a layer.
-    Bias,
-    /// The factor of a norm.
-    Scale,
-    /// The offset of a norm.
-    Shift,
-    /// The slope of an activation.
-    Slope,
-}
 
 /// A trainable tensor that an operator asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -481,6 +408,11 @@ pub trait Op: Sized {
         None
     }
 
+    /// What a window that slides over maps of this shape meets along either axis.
+    fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
+        None
+    }
+
     /// How many classes a loss on class labels can tell apart: labels from there on have no logit.
     fn classes(&self, _inputs: &[&Shape]) -> Option<usize> {
         None
@@ -504,104 +436,4 @@ pub trait Op: Sized {
 
     /// Updates the state after a training step, from what the forward kernel saved.
     fn update_state(&self, _batch: usize, _shape: &Shape, _saved: View<'_, f64>, _state: &mut [Tensor]) {}
-}
-
-impl OpKind {
-    /// What kind of thing it is.
-    #[must_use]
-    pub fn category(&self) -> Category {
-        fn of<T: Op>(_: &T) -> Category {
-            T::CATEGORY
-        }
-        op!(self, o => of(o))
-    }
-
-    /// How many values it takes.
-    #[must_use]
-    pub fn arity(&self) -> Arity {
-        fn of<T: Op>(_: &T) -> Arity {
-            T::ARITY
-        }
-        op!(self, o => of(o))
-    }
-
-    /// Every argument but the initialisers that differs from its default, in canonical form.
-    #[must_use]
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
-        let signature = Self::find(self.name()).map_or(&[][..], |callable| callable.signature);
-        let default = |name: &str| {
-            signature.iter().find(|param| param.name == name).and_then(|param| match param.default {
-                crate::args::Default::Is(text) => Some(text),
-                _ => None,
-            })
-        };
-        let mut all = op!(self, o => Op::attributes(o));
-        all.retain(|(name, value)| default(name) != Some(value));
-        all
-    }
-
-    /// The shape rule.
-    ///
-    /// # Errors
-    /// The reason why the inputs do not fit.
-    pub fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
-        op!(self, o => o.infer(inputs))
-    }
-
-    /// Runs the forward kernel.
-    pub fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
-        op!(self, o => o.forward(io));
-    }
-
-    /// Runs the reverse rule.
-    pub fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
-        op!(self, o => o.backward(io));
-    }
-
-    /// The moments of the result at initialisation.
-    #[must_use]
-    pub fn transfer(&self, io: Transfer<'_>) -> Moments {
-        op!(self, o => o.transfer(io))
-    }
-
-    /// The energy of the gradient that arrives at each input.
-    #[must_use]
-    pub fn energy(&self, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Vec<Energy> {
-        op!(self, o => o.energy(io, cotangent, output))
-    }
-
-    /// How it differs between training and use.
-    #[must_use]
-    pub fn effect(&self) -> ModeEffect {
-        op!(self, o => o.effect())
-    }
-
-    /// Whether one sample's result depends on other samples.
-    #[must_use]
-    pub fn mixes_batch(&self, mode: Mode) -> bool {
-        op!(self, o => o.mixes_batch(mode))
-    }
-
-    /// Where a piecewise function changes its piece.
-    #[must_use]
-    pub fn kinks(&self) -> Vec<f64> {
-        op!(self, o => Op::kinks(o))
-    }
-
-    /// What an elementwise function does to standard normal input.
-    #[must_use]
-    pub fn response(&self) -> Option<Response> {
-        op!(self, o => o.response())
-    }
-
-    /// How many classes a loss on class labels can tell apart.
-    #[must_use]
-    pub fn classes(&self, inputs: &[&Shape]) -> Option<usize> {
-        op!(self, o => o.classes(inputs))
-    }
-
-    /// Updates the state after a training step.
-    pub fn update_state(&self, batch: usize, shape: &Shape, saved: View<'_, f64>, state: &mut [Tensor]) {
-        op!(self, o => o.update_state(batch, shape, saved, state));
-    }
 }

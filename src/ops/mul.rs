@@ -73,7 +73,7 @@ impl Op for Mul {
             |own: usize| io.inputs.iter().enumerate().filter(move |(i, _)| *i != own).map(|(_, x)| x);
         let through = |own: usize| {
             others(own).fold(cotangent, |energy, x| Energy {
-                tail: (1.0 + energy.tail) * (1.0 + x.tail) - 1.0,
+                tail: energy.tail_times(1.0 + x.tail),
                 ..energy.times(x.ln_square)
             })
         };

@@ -2,7 +2,7 @@
 //!
 //! The second half of `cross_entropy`, for nets that end in log-probabilities. It has no lower bound of its own: z must be normalised, so
 //! that a larger number for one class costs the others. Fed with logits it falls without end, and fed with probabilities, without
-//! their logarithm, it is -p[y], whose gradient does not grow where the net is sure and wrong. From logits `cross_entropy` does it in one step
+//! their logarithm, it is `-p[y]`, whose gradient does not grow where the net is sure and wrong. From logits `cross_entropy` does it in one step
 //! and loses no digits. The class axis is the one that the target does not have: the last, or axis 1 for maps `[B,C,H,W]`.
 //!
 //! ## Shapes

@@ -4,7 +4,7 @@
 //! itself: `y = gamma (x - mean) / sqrt(var + eps) + beta` with the biased variance, or without mean and beta by its mean square.
 //! Kernels serve the norms that take the mean away; moments and energy serve all.
 
-use super::{Backward, Forward, Inferred, ParamSpec, Role, Room, Shape, Transfer};
+use super::{Backward, Block, Column, Forward, Inferred, ParamSpec, Role, Room, Shape, Transfer};
 use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments, ln_add};
 use crate::scalar::Scalar;
@@ -106,6 +106,27 @@ pub(super) fn backward<S: Scalar>(io: Backward<'_, S>, runs: Runs) {
             }
         }
     }
+}
+
+/// The column of a factor or offset: a factor moves the elements that take it by their normalised values, which `hat` makes of
+/// run and value, an offset by 1.
+pub(super) fn column(io: Column<'_>, runs: Runs, hat: impl Fn(usize, f64) -> f64) -> Block {
+    let Column { batch, shape, inputs, param, index, column, .. } = io;
+    let elements = shape.elements();
+    let own = runs.length / runs.positions;
+    let repeats = elements / (runs.length * runs.groups);
+    // Either positions of a channel are neighbours, or features of the last axis are a run apart.
+    let block = if runs.positions == 1 && runs.groups == 1 {
+        Block::feature(index, own, repeats)
+    } else {
+        Block::run(index * runs.positions, runs.positions)
+    };
+    for start in (0..batch).map(|sample| sample * elements) {
+        for at in (0..block.count).map(|k| start + block.element(k)) {
+            column.push(if param == 0 { hat(at / runs.length, inputs[0].at(at)) } else { 1.0 });
+        }
+    }
+    block
 }
 
 /// The share of the second moment that a norm divides by: all of it, or what is left without the mean.

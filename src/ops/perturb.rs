@@ -6,7 +6,6 @@
 //! statements about the forward kernel and nothing but a faster way to what it computes: the tests compare them with the
 //! kernel of every registered operator, and the gradient check compares columns with the kernel at the point where it uses them.
 
-use super::{Op, OpKind};
 use crate::tensor::{Shape, View};
 
 /// Elements of a sample: `count` of them, `stride` apart.
@@ -106,7 +105,7 @@ pub enum Spread {
     /// The block is a channel, and the channel of the result is what the kernel makes of it alone, with its share of parameters
     /// and state.
     Channelwise,
-    /// The result moves by [`Op::advance`], linearly.
+    /// The result moves by [`Op::advance`](super::Op::advance), linearly.
     Affine,
 }
 
@@ -169,24 +168,4 @@ pub struct Advance<'a> {
     pub output: &'a mut [f64],
     /// Free room; its allocation is used again.
     pub scratch: &'a mut Vec<f64>,
-}
-
-impl OpKind {
-    /// Writes the derivative of the result by one component of a parameter and says where it is not zero; `None` if the operator
-    /// states no columns.
-    #[must_use]
-    pub fn column(&self, io: Column<'_>) -> Option<Block> {
-        op!(self, o => o.column(io))
-    }
-
-    /// What a change of one block of the input does to the result.
-    #[must_use]
-    pub fn spread(&self, input: &Shape, block: Block) -> Spread {
-        op!(self, o => o.spread(input, block))
-    }
-
-    /// Moves the result of an operator whose spread is affine.
-    pub fn advance(&self, io: Advance<'_>) {
-        op!(self, o => o.advance(io));
-    }
 }

@@ -1,7 +1,7 @@
 //! Gives the elements of a sample other axes, in row-major order: `reshape([1, 8, 8])`.
 //!
 //! The sizes are those of one sample, without the batch. One of them may be -1: it takes what the others leave. Elements do not
-//! move, so a reshape is not a transposition: [H,W,C] to [C,H,W] by reshape scrambles an image.
+//! move, so a reshape is not a transposition: `[H,W,C]` to `[C,H,W]` by reshape scrambles an image.
 //!
 //! ## Shapes
 //!

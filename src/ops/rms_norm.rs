@@ -19,7 +19,9 @@
 //! | `rms_norm(beta=zeros)` | `[B,5]` | error |
 //! | `rms_norm` | `[B]` | error |
 
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Role, Shape, Transfer, normed};
+use super::{
+    Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, Role, Shape, Transfer, normed,
+};
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
 use crate::moments::{Energy, Moments};
@@ -108,5 +110,11 @@ impl Op for RmsNorm {
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         normed::energy(&io, self.eps, false, io.params[0].elements(), cotangent)
+    }
+
+    fn column(&self, io: Column<'_>) -> Option<Block> {
+        let (features, saved) = (io.shape.last()?, io.saved);
+        let runs = normed::Runs { length: features, groups: 1, positions: 1 };
+        Some(normed::column(io, runs, |run, x| x * saved.at(run)))
     }
 }

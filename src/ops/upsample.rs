@@ -22,7 +22,7 @@
 
 use super::avg_pool;
 use super::window;
-use super::{Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
+use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Shape, Spread, Transfer};
 use crate::args::{Kind, Param, Reader, optional, required};
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
@@ -49,7 +49,6 @@ fn between(q: usize, scale: usize, length: usize) -> Between {
 
 /// The mean over outputs of the sum of squared shares, in how far independent elements keep their variance; of more than 1000 outputs,
 /// over an even selection.
-#[expect(clippy::cast_precision_loss, reason = "lengths of maps are far below 2^53")]
 fn kept(scale: usize, length: usize) -> f64 {
     let outputs = scale.saturating_mul(length);
     let (mut count, mut sum) = (0.0, 0.0);
@@ -162,6 +161,10 @@ impl Op for Upsample {
                 }
             });
         }
+    }
+
+    fn spread(&self, input: &Shape, block: Block) -> Spread {
+        Spread::of_channels(input, block)
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {

@@ -108,6 +108,24 @@ impl Axis {
     }
 }
 
+/// What a window meets along one axis of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taps {
+    /// The length of the map.
+    pub input: usize,
+    /// The number of taps, inside the map or not.
+    pub kernel: usize,
+    /// By position: the elements that taps meet.
+    pub met: Vec<Vec<usize>>,
+}
+
+impl From<Axis> for Taps {
+    fn from(axis: Axis) -> Self {
+        let met = |position| axis.taps(position).map(|tap| axis.element(position, tap)).collect();
+        Self { input: axis.input, kernel: axis.kernel, met: (0..axis.output).map(met).collect() }
+    }
+}
+
 /// A window that slides over the two axes of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {

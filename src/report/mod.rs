@@ -4,6 +4,7 @@
 //! number of threads. Each format is one file under `format/`; none of them prints.
 
 pub mod format;
+pub mod svg;
 mod verdicts;
 
 use crate::diag::{Diagnostics, Severity};

@@ -1,14 +1,23 @@
 //! The static signal analysis: the moments of every value at initialisation, by iterating the operators' maps.
 //!
-//! Contract: one pass over a verified graph, no execution, no data. What the analysis knows of an input is what its declaration
+//! Contract: one pass forward and one back over a verified graph, no execution, no data. What the analysis knows of an input is what its declaration
 //! says: standard normal behind `standardize`, uniform on [0, 1] for pixels, and the assumption of unit scale where nothing is
-//! said, which is marked. Each operator states its own map in its own file.
+//! said, which is marked. Each operator states its own map in its own file; how the scatter of layers adds up over the graph is in
+//! [`scatter`].
+
+pub mod account;
+mod border;
+pub mod depth;
+pub mod scatter;
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
 use crate::moments::{Energy, Moments};
-use crate::ops::{ParamSpec, Transfer};
+use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
+use account::Account;
+use border::Profile;
+use scatter::{Logs, Scatter};
 
 /// The moments of all values.
 #[derive(Clone, Debug)]
@@ -21,6 +30,12 @@ pub struct Signal {
     pub nodes: Vec<Option<Moments>>,
     /// The energy of the gradient at each node's value, relative to that at the prediction; zero where none arrives.
     pub energies: Vec<Energy>,
+    /// By node: how ln of the measured mean square is distributed over initialisations, around `nodes`.
+    pub scatter: Vec<Logs>,
+    /// Likewise ln of the energy, around `energies`.
+    pub gradient_scatter: Vec<Logs>,
+    /// What the layers between norms do to the gradient, norms apart.
+    pub account: Account,
 }
 
 impl Signal {
@@ -57,14 +72,138 @@ pub fn analyse_measured(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>
 }
 
 fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: Vec<bool>) -> Signal {
-    let mut signal =
-        Signal { feeds, assumed, nodes: Vec::with_capacity(graph.nodes.len()), energies: Vec::new() };
-    for (_, node) in graph.nodes.iter() {
-        let moments = with_transfer(graph, mode, &signal, node, |io| node.op.transfer(io));
+    let channels = |feed: &Feed| feed.shape.as_ref().and_then(Shape::channels).unwrap_or(1).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+    let feeds: Vec<Moments> = feeds
+        .into_iter()
+        .zip(graph.feeds.iter())
+        .map(|(moments, (_, feed))| Moments { units: channels(feed) as f64, ..moments })
+        .collect();
+    let n = graph.nodes.len();
+    let mut scatter = Scatter::new(graph, &feeds);
+    let mut signal = Signal {
+        feeds,
+        assumed,
+        nodes: Vec::with_capacity(n),
+        energies: Vec::new(),
+        scatter: Vec::new(),
+        gradient_scatter: Vec::new(),
+        account: Account::default(),
+    };
+    let mut profiles = Profiles {
+        feeds: graph.feeds.iter().map(|(_, feed)| border::uniform(feed.shape.as_ref())).collect(),
+        nodes: Vec::with_capacity(n),
+    };
+    let mut elasticities = vec![Vec::new(); n];
+    for (handle, node) in graph.nodes.iter() {
+        let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io, &profiles.taken(node)));
+        let (moments, profile) = match found {
+            Some((step, profile)) => {
+                scatter.forward(handle, node, &signal, &step);
+                elasticities[handle.index()] = step.elasticity;
+                (Some(step.moments), profile)
+            }
+            None => (None, None),
+        };
         signal.nodes.push(moments);
+        profiles.nodes.push(profile);
     }
-    signal.energies = energies(graph, mode, &signal);
+    signal.energies = energies(graph, mode, &signal, &mut scatter, &profiles);
+    along_the_value(graph, &mut signal, &elasticities, &mut scatter);
+    scatter.finish(&mut signal);
+    signal.account = Account::of(graph, &signal);
     signal
+}
+
+/// How the second moments of values are distributed over maps.
+struct Profiles {
+    feeds: Vec<Profile>,
+    nodes: Vec<Profile>,
+}
+
+impl Profiles {
+    /// What a node takes.
+    fn taken(&self, node: &Node) -> Vec<&Profile> {
+        let of = |source: &Source| match source {
+            Source::Feed(feed) => &self.feeds[feed.index()],
+            Source::Node(input) => &self.nodes[input.index()],
+        };
+        node.inputs.iter().map(of).collect()
+    }
+}
+
+/// With more inputs than this a node is not asked about each of them, which would take the square of their number: each counts by its
+/// share of the second moment, and none moves the gradient at another.
+const MANY: usize = 64;
+
+/// What a node does to the moments of its inputs and to their scatter.
+struct Step {
+    moments: Moments,
+    /// The variance that the node adds to ln of the second moment.
+    injected: f64,
+    /// By input: d ln of the second moment of the result / d ln of that of the input.
+    elasticity: Vec<f64>,
+}
+
+/// Applies a node's map. The rule of an operator tells how it hands scatter on, too: it is asked about inputs with none, and with a
+/// unit of it in one input. Operators that act on elements alone add none themselves.
+fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile) {
+    let category = node.op.category();
+    let convolved = match category {
+        Category::Layer => node.op.taps(io.shapes[0]).and_then(|taps| border::convolved(taken[0], &taps)),
+        _ => None,
+    };
+    let apply = |inputs: &[Moments]| node.op.transfer(Transfer { inputs, ..io });
+    let with = |unit: Option<usize>| {
+        let spread = |i: usize| if Some(i) == unit { 1.0 } else { 0.0 };
+        let inputs: Vec<Moments> =
+            io.inputs.iter().enumerate().map(|(i, x)| Moments { spread: spread(i), ..*x }).collect();
+        match &convolved {
+            Some((_, share)) => border::met(*share, &inputs[0], |x| apply(&[x])),
+            None => apply(&inputs),
+        }
+    };
+    let elementwise =
+        matches!(category, Category::Activation | Category::Pool | Category::Layout | Category::Noise);
+    let (moments, injected, elasticity) = if elementwise && io.inputs.len() == 1 {
+        let moments = with(Some(0));
+        (moments, 0.0, vec![moments.spread.max(0.0).sqrt()])
+    } else {
+        let moments = with(None);
+        let many = io.inputs.len() > MANY;
+        let elasticity = |i: usize| {
+            if many {
+                (io.inputs[i].ln_square.middle() - moments.ln_square.middle()).exp().min(1.0)
+            } else {
+                (with(Some(i)).spread - moments.spread).max(0.0).sqrt()
+            }
+        };
+        (moments, moments.spread, (0..io.inputs.len()).map(elasticity).collect())
+    };
+    let mut moments = Moments { spread: 0.0, ..moments };
+    let profile = match category {
+        Category::Layer => convolved.and_then(|(profile, _)| profile),
+        Category::Activation => {
+            let (profile, factor) = border::raised(taken[0], elasticity[0]);
+            moments.ln_square = moments.ln_square.shift(factor.ln());
+            profile
+        }
+        Category::Norm | Category::Noise => taken[0].clone(),
+        Category::Pool => node
+            .op
+            .taps(io.shapes[0])
+            .and_then(|taps| border::convolved(taken[0], &taps))
+            .and_then(|(profile, _)| profile),
+        Category::Combine if node.op.name() != "mul" => {
+            let weight = |x: &Moments| (x.ln_square.middle() - moments.ln_square.middle()).exp();
+            let parts: Vec<(f64, &Profile)> =
+                io.inputs.iter().map(weight).zip(taken.iter().copied()).collect();
+            border::mixed(&parts)
+        }
+        Category::Combine | Category::Layout | Category::Distribution | Category::Loss => None,
+    };
+    // A convolution over a map without a profile says nothing of the places behind it.
+    (Step { moments, injected, elasticity }, profile)
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
@@ -83,11 +222,53 @@ pub(crate) fn with_transfer<T>(
     Some(f(Transfer { mode, shapes: &shapes, shape, inputs: &inputs, params: &params }))
 }
 
+/// By how much ln of a second moment is moved to see how an energy depends on it; the error of the difference is of this order.
+const NUDGE: f64 = 1e-4;
+
+/// What a node does to the energy of the gradient at its value.
+pub(crate) struct Back {
+    /// By input: the energy that arrives, without the scatter of the cotangent.
+    arrived: Vec<Energy>,
+    /// By input, and by input again: d ln of the energy / d ln of the second moment of that input. Empty where there are [`MANY`].
+    coupling: Vec<Vec<f64>>,
+}
+
+fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Back {
+    let arrived = node.op.energy(io, cotangent, output);
+    let depends = matches!(
+        node.op.category(),
+        Category::Activation | Category::Norm | Category::Distribution | Category::Combine
+    );
+    let n = io.inputs.len();
+    if n > MANY {
+        return Back { coupling: vec![Vec::new(); arrived.len()], arrived };
+    }
+    let mut coupling = vec![vec![0.0; n]; arrived.len()];
+    for j in (0..n).filter(|_| depends) {
+        let mut inputs = io.inputs.to_vec();
+        inputs[j].ln_square = inputs[j].ln_square.shift(NUDGE);
+        let moved = node.op.energy(Transfer { inputs: &inputs, ..io }, cotangent, output);
+        for (row, (moved, here)) in coupling.iter_mut().zip(moved.iter().zip(&arrived)) {
+            let change = (moved.ln.middle() - here.ln.middle()) / NUDGE;
+            row[j] = if change.is_finite() { change } else { 0.0 };
+        }
+    }
+    Back { arrived, coupling }
+}
+
 /// Follows the gradient from the prediction back to every node; what several nodes consume gets the sum.
-fn energies(graph: &Graph, mode: Mode, signal: &Signal) -> Vec<Energy> {
+fn energies(
+    graph: &Graph,
+    mode: Mode,
+    signal: &Signal,
+    scatter: &mut Scatter,
+    profiles: &Profiles,
+) -> Vec<Energy> {
     let mut energies = vec![Energy::ZERO; graph.nodes.len()];
+    let mut places: Vec<Profile> = vec![None; graph.nodes.len()];
     if let Some(Source::Node(prediction)) = graph.prediction() {
         let units = signal.node(prediction).map_or(1.0, |moments| moments.units);
+        places[prediction.index()] = border::uniform(graph.nodes[prediction].shape.as_ref());
         energies[prediction.index()] = Energy::unit(units);
     }
     for (handle, node) in graph.nodes.iter().rev() {
@@ -95,14 +276,132 @@ fn energies(graph: &Graph, mode: Mode, signal: &Signal) -> Vec<Energy> {
         if cotangent.is_zero() || Some(handle) == graph.loss {
             continue;
         }
-        let arrived = with_transfer(graph, mode, signal, node, |io| node.op.energy(io, cotangent, output));
-        for (source, energy) in node.inputs.iter().zip(arrived.into_iter().flatten()) {
-            if let Source::Node(input) = source {
-                energies[input.index()] = energies[input.index()].plus(energy);
-            }
+        let Some(found) = with_transfer(graph, mode, signal, node, |io| back(node, io, cotangent, output))
+        else {
+            continue;
+        };
+        let taken = profiles.taken(node);
+        for (i, source) in node.inputs.iter().enumerate() {
+            let (Source::Node(input), Some(energy)) = (source, found.arrived.get(i)) else { continue };
+            let (energy, place) = placed(
+                node,
+                graph.shape(*source),
+                cotangent,
+                *energy,
+                &places[handle.index()],
+                taken[i],
+                found.coupling[i].get(i).copied().unwrap_or(0.0),
+            );
+            let before = energies[input.index()];
+            // What the node adds becomes a deviation of its own.
+            let own = Energy { spread: 0.0, ..energy };
+            let total = before.plus(own);
+            let share = |part: Energy| (part.ln.middle() - total.ln.middle()).exp();
+            let there = &places[input.index()];
+            places[input.index()] = if before.is_zero() {
+                place
+            } else {
+                border::mixed(&[(share(before), there), (share(own), &place)])
+            };
+            energies[input.index()] = total;
+            scatter.back(handle, *input, energy.spread, &found.coupling[i], (before, own));
         }
     }
     energies
+}
+
+/// An energy that comes back to a map: what acts on its elements is alike at the places of a channel, so that the channels alone
+/// count as independent.
+#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
+fn by_channel(energy: Energy, shape: Option<&Shape>) -> Energy {
+    match shape.filter(|shape| shape.rank() > 2).and_then(Shape::channels) {
+        Some(channels) if (channels as f64) < energy.units => {
+            let units = channels as f64;
+            Energy { units, tail: energy.tail * units / energy.units, ..energy }
+        }
+        _ => energy,
+    }
+}
+
+/// The energy that arrives at one input of a node, and how it is distributed over the places of a map: `own` at the node's value, `value`
+/// the profile of the input itself, `coupling` how the energy depends on its scale.
+fn placed(
+    node: &Node,
+    shape: Option<&Shape>,
+    cotangent: Energy,
+    arrived: Energy,
+    own: &Profile,
+    value: &Profile,
+    coupling: f64,
+) -> (Energy, Profile) {
+    let windowed =
+        || shape.and_then(|shape| node.op.taps(shape)).and_then(|taps| border::returned(own, &taps));
+    match node.op.category() {
+        Category::Layer => match windowed() {
+            Some((place, share)) => (border::fallen(share, cotangent, arrived), place),
+            // A layer that reads all places gives each the same; a convolution without a profile says nothing.
+            None if shape.is_some_and(|shape| node.op.taps(shape).is_some()) => (arrived, None),
+            None => (arrived, border::uniform(shape)),
+        },
+        Category::Activation => {
+            let (place, factor) = border::coupled(own, value, coupling);
+            (Energy { ln: arrived.ln.shift(factor.ln()), ..arrived }, place)
+        }
+        Category::Norm | Category::Noise => (arrived, own.clone()),
+        Category::Combine if node.op.name() != "mul" => (arrived, own.clone()),
+        Category::Pool => match windowed() {
+            Some((place, _)) => (arrived, place),
+            None if own.is_none() && shape.is_some_and(|shape| node.op.taps(shape).is_none()) => {
+                (arrived, border::uniform(shape))
+            }
+            None => (arrived, None),
+        },
+        Category::Layout => (by_channel(arrived, shape), border::uniform(shape)),
+        Category::Combine | Category::Distribution | Category::Loss => (arrived, None),
+    }
+}
+
+/// From which share on the gradient along the value itself counts.
+const ALONG: f64 = 0.02;
+
+/// Adds what the gradient gains along the direction of the values themselves, which infinite width does not see. If ln of the second
+/// moment of the prediction follows that of a value x with the elasticity S, then along x the Jacobian J has |J x| >= S |y|, so that of
+/// a random gradient's energy at n elements at least S^2 q_out / (n q) arrives. Every layer turns 1/n of the energy into this
+/// direction, so that the excesses over its even share add up over the layers. Where signals outlast random gradients, as in
+/// x + relu(W x) or behind softplus, they take over in the end. It is one direction, so it scatters like the square of one number: the
+/// energy becomes an interval from none of it to all, and its logarithm's variance grows by up to twice the squared share.
+fn along_the_value(graph: &Graph, signal: &mut Signal, elasticities: &[Vec<f64>], scatter: &mut Scatter) {
+    let Some(Source::Node(prediction)) = graph.prediction() else { return };
+    let Some(out) = signal.node(prediction).map(|out| out.ln_square.middle()) else { return };
+    let mut follows = vec![0.0; graph.nodes.len()];
+    follows[prediction.index()] = 1.0;
+    let mut excess = vec![0.0f64; graph.nodes.len()];
+    for (handle, node) in graph.nodes.iter().rev() {
+        let own = follows[handle.index()];
+        for (source, elasticity) in node.inputs.iter().zip(&elasticities[handle.index()]) {
+            if let Source::Node(input) = source {
+                follows[input.index()] += own * elasticity;
+            }
+        }
+        let (Some(x), Some(shape)) = (signal.node(handle).copied(), &node.shape) else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+        let n = shape.elements().max(1) as f64;
+        let energy = &mut signal.energies[handle.index()];
+        let along = 2.0 * own.ln() + out - x.ln_square.middle() - energy.ln.middle();
+        let here = if energy.is_zero() || along.is_nan() { 0.0 } else { ((along.exp() - 1.0) / n).max(0.0) };
+        let sum = excess[handle.index()];
+        let all = if node.op.category() == Category::Layer { sum + here } else { sum.max(here) };
+        for source in &node.inputs {
+            if let Source::Node(input) = source {
+                excess[input.index()] = excess[input.index()].max(all);
+            }
+        }
+        let share = all / (1.0 + all);
+        if handle != prediction && !energy.is_zero() && share > ALONG && all.is_finite() {
+            energy.ln.hi += all.ln_1p();
+            scatter.uncertain(handle, 2.0 * share * share);
+        }
+    }
 }
 
 /// What a spec says of an input, and whether its scale is an assumption.

@@ -8,6 +8,8 @@ pub mod gradcheck;
 pub mod properties;
 pub mod rows;
 mod samples;
+pub mod scale;
+pub mod student;
 
 pub use samples::Samples;
 

@@ -144,7 +144,14 @@ fn moments(batch: &Tensor) -> Moments {
     } else {
         mean * mean
     };
-    Moments::new(square, mean, cross)
+    Moments { spread: scatter(&batch.data, width), ..Moments::new(square, mean, cross) }
+}
+
+/// The variance over rows of ln of the mean square of a row; rows of zeros have no logarithm.
+fn scatter(data: &[f64], width: usize) -> f64 {
+    let squares = data.chunks(width.max(1)).map(|row| row.iter().map(|x| x * x).sum::<f64>());
+    let ln: Vec<f64> = squares.filter(|square| *square > 0.0).map(f64::ln).collect();
+    super::scale::mean_and_variance(&ln).1
 }
 
 /// The number of classes that the loss can tell apart, where the target does not say.

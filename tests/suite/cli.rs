@@ -279,3 +279,26 @@ fn raw_rows_go_through_the_stored_statistics() {
     let distance = outputs[0].iter().zip(&outputs[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(distance < 1e-14, "{outputs:?}");
 }
+
+#[test]
+fn the_signal_is_shown_as_a_table_in_words_and_as_a_chart() {
+    let folder = folder("m.nn", CLEAN);
+    let output = wellposed(&["show", "m.nn", "--signal", "--measure", "4", "--svg", "m.svg"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in ["gradient energy", "correlation", "a.relu", "a band holds 95 %"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let svg = std::fs::read_to_string(folder.path().join("m.svg")).expect("a chart");
+    assert!(svg.starts_with("<svg ") && svg.contains("signal and gradient at initialisation"));
+    // Two layers with a measured point of either quantity, and the one of the legend.
+    assert_eq!(svg.matches("<circle").count(), 5);
+    let output =
+        wellposed(&["show", "m.nn", "--signal", "--measure", "0", "--format", "json"], folder.path());
+    let value: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let first = &value["nodes"][0];
+    let rms = first["rms"]["predicted"].as_f64().expect("a number");
+    // He weights double the second moment; typical values lie lower by half of the scatter of 20 inputs and 32 units, 2/20 + 2/32.
+    assert!((1.25..1.4143).contains(&rms), "{rms}");
+    assert!(first["rms"]["measured"].is_null() && first["gradient"]["predicted"].is_number());
+}

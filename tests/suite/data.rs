@@ -71,7 +71,7 @@ fn fitted_statistics_are_those_of_scikit_learn() {
         let theirs: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let features = &theirs["features"];
         let columns: Vec<String> =
-            features["columns"].as_array().expect("columns").iter().map(|c| c.to_string()).collect();
+            features["columns"].as_array().expect("columns").iter().map(ToString::to_string).collect();
         let columns = columns.join(", ");
         let section = format!(
             "  train csv(\"specs/data/{set}/train.csv\")\n  val csv(\"specs/data/{set}/val.csv\")\n  \

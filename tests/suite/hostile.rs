@@ -30,7 +30,7 @@ fn on_stack(stack: usize, name: &'static str, bytes: Vec<u8>) -> String {
             }
         };
         compiled.conclude(Stages::default());
-        for diagnostic in compiled.found.iter() {
+        for diagnostic in &compiled.found {
             inside(diagnostic, &compiled.sources.file(compiled.file).text);
         }
         assert!(full(&compiled.found, &compiled.sources, Look::PLAIN).len() < 1 << 20);
@@ -536,7 +536,7 @@ fn mutants_of_specs_never_panic() {
             let checked = std::panic::catch_unwind(|| {
                 let mut compiled = compile(&name, &loader).expect("a text in memory can be opened");
                 compiled.conclude(Stages::default());
-                for diagnostic in compiled.found.iter() {
+                for diagnostic in &compiled.found {
                     inside(diagnostic, &compiled.sources.file(compiled.file).text);
                 }
                 let shown = full(&compiled.found, &compiled.sources, Look::PLAIN);

@@ -95,7 +95,7 @@ fn faulty_specs_come_back_or_are_refused() {
     let faulty: Vec<_> = parseable();
     for (path, spec, sources) in &faulty {
         for to in BOTH {
-            let text = printed(spec, &sources, to);
+            let text = printed(spec, sources, to);
             let (again, new, found) = parsed(&text, to);
             let refused = found.has_errors() || again != *spec;
             assert!(

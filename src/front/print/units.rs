@@ -163,14 +163,14 @@ impl Finder<'_> {
             let items = list.iter().map(|declared| {
                 let chain = declared.chain.iter().map(CallExpr::span);
                 let end = chain.fold(declared.kind.span, Span::to);
-                self.leaf(declared.name.span, declared.name.span.to(end))
+                leaf(declared.name.span, declared.name.span.to(end))
             });
             units.extend(self.grouped(name, items.collect()));
         }
         if let Some(data) = data {
             units.push(self.data(data));
         }
-        let items = defaults.iter().map(|call| self.leaf(call.name.span, call.span()));
+        let items = defaults.iter().map(|call| leaf(call.name.span, call.span()));
         units.extend(self.grouped("defaults", items.collect()));
         let items = blocks.iter().map(|block| {
             let params = self.params(&block.params, params_key(&block.params));
@@ -189,8 +189,7 @@ impl Finder<'_> {
         if let Some(first) = expect.first() {
             let start = first.name.span.range().start;
             let brace = self.enclosing(start);
-            let units_of =
-                expect.iter().map(|fact| self.leaf(fact.name.span, fact.name.span.to(fact.value.span)));
+            let units_of = expect.iter().map(|fact| leaf(fact.name.span, fact.name.span.to(fact.value.span)));
             let region = self.region(inside("expect"), brace, units_of.collect());
             units.push(self.section("expect", brace, region));
         }
@@ -232,11 +231,6 @@ impl Finder<'_> {
     fn wrapped(&self, name: &'static str, region: Region) -> Unit {
         let at = region.units.first().map_or(region.start, |unit| unit.start);
         self.section(name, at, Region { key: inside(name), ..region })
-    }
-
-    /// An item without an inside.
-    fn leaf(&self, key: Span, whole: Span) -> Unit {
-        unit(item(key), whole, Vec::new())
     }
 
     /// A region whose parts are known. Its end is the partner of the bracket that it begins with, else as far as lines of
@@ -298,7 +292,7 @@ impl Finder<'_> {
         let first = params.first()?;
         let units = params.iter().map(|param| {
             let ends = param.default.iter().chain(param.range.iter().flat_map(|(lo, hi)| [lo, hi]));
-            self.leaf(param.name.span, ends.fold(param.name.span, |span, value| span.to(value.span)))
+            leaf(param.name.span, ends.fold(param.name.span, |span, value| span.to(value.span)))
         });
         Some(self.region(key, self.enclosing(first.name.span.range().start), units.collect()))
     }
@@ -307,21 +301,21 @@ impl Finder<'_> {
         let Data { splits, rule, columns, overrides, head } = data;
         let mut units = Vec::new();
         for split in splits {
-            units.push(self.leaf(split.name.span, split.name.span.to(split.source.span())));
+            units.push(leaf(split.name.span, split.name.span.to(split.source.span())));
         }
         if let Some(rule) = rule {
             let shares = rule.shares.iter().map(|share| share.name.span.to(share.value.span));
-            units.push(self.leaf(rule.by.name.span, shares.fold(rule.by.span(), Span::to)));
+            units.push(leaf(rule.by.name.span, shares.fold(rule.by.span(), Span::to)));
         }
         for column in columns {
             let shape = column.shape.iter().map(|shape| shape.span);
             let chain = column.chain.iter().map(CallExpr::span);
             let whole = shape.chain(chain).fold(column.name.span.to(column.source.span()), Span::to);
-            units.push(self.leaf(column.name.span, whole));
+            units.push(leaf(column.name.span, whole));
         }
         for own in overrides {
             let chain = own.chain.iter().map(CallExpr::span);
-            units.push(self.leaf(own.group.span, chain.fold(own.group.span, Span::to)));
+            units.push(leaf(own.group.span, chain.fold(own.group.span, Span::to)));
         }
         let at = self.brace_behind(head.0);
         self.section("data", head.0.range().start, self.region(inside("data"), at, units))
@@ -340,17 +334,17 @@ impl Finder<'_> {
         let Train { loss, penalties, optimizer, settings, head } = train;
         let mut units = Vec::new();
         for call in loss.iter().chain(optimizer) {
-            units.push(self.leaf(call.name.span, call.span()));
+            units.push(leaf(call.name.span, call.span()));
         }
         for penalty in penalties {
             let on = penalty.on.iter().map(|on| on.span);
             let own = on.fold(penalty.factor.span, Span::to);
             // Several of one kind share its key in YAML.
             let whole = if self.dsl() { penalty.kind.span.to(own) } else { own };
-            units.push(self.leaf(penalty.factor.span, whole));
+            units.push(leaf(penalty.factor.span, whole));
         }
         for setting in settings {
-            units.push(self.leaf(setting.name.span, setting.name.span.to(setting.value.span)));
+            units.push(leaf(setting.name.span, setting.name.span.to(setting.value.span)));
         }
         let at = self.brace_behind(head.0);
         self.section("train", head.0.range().start, self.region(inside("train"), at, units))
@@ -388,6 +382,11 @@ impl Finder<'_> {
 }
 
 /// A part that a span and its regions make up.
+/// An item without an inside.
+fn leaf(key: Span, whole: Span) -> Unit {
+    unit(item(key), whole, Vec::new())
+}
+
 fn unit(key: Key, span: Span, regions: Vec<Region>) -> Unit {
     let range = span.range();
     let end = regions.iter().map(|region| region.end).fold(range.end, usize::max);

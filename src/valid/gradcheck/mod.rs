@@ -7,6 +7,11 @@
 //! penalties are part of the loss. The check runs at several random initialisations and again after some training steps, never
 //! inside one.
 //!
+//! A component is checked against a number that comes from two-sided differences of the compiled forward function and from nothing of
+//! the reverse rules. How the differences are taken is chosen for each node and reported for each tensor: one [`Method`] re-runs
+//! the graph for every component, another needs a difference for every output of the layer only and multiplies by exact
+//! columns, which are compared with the layer's kernel first. [`Method`] says what is numerical and what is algebra in each.
+//!
 //! The verdict is per tensor. With e = |g - d|, s = |g| + |d| in the 2-norm, the ratio e/s of the course notes passes up to
 //! [`GOOD`]; above, the differences may be too coarse: their rounding error is about u |L| / h a component. A tensor that misses
 //! the ratio is therefore checked by a second oracle, the tangent of the forward kernels along a random direction, which is
@@ -377,7 +382,8 @@ fn tied(graph: Runnable<'_>, session: &Session<'_, f64>, point: &Point<'_>) -> V
     graph.nodes.iter().map(|(_, node)| count(node)).collect()
 }
 
-/// The number of bytes that a check of a graph needs, roughly: weights, gradients and values.
+/// The number of bytes that a check of a graph needs, roughly: weights and gradients, the values of the base run and their
+/// derivatives, and a pair of copies for each of two threads, which hold most values for a short time only.
 #[must_use]
 pub fn memory(graph: &Graph, batch: usize) -> usize {
     let values = graph.nodes.iter().map(|(_, node)| {
@@ -386,5 +392,5 @@ pub fn memory(graph: &Graph, batch: usize) -> usize {
     });
     let values = values.fold(0usize, usize::saturating_add);
     let params = usize::try_from(graph.param_count()).unwrap_or(usize::MAX);
-    params.saturating_mul(4).saturating_add(values.saturating_mul(2)).saturating_mul(8)
+    params.saturating_mul(4).saturating_add(values.saturating_mul(4)).saturating_mul(8)
 }

@@ -3,19 +3,6 @@
 //! Contract: every [`Method`] takes two-sided differences of the compiled forward function with its decisions frozen, and all give the same
 //! quotients up to rounding and truncation. The cheapest valid one is chosen by an estimate from the graph alone, node by
 //! node, so that the choice does not depend on the machine.
-//!
-//! What is numerical and what is exact algebra:
-//! - [`Plain`](Method::Plain): the component is moved by +h and -h, and every node behind it runs again. Nothing is assumed.
-//! - [`Stacked`](Method::Stacked): the same for many components at once, with copies of the batch one behind the other; the node itself
-//!   runs for every component. Nodes that couple samples run once for each copy, draws are repeated in each copy, and behind a changed
-//!   block only what the operators' [`Spread`](crate::ops::Spread) allows is left out.
-//! - [`RankOne`](Method::RankOne): the same, but the node's own result is the base result plus h times the component's
-//!   [`Column`]. The result is affine in the component, so this is what the kernel gives up to rounding; columns are compared with
-//!   the kernel at each point before they are used.
-//! - [`Factorised`](Method::Factorised): for y = f(x, w) with columns D_i = dy/dw_i, dL/dw_i = sum over samples b and elements k
-//!   of dL/dy[b,k] D_i[b,k]. Every dL/dy[b,k] is a two-sided difference, taken for all samples at once: samples must not see each other
-//!   behind the node, or their terms could not be told apart. The sum is exact algebra on columns that were compared with the
-//!   kernel. Every component is checked, by as many differences as the node has outputs and not as it has parameters.
 
 use super::sweep::downstream;
 use crate::exec::{Objective, Route};
@@ -25,6 +12,19 @@ use crate::tensor::{Mode, Shape, View};
 use serde::Serialize;
 
 /// How differences are taken.
+///
+/// What is numerical and what is exact algebra:
+/// - [`Plain`](Self::Plain): the component is moved by +h and -h, and every node behind it runs again. Nothing is assumed.
+/// - [`Stacked`](Self::Stacked): the same for many components at once, with copies of the batch one behind the other; the node itself
+///   runs for every component. Nodes that couple samples run once for each copy, draws are repeated in each copy, and behind a changed
+///   block only what the operators' [`Spread`](crate::ops::Spread) allows is left out.
+/// - [`RankOne`](Self::RankOne): the same, but the node's own result is the base result plus h times the component's
+///   [`Column`]. The result is affine in the component, so this is what the kernel gives up to rounding; columns are compared with
+///   the kernel at each point before they are used.
+/// - [`Factorised`](Self::Factorised): for y = f(x, w) with columns D_i = dy/dw_i, dL/dw_i = sum over samples b and elements k
+///   of `dL/dy[b,k] D_i[b,k]`. Every `dL/dy[b,k]` is a two-sided difference, taken for all samples at once: samples must not see each other
+///   behind the node, or their terms could not be told apart. The sum is exact algebra on columns that were compared with the
+///   kernel. Every component is checked, by as many differences as the node has outputs and not as it has parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -126,11 +126,7 @@ pub(super) fn cost(
     tasks(graph, objective, mode, rows, &counts, asked).iter().map(|task| task.cost).sum()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::too_many_arguments,
-    reason = "an estimate, and all that it depends on"
-)]
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn choose(
     graph: Runnable<'_>,
     handle: Handle<Node>,

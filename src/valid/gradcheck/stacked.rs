@@ -72,18 +72,7 @@ pub(super) fn components(
                 moved[i] = x;
                 let end = copies.changed.len();
                 copies.changed.resize(end + base.len(), 0.0);
-                let params: Vec<&[f64]> =
-                    node.params
-                        .iter()
-                        .enumerate()
-                        .map(|(at, param)| {
-                            if at == slot {
-                                &moved[..]
-                            } else {
-                                &place.weights.params[param.index()].data[..]
-                            }
-                        })
-                        .collect();
+                let params = place.params(task.node, slot, &moved);
                 stack.with_params(task.node, &params, &mut copies.changed[end..]);
                 copies.starts.push(0);
             }

@@ -38,6 +38,14 @@ impl Place<'_, '_> {
         self.base.batch()
     }
 
+    /// The tensors of a node, one of them moved.
+    pub fn params<'a>(&'a self, node: Handle<Node>, slot: usize, moved: &'a [f64]) -> Vec<&'a [f64]> {
+        let of = |(at, param): (usize, &Handle<ParamTensor>)| {
+            if at == slot { moved } else { &self.weights.params[param.index()].data[..] }
+        };
+        self.graph.nodes[node].params.iter().enumerate().map(of).collect()
+    }
+
     /// The share of one sample in the objective.
     pub fn share(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]

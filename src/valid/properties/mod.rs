@@ -8,7 +8,7 @@
 mod batch_permutation;
 mod eval_determinism;
 mod finite;
-mod predicted_scale;
+pub mod predicted_scale;
 
 use super::Samples;
 use super::gradcheck::objective;

@@ -61,7 +61,7 @@ fn bodies(spec: &Spec, sources: &Sources) -> Vec<(String, String)> {
     for line in text.lines() {
         let margin = !line.starts_with([' ', '#', '}', ')', '\t']) && !line.is_empty();
         if margin {
-            header = line.split([' ', ':']).next().unwrap_or_default().to_owned();
+            line.split([' ', ':']).next().unwrap_or_default().clone_into(&mut header);
         }
         let own = line.trim_start();
         if line.starts_with(' ')
@@ -255,7 +255,7 @@ fn suppressions_keep_their_meaning() {
     let bare = found(&suppressing("", "", "", ""), Notation::Dsl);
     let code = |prefix: &str| {
         let line = bare.iter().find(|line| line.starts_with(prefix));
-        line.map(|line| line[..4].to_owned()).unwrap_or_else(|| panic!("no {prefix}: {bare:?}"))
+        line.map_or_else(|| panic!("no {prefix}: {bare:?}"), |line| line[..4].to_owned())
     };
     let fact = code("X");
     let other = bare.iter().map(|line| line[..4].to_owned()).find(|code| *code != fact);

@@ -1,23 +1,27 @@
 //! The un-normalised account: what the layers between two norms do to the energy of the gradient.
 //!
-//! Not a lint; the lints of the I and G families share it. The energy of a gradient is the sum of its squares over all elements of
+//! Contract: drawn up from an analysed graph, without a judgement; the lints of the I and G families judge it. The energy of a gradient is the sum of its squares over all elements of
 //! a value, so that widths, strides and pools drop out. A layer with independent weights multiplies it by fan_in Var(w), an
 //! activation by E f'(h)^2 at the scale that h has there, a copy adds up (Poole et al. 2016; Schoenholz et al. 2017; research:
 //! static.md 2.1). A norm ends a region of the account: what lies before it is rescaled, so its scale is free. So does what the
 //! account cannot judge: weights with a mean, softmax, the loss. The last layer of a path, the head, is left out: it decides how
 //! fast all layers learn, not how they compare.
 
-use super::Context;
-use super::scheme;
-use super::uses::Uses;
-use crate::graph::{Graph, Handle, Node, Optimizer, Source};
+use super::Signal;
+use crate::graph::{Graph, Handle, Node, Source};
 use crate::moments::{Energy, Interval};
-use crate::ops::Category;
-use crate::signal;
+use crate::ops::{Category, ParamSpec, Role};
 use crate::tensor::Mode;
 
+/// The kernel of a layer.
+#[must_use]
+pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
+    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
+    specs.into_iter().find(|spec| spec.role == Role::Kernel)
+}
+
 /// The account of a graph.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Account {
     energy: Vec<Energy>,
     /// The layers behind which there is no other.
@@ -42,17 +46,16 @@ pub struct Extreme {
 impl Account {
     /// Draws up the account of a graph.
     #[must_use]
-    pub fn of(context: Context<'_>, uses: &Uses) -> Self {
-        let graph: &Graph = context.graph;
+    pub fn of(graph: &Graph, signal: &Signal) -> Self {
         let n = graph.nodes.len();
-        let head = heads(graph, uses);
+        let head = heads(graph);
         let mut region: Vec<usize> = (0..n).collect();
         let mut energy: Vec<Option<Energy>> = vec![None; n];
         for (handle, node) in graph.nodes.iter().rev() {
             let at = handle.index();
-            let units = context.signal.node(handle).map_or(1.0, |moments| moments.units);
+            let units = signal.node(handle).map_or(1.0, |moments| moments.units);
             let own = *energy[at].get_or_insert(Energy::unit(units));
-            let arrived = if head[at] { None } else { hand_back(context, handle, own) };
+            let arrived = if head[at] { None } else { hand_back(graph, signal, handle, own) };
             for (position, source) in node.inputs.iter().enumerate() {
                 let Source::Node(input) = source else { continue };
                 if let Some(share) = arrived.as_ref().and_then(|arrived| arrived.get(position)) {
@@ -75,7 +78,7 @@ impl Account {
         for (layer, node) in graph.nodes.iter() {
             let at = layer.index();
             let judged = !self.head[at] && self.ln(layer).is_finite();
-            if !judged || scheme::kernel(graph, node).is_none() {
+            if !judged || kernel(graph, node).is_none() {
                 continue;
             }
             let scatter = self.energy[at].measured_spread().sqrt();
@@ -96,6 +99,14 @@ impl Account {
         self.energy[node.index()].ln.middle()
     }
 
+    /// ln of the part of the gradient's energy at a node that arises behind the end of its region: what norms, and the layers
+    /// that they rescale, do to it. Batch norm multiplies it by E f'^2 / Var f >= 1 in every layer (Yang et al. 2019), which
+    /// trained networks bear.
+    #[must_use]
+    pub fn normed(&self, signal: &Signal, node: Handle<Node>) -> f64 {
+        signal.energies[node.index()].ln.middle() - self.ln(node)
+    }
+
     /// Which region a node belongs to.
     #[must_use]
     pub fn region(&self, node: Handle<Node>) -> usize {
@@ -111,19 +122,16 @@ impl Account {
 }
 
 /// What a node hands back to its inputs; `None` where the account ends.
-fn hand_back(context: Context<'_>, handle: Handle<Node>, energy: Energy) -> Option<Vec<Energy>> {
-    let graph: &Graph = context.graph;
+fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energy) -> Option<Vec<Energy>> {
     let node = &graph.nodes[handle];
     let through = || {
-        let output = context.signal.node(handle)?;
-        signal::with_transfer(graph, Mode::Train, context.signal, node, |io| {
-            node.op.energy(io, energy, output)
-        })
+        let output = signal.node(handle)?;
+        super::with_transfer(graph, Mode::Train, signal, node, |io| node.op.energy(io, energy, output))
     };
     match node.op.category() {
         Category::Layer => {
             // Weights with a mean add their inputs up coherently, and the account is one of independent terms.
-            let spec = scheme::kernel(graph, node)?;
+            let spec = kernel(graph, node)?;
             let (mean, variance) = spec.statistics();
             #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
             let gain = spec.fan_in as f64 * variance;
@@ -143,12 +151,16 @@ fn hand_back(context: Context<'_>, handle: Handle<Node>, energy: Energy) -> Opti
 }
 
 /// The layers behind which there is no other layer.
-fn heads(graph: &Graph, uses: &Uses) -> Vec<bool> {
+fn heads(graph: &Graph) -> Vec<bool> {
     let is_layer = |handle: Handle<Node>| graph.nodes[handle].op.category() == Category::Layer;
     let mut before_layer = vec![false; graph.nodes.len()];
-    for (handle, _) in graph.nodes.iter().rev() {
-        let after = uses.after(Source::Node(handle));
-        before_layer[handle.index()] = after.iter().any(|next| is_layer(*next) || before_layer[next.index()]);
+    for (handle, node) in graph.nodes.iter().rev() {
+        let seen = is_layer(handle) || before_layer[handle.index()];
+        for source in &node.inputs {
+            if let Source::Node(input) = source {
+                before_layer[input.index()] |= seen;
+            }
+        }
     }
     graph.nodes.handles().map(|handle| is_layer(handle) && !before_layer[handle.index()]).collect()
 }
@@ -164,40 +176,4 @@ fn root(parent: &mut [usize], mut at: usize) -> usize {
 fn join(parent: &mut [usize], a: usize, b: usize) {
     let (a, b) = (root(parent, a), root(parent, b));
     parent[a.max(b)] = a.min(b);
-}
-
-/// From which values on a quantity is a warning and an error.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Decimal logarithm of the gradient's energy, first to last hidden layer, below which the first layers do not learn.
-    pub vanishing: [f64; 2],
-    /// Likewise, above which training diverges or is chaotic.
-    pub exploding: [f64; 2],
-    /// 1 - correlation of two independent inputs' values at the last hidden layer, as a decimal logarithm.
-    pub merging: [f64; 2],
-    /// Standard deviation of the logits.
-    pub logits: [f64; 2],
-}
-
-impl Limits {
-    /// The limits for an optimiser (research: static.md 3.1, from a grid of 103 networks, two optimisers each). Adam divides the
-    /// gradient by its own scale, so it takes far more to stop it. Without an optimiser the gradient counts as it is.
-    #[must_use]
-    pub fn of(graph: &Graph) -> Self {
-        let optimizer = graph.training.optimizer.as_ref().map(|optimizer| &optimizer.value);
-        match optimizer {
-            Some(Optimizer::Adam { .. }) => Self {
-                vanishing: [-8.0, -14.0],
-                exploding: [4.0, 6.0],
-                merging: [-7.0, -10.0],
-                logits: [50.0, 5000.0],
-            },
-            Some(Optimizer::Sgd { .. }) | None => Self {
-                vanishing: [-5.5, -8.0],
-                exploding: [4.0, 6.0],
-                merging: [-3.5, -6.0],
-                logits: [8.0, 50.0],
-            },
-        }
-    }
 }

@@ -1,0 +1,82 @@
+//! What kinds of operators and parameters there are.
+//!
+//! Contract: lints, names, the manual and the penalties ask for these and not for the names of operators, wherever what they say is true
+//! of a whole kind.
+
+/// What kind of thing an operator is; decides how an unnamed node is called and where the manual lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// A linear map with weights.
+    Layer,
+    /// An elementwise function.
+    Activation,
+    /// Numbers to shares that sum to 1, or their logarithms: it couples the elements of an axis, and no scale passes through it.
+    Distribution,
+    /// A normalisation.
+    Norm,
+    /// A reduction over windows.
+    Pool,
+    /// Random in training, the identity in use.
+    Noise,
+    /// Moves, copies or interpolates elements: what comes out has the range of what goes in.
+    Layout,
+    /// Joins several values.
+    Combine,
+    /// One number for each sample, to be minimised.
+    Loss,
+}
+
+impl Category {
+    /// The category in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Activation => "activation",
+            Self::Distribution => "distribution",
+            Self::Norm => "norm",
+            Self::Pool => "pool",
+            Self::Noise => "noise",
+            Self::Layout => "layout",
+            Self::Combine => "combine",
+            Self::Loss => "loss",
+        }
+    }
+}
+
+/// How many values an operator takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// One value, by default the one above.
+    One,
+    /// Two or more named values.
+    Many,
+    /// A prediction and a target.
+    Loss,
+}
+
+/// How an operator differs between training and use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeEffect {
+    /// Not at all.
+    Same,
+    /// It acts in training and is the identity in use.
+    TrainOnly,
+    /// It computes something else in each.
+    Differs,
+}
+
+/// What a parameter is for; decides whether `l2 on weights` reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The kernel of a linear layer, a convolution or an embedding.
+    Kernel,
+    /// An additive constant of such a layer.
+    Bias,
+    /// The factor of a norm.
+    Scale,
+    /// The offset of a norm.
+    Shift,
+    /// The slope of an activation.
+    Slope,
+}
