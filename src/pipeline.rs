@@ -245,7 +245,7 @@ pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Load
         }
         readable = !faults.has_errors();
         compiled.found.extend(faults);
-        if stages.audits && readable {
+        if stages.audits && readable && !misread(&compiled) {
             let both = (&fitted, stored.as_ref());
             match audit::run(&compiled.graph, plan, both, loader, &mut compiled.found) {
                 Ok(audited) => report.data = Some(audited),
@@ -263,6 +263,12 @@ pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Load
     examined(Some(compiled), report)
 }
 
+/// Whether the text has mistakes, so that it does not mean what it says; what lints find is no obstacle.
+fn misread(compiled: &Compiled) -> bool {
+    let mistake = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    compiled.graph.partial || compiled.found.iter().any(mistake)
+}
+
 /// Gradients and properties, if the graph is complete and not too large.
 fn battery(
     compiled: &mut Compiled,
@@ -273,10 +279,8 @@ fn battery(
     loader: &dyn Loader,
     report: &mut SpecReport,
 ) {
+    let sound = !misread(compiled);
     let Compiled { graph, found, .. } = compiled;
-    // A text that has mistakes does not mean what it says; what lints find is no obstacle.
-    let misread = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
-    let sound = !graph.partial && !found.iter().any(misread);
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
     if let Some(reason) = too_large(graph, options.gradcheck.batch) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
