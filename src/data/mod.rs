@@ -176,6 +176,8 @@ pub struct About {
     pub group: Option<Spanned<String>>,
     /// The column that says when a row was taken.
     pub time: Option<Spanned<String>>,
+    /// The call of the split rule that says so.
+    pub rule: Option<Span>,
 }
 
 impl Plan {

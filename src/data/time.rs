@@ -23,7 +23,8 @@ pub enum Moment {
 
 impl Moment {
     /// Reads the text of a field; `numbers` says that the whole column is numeric.
-    fn read(text: &str, numbers: bool) -> Option<Self> {
+    #[must_use]
+    pub fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
             number(text).map(Self::Number)
         } else {
@@ -52,7 +53,9 @@ impl Moment {
     }
 }
 
-fn number(text: &str) -> Option<f64> {
+/// A finite number.
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|x: &f64| x.is_finite())
 }
 

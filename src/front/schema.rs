@@ -398,6 +398,13 @@ fn train() -> Value {
         "batch": described("Samples in a step.", integer(1)),
         "epochs": described("Passes through the training split.", integer(1)),
         "seed": described("The seed of initialisation and order.", integer(0)),
+        "predict": described(
+            "What the model answers: a node, or unscale of a node and the target whose chain is undone on it.",
+            any([
+                json!({"type": "string"}),
+                closed(json!({"unscale": list(json!({"type": "string", "pattern": PATH}))}), &["unscale"]),
+            ]),
+        ),
     });
     closed(parts, &[])
 }

@@ -7,6 +7,7 @@
 
 mod class_count_mismatch;
 mod dead_zeros;
+mod divided_group;
 mod dropout_before_norm;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
@@ -18,7 +19,9 @@ mod noisy_evaluation;
 mod normalised_twice;
 mod oversized_logits;
 mod raw_input;
+mod scaled_prediction;
 mod scheme;
+mod shuffled_time;
 mod softmax_over_one;
 mod squashed_logits;
 mod symmetric_units;
@@ -30,6 +33,7 @@ mod unused_input;
 mod unused_node;
 mod uses;
 
+pub(crate) use divided_group::RULE as DIVIDED_GROUP;
 pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
@@ -89,6 +93,9 @@ lints! {
     normalised_twice,
     raw_input,
     noisy_evaluation,
+    divided_group,
+    shuffled_time,
+    scaled_prediction,
     unstable_depth,
     oversized_logits,
     mismatched_gain,

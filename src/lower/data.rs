@@ -80,7 +80,7 @@ impl Lowering<'_> {
         let env = self.env();
         let kind = &column.source.name;
         let args = eval::arguments(&column.source.args, &env, &mut self.out)?;
-        let chain = self.chain(&column.chain);
+        let chain = self.chain(&column.name.value, &column.chain);
         let (content, names) = match kind.value.as_str() {
             "numeric" => (Content::Numeric, self.column_names(&args)?),
             "target" => (Content::Target, self.column_names(&args)?),
@@ -247,7 +247,7 @@ impl Lowering<'_> {
                 );
                 continue;
             };
-            let chain = self.chain(&replacement.chain);
+            let chain = self.chain(&group.value, &replacement.chain);
             let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
                 .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {

@@ -10,6 +10,7 @@ mod data;
 mod eval;
 mod feeds;
 mod splits;
+mod stored;
 mod training;
 
 use crate::args::{Call, Reader, Value};

@@ -117,7 +117,7 @@ impl Lowering<'_> {
             );
             return None;
         }
-        let mut about = About::default();
+        let mut about = About { rule: Some(rule.by.span()), ..About::default() };
         let mut column = None;
         for Arg { name: given, value } in &args {
             let place = match given.as_ref().map(|given| given.value.as_str()) {

@@ -36,7 +36,7 @@ use crate::data::{
     Content, Fitted, Group, GroupStatistics, Split, Statistics, Step, Transform, statistics_path,
 };
 use crate::diag::{Diagnostic, Rule, Severity};
-use crate::graph::{Feed, FeedKind, Graph};
+use crate::graph::{Feed, FeedKind, Graph, Source};
 use crate::manual::page;
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources, Span};
 use crate::text::number;
@@ -150,7 +150,41 @@ fn differences(of: &Side<'_>, own: &Side<'_>) -> Vec<Difference> {
             },
         ));
     }
+    out.extend(answer(of, own));
     out
+}
+
+/// What a spec without a loss answers, against what the other one was trained on.
+fn answer(of: &Side<'_>, own: &Side<'_>) -> Option<Difference> {
+    let (trained, serving) = (&of.compiled.graph, &own.compiled.graph);
+    let [value, Source::Feed(target)] = *trained.nodes[trained.loss?].inputs else { return None };
+    let predict = &serving.training.predict;
+    let answered = predict.as_ref().map(|predict| predict.output).or(serving.output)?;
+    if serving.loss.is_some() || trained.name_of(value) != serving.name_of(answered) {
+        return None;
+    }
+    let target = &trained.feeds[target];
+    let undone =
+        predict.as_ref().and_then(|predict| predict.undone).map(|(feed, _)| &serving.feeds[feed].name);
+    let scaled = trained.trained_chain(target).iter().any(|step| !step.transform.keeps_numbers());
+    // Without a word about predictions in either spec, whoever takes the output may undo the scaling.
+    let said = predict.is_some() || trained.training.predict.is_some();
+    if undone == Some(&target.name) || !scaled || !said {
+        return None;
+    }
+    let name = serving.name_of(answered);
+    let found = match undone {
+        Some(other) => format!("undone with the chain of `{other}`"),
+        None => "answered as it is".to_owned(),
+    };
+    let steps: Vec<String> =
+        trained.trained_chain(target).iter().map(|step| written(&step.transform)).collect();
+    Some(Difference {
+        message: format!("`{name}` is not brought back to the units of `{}` in {}", target.name, of.name),
+        severity: Severity::Error,
+        own: (predict.as_ref().map_or(serving.span, |predict| predict.span), found),
+        other: (place(trained.trained_chain(target)).unwrap_or(target.span), steps.join(" |> ")),
+    })
 }
 
 fn classes(of: &Side<'_>, standard: &Feed, own: &Side<'_>, feed: &Feed) -> Option<Difference> {

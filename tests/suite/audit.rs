@@ -232,7 +232,8 @@ fn numbers_at_the_input_are_of_unit_scale() {
     );
     let scaled = in_train(&section("scale(3)"), |_, _| ());
     assert!(
-        scaled.len() == 1 && scaled[0].starts_with("D205 warning `x` reaches the weights with an rms of 168.3"),
+        scaled.len() == 1
+            && scaled[0].starts_with("D205 warning `x` reaches the weights with an rms of 168.3"),
         "{scaled:?}"
     );
     let target = |factor: f64| {

@@ -17,5 +17,7 @@ mod properties;
 mod reference;
 mod scalars;
 mod signal;
+mod splits;
 mod support;
+mod together;
 mod twins;

@@ -142,6 +142,18 @@ impl Transform {
         transform!(self, t => t.invert(shape, fitted, row))
     }
 
+    /// Whether what it makes of a number in its range tells that number.
+    #[must_use]
+    pub fn can_be_undone(&self) -> bool {
+        !matches!(self, Self::Clip(_) | Self::OneHot(_))
+    }
+
+    /// Whether it leaves every number that is there as it is.
+    #[must_use]
+    pub fn keeps_numbers(&self) -> bool {
+        matches!(self, Self::Impute(_) | Self::Noise(_))
+    }
+
     /// Whether rows of evaluation pass it, too.
     #[must_use]
     pub fn applies_to_evaluation(&self) -> bool {
@@ -190,8 +202,8 @@ fn read_fit(args: &mut Reader<'_>) -> Option<Option<Split>> {
     }
 }
 
-/// Constants given as a number for all or one for each channel, spread over a row: element i of a row of `n` belongs to
-/// channel i / (n / channels).
+/// Constants given as a number for all or one for each channel or element, spread over a row: element i of a row of `n` belongs
+/// to channel i / (n / channels).
 fn spread(constants: &[f64], row: usize, i: usize) -> f64 {
     match constants.len() {
         1 => constants[0],

@@ -391,7 +391,17 @@ impl Printer<'_> {
     }
 
     fn setting(&mut self, setting: &Setting) -> Entry {
-        let value = self.value(&setting.value);
+        let value = match &setting.value.value {
+            Expr::Call(call)
+                if (setting.name.value.as_str(), call.name.value.as_str()) == ("predict", "unscale")
+                    && call.args.len() == 2
+                    && call.args.iter().all(|arg| arg.name.is_none()) =>
+            {
+                let items = call.args.iter().map(|arg| Entry::item(self.value(&arg.value)));
+                Doc::Map(vec![Entry::new(&call.name.value, Doc::Seq(items.collect()))])
+            }
+            _ => self.value(&setting.value),
+        };
         self.around(item(setting.name.span), Entry::new(&setting.name.value, value))
     }
 

@@ -273,7 +273,11 @@ impl Decoder<'_> {
 
     fn train(&mut self, node: &Node) -> Train {
         let pairs = self.map("train", node);
-        self.unknown("train", pairs, &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed"]);
+        self.unknown(
+            "train",
+            pairs,
+            &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed", "predict"],
+        );
         let head = Head(node.span.head());
         let mut train =
             Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
@@ -287,6 +291,15 @@ impl Decoder<'_> {
                     }
                     _ => train.penalties.extend(self.penalties(key, value)),
                 },
+                "predict" => {
+                    let value = match &value.value {
+                        Value::Map(_) => {
+                            self.call("predict", value).map(|call| Spanned::new(Expr::Call(call), value.span))
+                        }
+                        _ => Some(self.expr(value)),
+                    };
+                    train.settings.extend(value.map(|value| Setting { name: key.clone(), value }));
+                }
                 "batch" | "epochs" | "seed" => {
                     train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
                 }

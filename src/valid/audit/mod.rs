@@ -14,9 +14,11 @@ mod declared_range;
 mod eigen;
 mod ill_conditioned;
 mod input_moments;
+mod look_ahead;
 mod profile;
 mod repeated_rows;
 mod serving_parity;
+mod shared_key;
 mod shifted_column;
 
 pub use eigen::{Spectrum, spectrum};
@@ -24,7 +26,7 @@ pub use ill_conditioned::{Condition, condition};
 pub use profile::{Column, Numbers, Profile};
 pub use shifted_column::{distance, significance};
 
-use crate::data::{Group, Plan, Split, Statistics};
+use crate::data::{Group, Plan, Reading, Split, Statistics};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::Graph;
 use crate::source::{Loader, Span};
@@ -89,6 +91,8 @@ audits! {
     serving_parity,
     ill_conditioned,
     shifted_column,
+    shared_key,
+    look_ahead,
 }
 
 /// What the audits measured, whether or not anything was found.
@@ -175,6 +179,19 @@ fn place(plan: &Plan, split: Split) -> Span {
 /// The name of a column of a group.
 fn column(group: &Group, i: usize) -> &str {
     group.columns.get(i).map_or("?", String::as_str)
+}
+
+/// A walk over one column of the files, whatever the groups hold.
+fn fields(
+    subject: &Subject<'_>,
+    name: &str,
+    split: Split,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), Box<Diagnostic>> {
+    let Some(mut group) = subject.plan.groups.first().cloned() else { return Ok(()) };
+    group.columns = vec![name.to_owned()];
+    Reading::new(subject.plan, &group, split, subject.loader)
+        .fields(|fields| fields.iter().for_each(|field| see(field)))
 }
 
 /// A few names in words: `` `a`, `b`, `c` and 5 more ``.

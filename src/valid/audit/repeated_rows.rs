@@ -47,10 +47,10 @@ const MOST: usize = 1 << 21;
 
 /// The hashes of the rows of a split, in order, each with the number of the row.
 #[derive(Default)]
-struct Hashes {
+pub(super) struct Hashes {
     /// Only hashes that end in this many zero bits are kept.
-    level: u32,
-    kept: Vec<(u64, u64)>,
+    pub(super) level: u32,
+    pub(super) kept: Vec<(u64, u64)>,
 }
 
 impl Hashes {
@@ -58,7 +58,7 @@ impl Hashes {
         hash.trailing_zeros() >= self.level
     }
 
-    fn add(&mut self, hash: u64, row: u64) {
+    pub(super) fn add(&mut self, hash: u64, row: u64) {
         if !self.keeps(hash) {
             return;
         }
@@ -77,7 +77,7 @@ impl Hashes {
     }
 
     /// The row that has this hash.
-    fn find(&self, hash: u64) -> Option<u64> {
+    pub(super) fn find(&self, hash: u64) -> Option<u64> {
         let at = self.kept.partition_point(|(known, _)| *known < hash);
         self.kept.get(at).filter(|(known, _)| *known == hash).map(|(_, row)| *row)
     }
@@ -129,7 +129,7 @@ fn everything(subject: &Subject<'_>) -> Option<Group> {
 }
 
 /// The first 64 bits of the SHA-256 of the fields.
-fn hash(fields: &[&[u8]]) -> u64 {
+pub(super) fn hash(fields: &[&[u8]]) -> u64 {
     let mut hash = Sha256::new();
     for field in fields {
         hash.update(field);

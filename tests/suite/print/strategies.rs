@@ -367,7 +367,7 @@ fn train() -> BoxedStrategy<Train> {
         option::of(loss),
         vec(penalty, 0..4),
         option::of(optimizer),
-        settings(chosen(&["batch", "epochs", "seed"])),
+        settings(chosen(&["batch", "epochs", "seed", "predict"])),
     )
         .prop_map(|(loss, mut penalties, optimizer, settings)| {
             let first = penalties.first().map(|penalty| penalty.kind.value.clone());
