@@ -263,7 +263,13 @@ impl Lowering<'_> {
             let call = eval::invocation(call, &env, &mut self.out);
             let standardize = |step: &&Step| matches!(step.transform, Transform::Standardize(_));
             let nth = steps.iter().filter(standardize).count();
-            if let Some(call) = call.and_then(|call| self.with_stored(name, nth, call)) {
+            let call = call.and_then(|call| {
+                let stored = self.with_stored(name, nth, call);
+                // What the net sees is unknown without the constants.
+                self.graph.partial |= stored.is_none();
+                stored
+            });
+            if let Some(call) = call {
                 steps.extend(Transform::step(&call, &scope, &mut self.out));
             }
         }

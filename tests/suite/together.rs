@@ -74,7 +74,7 @@ fn both_places_are_underlined() {
         TRAIN,
         &SERVE.replace("x: f64[B, 2] |> standardize(stats=\"train.nn.stats.json\")", "x: f64[B, 2]"),
     );
-    for part in ["serve.nn:3:8", "as it comes", "train.nn:5:19", "standardize(fit=train)"] {
+    for part in ["serve.nn:3:7", "as it comes", "train.nn:5:22", "standardize(fit=train)"] {
         assert!(shown.contains(part), "{part} in\n{shown}");
     }
 }
