@@ -64,7 +64,7 @@ pub enum Content {
 pub enum Vocabulary {
     /// Listed in the spec.
     Given(Vec<String>),
-    /// The words of the training split; how many those are, once that is known.
+    /// The words of a split, of training if the spec names none; how many those are, once that is known.
     Fitted(Option<usize>),
 }
 
@@ -143,6 +143,12 @@ impl Group {
     pub fn one_hot(&self) -> bool {
         self.chain.iter().any(|step| matches!(step.transform, Transform::OneHot(_)))
     }
+}
+
+/// The split whose words are the vocabulary of a category with this chain.
+#[must_use]
+pub fn vocabulary_fit(chain: &[Step]) -> Split {
+    chain.iter().find_map(|step| step.transform.vocabulary()).unwrap_or(Split::Train)
 }
 
 /// One transform of a chain and where it is written.

@@ -7,7 +7,7 @@
 //!
 //! A split is judged fairly if neither its own chain nor the weights have seen it.
 
-use super::{Content, Group, Plan, Split, Step, Vocabulary};
+use super::{Content, Group, Plan, Split, Step, Vocabulary, vocabulary_fit};
 
 /// The splits whose rows something has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Artefact<'a> {
     pub group: &'a Group,
     /// The split whose own chain it is part of; `None` for the declared chain.
     pub own: Option<Split>,
-    /// The step; `None` for a vocabulary, which comes before all steps.
+    /// The step; `None` for a vocabulary whose split is not written.
     pub step: Option<&'a Step>,
     /// The rows that its own statistics were fitted on.
     pub fit: Label,
@@ -77,13 +77,13 @@ pub struct Artefact<'a> {
 pub fn artefacts<'a>(plan: &Plan, group: &'a Group, own: Option<Split>) -> Vec<Artefact<'a>> {
     let mut seen = Label::NONE;
     let mut out = Vec::new();
-    if let Content::Category(Vocabulary::Fitted(_)) = &group.content {
-        // The language has no other vocabulary than that of the training rows.
-        let fit = Label::of(Split::Train, plan);
-        seen = seen.join(fit);
-        out.push(Artefact { group, own, step: None, fit, seen });
-    }
     let chain = own.map_or(group.chain.as_slice(), |split| group.chain_on(split));
+    if let Content::Category(Vocabulary::Fitted(_)) = &group.content {
+        let fit = Label::of(vocabulary_fit(chain), plan);
+        seen = seen.join(fit);
+        let step = chain.iter().find(|step| step.transform.vocabulary().is_some());
+        out.push(Artefact { group, own, step, fit, seen });
+    }
     for step in chain {
         let Some(split) = step.transform.fit() else { continue };
         let fit = Label::of(split, plan);

@@ -9,6 +9,9 @@ use crate::tensor::{Shape, Tensor};
 /// Applies a chain to one row, in place.
 type Apply<'a> = Box<dyn Fn(&mut Vec<f64>) + 'a>;
 
+/// Undoes a chain on one row, in place; `false` if that cannot be done.
+type Undo<'a> = Box<dyn Fn(&mut [f64]) -> bool + 'a>;
+
 /// What the net answers in the units of the file: `predict unscale(out, y)` undoes the chain that the target of training passed. `None` if the spec
 /// does not say so.
 ///
@@ -27,7 +30,7 @@ pub fn prediction(
     }
     let target = &graph.feeds[target];
     let shape = target.shape.clone().unwrap_or_default();
-    let undo: Box<dyn Fn(&mut [f64]) -> bool> = match graph.group(target) {
+    let undo: Undo<'_> = match graph.group(target) {
         Some(group) => {
             let pipeline = Pipeline::stored(group, Split::Train, statistics).map_err(|message| {
                 let fault = Diagnostic::new(&rules::UNFIT_TENSOR_FILE, span, message);

@@ -295,7 +295,8 @@ impl Lowering<'_> {
                 None => {
                     let mut words = std::collections::BTreeSet::new();
                     if let Err(diagnostic) =
-                        data::Reading::new(plan, group, Split::Train, self.loader).words(&mut words)
+                        data::Reading::new(plan, group, data::vocabulary_fit(&group.chain), self.loader)
+                            .words(&mut words)
                     {
                         self.out.push(*diagnostic);
                         continue;
@@ -326,6 +327,11 @@ impl Lowering<'_> {
                     format!("`{name}` holds numbers: `one_hot` needs a category")
                 };
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+            }
+            if let (Content::Category(Vocabulary::Given(_)), Some(fit)) = (&group.content, &step.fit) {
+                let message =
+                    format!("the vocabulary of `{}` is given: there is nothing to fit", group.name.value);
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, fit.span, message));
             }
             if matches!(group.content, Content::Class(..)) {
                 let message =

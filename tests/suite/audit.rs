@@ -400,3 +400,64 @@ fn the_data_sets_of_the_repository_are_sound() {
         );
     }
 }
+
+#[test]
+fn shifted_classes_are_found() {
+    let share =
+        |per: usize, seed| table(600, seed, move |i, row| row[2] = f64::from(u8::from(i % 100 < per)));
+    let moved = |per| audited(CLASSES, share(50, 1), share(50, 2), share(per, 3));
+    assert_eq!(moved(50), [""; 0]);
+    // 42 of 100 are within chance: X^2 = 7.8 with one degree of freedom has p = 0.005.
+    assert_eq!(moved(42), [""; 0]);
+    assert_eq!(moved(30), ["D211 warning `y` has other frequencies on `test` than on `train`"]);
+    let rare = audited(CLASSES, share(10, 1), share(10, 2), share(3, 3));
+    assert_eq!(rare, ["D211 info `y` has other frequencies on `test` than on `train`"]);
+}
+
+#[test]
+fn encodings_have_a_label() {
+    let section = |encoding: &str| {
+        format!("  x numeric(a) |> standardize(fit=train)\n  k category(b) |> {encoding}\n  y class(y, 2)")
+    };
+    let words = |seed| table(300, seed, |_, row| row[1] = (row[1] / 25.0).floor());
+    let net = |text: String| {
+        text.replace(
+            "out: linear(2, init=lecun_normal) <- x",
+            "all: concat <- x, k\n out: linear(2, init=lecun_normal)",
+        )
+    };
+    let with = |encoding: &str, test: String| {
+        let files = [("train.csv", words(1)), ("val.csv", words(2)), ("test.csv", test)];
+        found(&run(&net(spec(&section(encoding))), &files))
+    };
+    assert_eq!(with("one_hot", words(3)), [""; 0]);
+    assert_eq!(with("one_hot(fit=train)", words(3)), [""; 0]);
+    assert_eq!(
+        with("one_hot(fit=all)", words(3)),
+        ["D001 error `one_hot` of `k` is fitted on rows that it is later judged on"]
+    );
+    let sorted = table(300, 3, |_, row| row[1] = (row[1] / 25.0).floor().min(2.0));
+    assert!(
+        with("one_hot", sorted)
+            .contains(&"D211 warning `b` has other frequencies on `test` than on `train`".to_owned())
+    );
+}
+
+/// What the audits say, as it is shown.
+#[test]
+fn findings_of_rows_are_shown_in_words() {
+    let wild = table(600, 1, |i, row| {
+        row[0] = 7.0;
+        row[2] = f64::from(u8::from(i % 300 == 0));
+    });
+    let copies: String =
+        plain(600, 3) + &wild.lines().skip(1).take(90).fold(String::new(), |all, line| all + line + "\n");
+    let section = "  x numeric(a, b) |> scale(1/255)\n  y class(y, 3)";
+    let report =
+        run(&spec(section), &[("train.csv", wild), ("val.csv", plain(200, 2)), ("test.csv", copies)]);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots/audit"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("rows.diag", full(&report.found, &report.sources, Look::PLAIN)));
+}

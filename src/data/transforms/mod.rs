@@ -116,7 +116,10 @@ impl Transform {
         let mut reader = Reader::new(call, None, entry.signature, scope, out);
         let fit_span = reader.span_of_if_known("fit");
         let transform = Self::read(entry.name, &mut reader)?;
-        let fit = transform.fit().map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
+        let fit = transform
+            .fit()
+            .or(transform.vocabulary())
+            .map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
         Some(Step { transform, span: call.span, fit })
     }
 
@@ -124,6 +127,15 @@ impl Transform {
     #[must_use]
     pub fn fit(&self) -> Option<Split> {
         transform!(self, t => t.fit())
+    }
+
+    /// The split whose words it takes for a vocabulary, if it is written.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<Split> {
+        match self {
+            Self::OneHot(encoding) => encoding.fit,
+            _ => None,
+        }
     }
 
     /// What computes the statistics.

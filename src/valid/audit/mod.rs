@@ -19,6 +19,7 @@ mod profile;
 mod repeated_rows;
 mod serving_parity;
 mod shared_key;
+mod shifted_classes;
 mod shifted_column;
 
 pub use eigen::{Spectrum, spectrum};
@@ -93,6 +94,7 @@ audits! {
     shifted_column,
     shared_key,
     look_ahead,
+    shifted_classes,
 }
 
 /// What the audits measured, whether or not anything was found.

@@ -95,6 +95,8 @@ pub struct Rows {
     pub numbers: BTreeMap<String, Numbers>,
     /// How many rows have each class, by the name of the group.
     pub classes: BTreeMap<String, Vec<u64>>,
+    /// How many rows have each word, for each column of a category, by the name of the group.
+    pub words: BTreeMap<String, Vec<BTreeMap<String, u64>>>,
 }
 
 /// The profile of every split.
@@ -144,7 +146,16 @@ impl Profile {
                         })?;
                         rows.numbers.insert(name, numbers.conclude());
                     }
-                    Content::Category(_) => reading.fields(|_| count += 1)?,
+                    Content::Category(_) => {
+                        let mut counts = vec![BTreeMap::new(); group.columns.len()];
+                        reading.fields(|fields| {
+                            count += 1;
+                            for (counts, field) in counts.iter_mut().zip(fields) {
+                                *counts.entry(String::from_utf8_lossy(field).into_owned()).or_insert(0) += 1;
+                            }
+                        })?;
+                        rows.words.insert(name, counts);
+                    }
                 }
                 rows.count = count;
             }

@@ -6,6 +6,9 @@
 //! that serving uses, which is that of `test` with the statistics in the file beside the spec. Every element must agree to 1e-12 relative to
 //! 1 + its magnitude; both are the same few operations, each of which rounds by 1.1e-16.
 //!
+//! Where `predict unscale(out, y)` is written, every sampled training row of the target must come back from its chain to 1e-12 of the largest
+//! value.
+//!
 //! Where another rule has said why they differ (an override on `test`, a statistics file that is not that of the rows), the row is added to
 //! that finding and none of its own is made.
 //!
@@ -41,6 +44,7 @@ pub static RULE: Rule = audit!("serving_parity.rs" = "D206" "skewed-serving" Err
 const TOLERANCE: f64 = 1e-12;
 
 pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
+    out.extend(round_trip(subject));
     let groups = subject.plan.groups.iter();
     for group in groups.filter(|group| matches!(group.content, Content::Numeric | Content::Target)) {
         let Some(difference) = difference(subject, group) else { continue };
@@ -64,6 +68,30 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
             ),
         }
     }
+}
+
+/// A target that does not come back from its chain, where predictions are unscaled.
+fn round_trip(subject: &Subject<'_>) -> Option<Diagnostic> {
+    let (target, span) = subject.graph.training.predict.as_ref()?.undone?;
+    let group = subject.graph.group(&subject.graph.feeds[target])?;
+    let pipeline = Pipeline::stored(group, Split::Train, subject.stored.unwrap_or(subject.fitted)).ok()?;
+    let numbers = subject.profile.train(group)?;
+    numbers.raw_rows.iter().find_map(|raw| {
+        let mut row = raw.clone();
+        pipeline.apply(&mut row);
+        // A step that cannot be undone is reported without the rows.
+        let undone = pipeline.invert(&mut row);
+        let i = raw.iter().zip(&row).position(|(a, b)| {
+            let close = (a - b).abs() <= TOLERANCE * (1.0 + numbers.raw.iter().map(super::Column::magnitude).fold(a.abs(), f64::max));
+            !close && !a.is_nan()
+        })?;
+        undone.then(|| {
+            let (name, a, b) = (super::column(group, i), number(raw[i]), number(row[i]));
+            Diagnostic::new(&RULE, span, format!("`{name}` = {a} of a training row comes back as {b}"))
+                .label(group.source, "through this chain and back")
+                .help("use constants that the arithmetic of 53 bits can undo: a std that is not tiny beside the mean")
+        })
+    })
 }
 
 /// What becomes of the first training row, if that differs.
