@@ -13,6 +13,7 @@ use wellposed::valid::audit;
 pub struct Uniform(pub u64);
 
 impl Uniform {
+    #[expect(clippy::cast_precision_loss, reason = "both numbers have at most 53 bits")]
     pub fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +27,7 @@ pub fn table(rows: usize, seed: u64, edit: impl Fn(usize, &mut [f64; 3])) -> Str
     let mut uniform = Uniform(seed);
     let mut text = "a,b,y\n".to_owned();
     for i in 0..rows {
-        let mut row = [100.0 * uniform.next(), 100.0 * uniform.next(), (i % 2) as f64];
+        let mut row = [100.0 * uniform.next(), 100.0 * uniform.next(), f64::from(u8::from(i % 2 == 1))];
         edit(i, &mut row);
         writeln!(text, "{},{},{}", row[0], row[1], row[2]).expect("a string takes everything");
     }

@@ -87,12 +87,21 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
     }
 }
 
+/// The name of a column without its numbers.
+fn family(name: &str) -> String {
+    name.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
+}
+
+/// Whether all columns of a group are positions of one signal.
+pub(super) fn is_signal(group: &Group) -> bool {
+    let mut families = group.columns.iter().map(|name| family(name));
+    let first = families.next();
+    group.columns.len() >= FAMILY && families.all(|other| Some(other) == first)
+}
+
 /// The constant columns that do not belong to a family whose other half varies.
 fn without_families(group: &Group, constant: &[usize]) -> Vec<usize> {
-    let family = |i: usize| -> String {
-        let name = column(group, i);
-        name.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
-    };
+    let family = |i: usize| family(column(group, i));
     let mut members: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for i in 0..group.columns.len() {
         members.entry(family(i)).or_default().0 += 1;

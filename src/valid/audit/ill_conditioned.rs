@@ -4,7 +4,8 @@
 //!
 //! The covariance matrix of all numeric inputs together on up to 4,096 training rows, up to 256 columns that vary: raw, and behind the declared
 //! chains. kappa is its largest eigenvalue over its smallest, those below rounding left out. A warning: kappa above 1,000 behind the chains, of
-//! which `standardize` would remove all but a hundredth. Information: kappa above 10^6 although every column has unit scale; columns of which one
+//! which `standardize` would remove all but a hundredth; information, where all columns are positions of one signal (`constant-column`), which have
+//! one unit and differ because little happens at some of them. Information: kappa above 10^6 although every column has unit scale; columns of which one
 //! is an exact linear combination of the others. Raw and resulting kappa stand in the report of every run.
 //!
 //! ## Why it matters
@@ -29,6 +30,7 @@
 //! LeCun, Kanter and Solla 1991, "Eigenvalues of covariance matrices"; LeCun et al. 1998, "Efficient backprop", section 5; Nesterov 2004, theorem
 //! 2.1.15.
 
+use super::constant_column::is_signal;
 use super::eigen::{Spectrum, spectrum};
 use super::{Subject, audit, names};
 use crate::data::Content;
@@ -185,7 +187,11 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
         // One cause, one finding: that columns have no common scale may be known already.
         match out.iter_mut().find(|d| d.rule == &RAW_INPUT && d.span().is_some()) {
             Some(known) => known.notes.push(("kappa", text)),
-            None => out.push(scales(span, input, standardised, words)),
+            None => {
+                let signals = numeric().all(is_signal);
+                let severity = if signals { Severity::Info } else { Severity::Warning };
+                out.push(scales(span, input, standardised, words).severity(severity));
+            }
         }
     } else if input > 1e6 {
         let message = format!("the inputs are nearly collinear: kappa {}", number(input));

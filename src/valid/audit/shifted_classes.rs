@@ -88,6 +88,8 @@ fn table(subject: &Subject<'_>, group: &Group, i: usize, split: Split) -> Option
         }
     };
     let (train, other) = (of(Split::Train)?, of(split)?);
+    // A class that a split does not have is another finding; a word has no other.
+    let is_class = matches!(group.content, Content::Class(..));
     let mut table = Table::new();
     for (word, rows) in train {
         table.entry(word).or_default().0 = rows;
@@ -95,6 +97,7 @@ fn table(subject: &Subject<'_>, group: &Group, i: usize, split: Split) -> Option
     for (word, rows) in other {
         table.entry(word).or_default().1 = rows;
     }
+    table.retain(|_, (train, other)| !is_class || *train > 0 && *other > 0);
     Some(table)
 }
 

@@ -71,7 +71,9 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
         let Some(train) = subject.profile.train(group) else { continue };
         for &split in &splits {
             let Some(other) = subject.profile.numbers(group, split) else { continue };
+            // A column without any spread in training is reported as that.
             let mut shifts: Vec<Shift<'_>> = (0..group.columns.len())
+                .filter(|&i| !train.raw[i].is_constant())
                 .filter_map(|i| {
                     let sorted = |rows: &[Vec<f64>]| {
                         let mut values: Vec<f64> =
