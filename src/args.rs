@@ -48,17 +48,7 @@ impl fmt::Display for Value {
                 let items: Vec<String> = items.iter().map(|item| item.value.to_string()).collect();
                 write!(f, "[{}]", items.join(", "))
             }
-            Self::Call(call) => {
-                let args: Vec<String> = call
-                    .args
-                    .iter()
-                    .map(|arg| match &arg.name {
-                        Some(name) => format!("{}={}", name.value, arg.value.value),
-                        None => arg.value.value.to_string(),
-                    })
-                    .collect();
-                write!(f, "{}({})", call.name.value, args.join(", "))
-            }
+            Self::Call(call) => call.fmt(f),
         }
     }
 }
@@ -72,6 +62,17 @@ pub struct Call {
     pub args: Vec<Arg>,
     /// The whole call.
     pub span: Span,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |arg: &Arg| match &arg.name {
+            Some(name) => format!("{}={}", name.value, arg.value.value),
+            None => arg.value.value.to_string(),
+        };
+        let args: Vec<String> = self.args.iter().map(of).collect();
+        write!(f, "{}({})", self.name.value, args.join(", "))
+    }
 }
 
 /// One argument.

@@ -306,6 +306,9 @@ fn battery(
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
         report.properties = properties::run(subject, &options.properties);
+        if options.properties.replay.is_none() {
+            valid::claims::measure(subject, options.properties.seed, found);
+        }
         found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
     }
 }

@@ -58,6 +58,18 @@ pub fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// Serialises enums as the words that their `word` gives.
+macro_rules! serialize_words {
+    ($($name:ty),+ $(,)?) => {
+        $(impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        })+
+    };
+}
+pub(crate) use serialize_words;
+
 #[cfg(test)]
 mod tests {
     use super::*;

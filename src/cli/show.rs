@@ -2,7 +2,7 @@
 //!
 //! The predicted rms comes from the static analysis of the declared inputs; the measured one is the root of the mean square over
 //! random initialisations, on rows of the training split where there is data, else on drawn inputs. With `--signal` the table is
-//! that of [`signal`](super::signal).
+//! that of [`super::signal`].
 
 use super::{Failure, Global, Outcome, disk, print, signal};
 use crate::data;

@@ -73,8 +73,13 @@ pub fn view(graph: &Verified<Graph>, feeds: Option<&[Tensor]>, seeds: u64) -> Vi
         .layers()
         .filter_map(|(handle, node)| Some((handle, row(&signal, scales.as_ref(), exact, handle, node)?)))
         .collect();
-    let layers = (0..nodes.len()).filter(|i| kernel(graph, &graph.nodes[nodes[*i].0]).is_some()).collect();
-    let words = Depth::of(graph, &signal).map_or(Vec::new(), |depth| depth.words());
+    let depth = Depth::of(graph, &signal);
+    let shown = |handle: Handle<Node>| match &depth {
+        Some(depth) => depth.chain.contains(&handle) || depth.head == handle,
+        None => kernel(graph, &graph.nodes[handle]).is_some(),
+    };
+    let layers = (0..nodes.len()).filter(|i| shown(nodes[*i].0)).collect();
+    let words = depth.as_ref().map_or(Vec::new(), Depth::words);
     let totals = [0, 1].map(|i| words.get(i).cloned().unwrap_or_default());
     let measured = match &scales {
         Some(_) => format!("measured over {}", plural(usize::try_from(seeds).unwrap_or(0), "initialisation")),

@@ -51,6 +51,32 @@ pub enum Place {
     File(String),
 }
 
+/// A predicted scale, or ratio of two scales, that a finding rests on. Where the model is run, the finding shows the measured one beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// What the number is, in the words of the finding: `forward`, `gradient energy`.
+    pub name: &'static str,
+    /// What is measured.
+    pub quantity: Quantity,
+    /// Of which node, by its place in the graph.
+    pub of: usize,
+    /// Relative to that of which node.
+    pub over: Option<usize>,
+    /// What is added to the logarithm of the quantity: a part that is not measured, because it lies before the first node.
+    pub offset: f64,
+}
+
+/// A quantity of a node that runs measure, and what a claim says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The root of the second moment.
+    Rms,
+    /// The energy of the gradient.
+    Energy,
+    /// How far two inputs differ, as a share of the second moment.
+    Contrast,
+}
+
 /// One finding.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
@@ -70,6 +96,8 @@ pub struct Diagnostic {
     pub node: Option<String>,
     /// Further facts, a line each: `key` and text, printed as `= key  text`.
     pub notes: Vec<(&'static str, String)>,
+    /// Predicted numbers that runs can be compared with.
+    pub claims: Vec<Claim>,
     /// What to do.
     pub help: Option<String>,
     /// A machine-applicable edit.
@@ -95,6 +123,7 @@ impl Diagnostic {
             labels: Vec::new(),
             node: None,
             notes: Vec::new(),
+            claims: Vec::new(),
             help: None,
             fix: None,
             expected: false,
@@ -126,6 +155,13 @@ impl Diagnostic {
     #[must_use]
     pub fn note(mut self, key: &'static str, text: impl Into<String>) -> Self {
         self.notes.push((key, text.into()));
+        self
+    }
+
+    /// States a number that a run can be compared with.
+    #[must_use]
+    pub fn claim(mut self, claim: Claim) -> Self {
+        self.claims.push(claim);
         self
     }
 

@@ -31,8 +31,7 @@
 
 use super::uses::{attribute, origin};
 use super::{Context, lint};
-use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::ops::Category;
 
@@ -81,16 +80,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     });
     // A squash that nothing reads would be left over, except where it is the output of the net.
     let direct = prediction == logits || graph.output == Some(prediction);
-    let plain = loss.arguments.is_empty() && culprit.trail.is_empty();
-    if direct && plain && context.notation == Notation::Dsl {
-        diagnostic = diagnostic.fix(Fix {
-            title: format!("compute the loss on `{}` with {instead}", graph.name_of(logits)),
-            safety: Safety::Unsafe,
-            level: Level::Training,
-            edits: vec![Edit { span: loss.span, text: call }],
-        });
-    }
-    out.push(diagnostic);
+    let title = format!("compute the loss on `{}` with {instead}", graph.name_of(logits));
+    let fix = if direct { super::loss_fix(context, loss, culprit, title, call) } else { None };
+    out.push(fix.into_iter().fold(diagnostic, Diagnostic::fix));
 }
 
 /// The node that may take a value out of 0..1; `None` if it lies there, or if nothing is known of an input.

@@ -41,8 +41,8 @@ use super::limits::Limits;
 use super::scheme::{self, Consumer, Range};
 use super::uses::Uses;
 use super::{Context, lint};
-use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
-use crate::graph::{Graph, Handle, Node};
+use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
+use crate::graph::{Graph, Handle, Node, Source};
 use crate::inits::Init;
 use crate::ops::ParamSpec;
 use crate::signal::account::Account;
@@ -144,7 +144,7 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
 /// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.
 fn logits(context: Context<'_>, account: &Account, region: usize) -> Option<f64> {
     let graph: &Graph = context.graph;
-    let crate::graph::Source::Node(prediction) = super::uses::logits(graph)? else { return None };
+    let Source::Node(prediction) = super::uses::logits(graph)? else { return None };
     let known = !context.signal.assumed.iter().any(|assumed| *assumed);
     let inside = account.region(prediction) == region;
     let rms = context.signal.node(prediction)?.rms();
@@ -162,6 +162,7 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
     let init = spec.init.as_ref()?;
     let times = if members.len() == 1 { String::new() } else { format!(" in {} layers", members.len()) };
     let (forward, gradient) = factors(context, account, members);
+    let claims = claims(context, members);
     let forward = forward.unwrap_or_else(|| members.iter().map(|off| off.distance).sum::<f64>());
     let scale = number((forward / 2.0).exp());
     let fate = match forward < 0.0 {
@@ -200,7 +201,33 @@ fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -
             edits,
         });
     }
-    Some(diagnostic)
+    Some(claims.into_iter().flatten().fold(diagnostic, Diagnostic::claim))
+}
+
+/// What a run can measure of the factors: both from the first layer on, whose own factors are taken from its variance.
+fn claims(context: Context<'_>, members: &[Off]) -> Option<[Claim; 2]> {
+    let graph: &Graph = context.graph;
+    let (first, last) = (&members[0], &members[members.len() - 1]);
+    let moments = |source: Source| Some(context.signal.of(source)?.ln_square.middle());
+    let own = moments(Source::Node(first.node))? - moments(*graph.nodes[first.node].inputs.first()?)?;
+    let gain = ln_gain(scheme::kernel(graph, &graph.nodes[first.node])?);
+    let claim = |name, quantity, [of, over]: [Handle<Node>; 2], offset| Claim {
+        name,
+        quantity,
+        of: of.index(),
+        over: Some(over.index()),
+        offset,
+    };
+    Some([
+        claim("forward", Quantity::Rms, [last.activation, first.node], own),
+        claim("gradient energy", Quantity::Energy, [first.node, last.activation], gain),
+    ])
+}
+
+/// ln of fan_in Var(w).
+#[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+fn ln_gain(spec: &ParamSpec) -> f64 {
+    (spec.fan_in as f64 * spec.statistics().1).ln()
 }
 
 /// The layer that a message shows: of those that are furthest off, the first with the most common fans.
@@ -225,9 +252,7 @@ fn factors(context: Context<'_>, account: &Account, members: &[Off]) -> (Option<
         .zip(context.signal.node(last.activation))
         .map(|(x, y)| y.ln_square.middle() - x.ln_square.middle())
         .filter(|factor| factor.is_finite());
-    #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
-    let gain = scheme::kernel(graph, &graph.nodes[first.node])
-        .map_or(0.0, |spec| (spec.fan_in as f64 * spec.statistics().1).ln());
+    let gain = scheme::kernel(graph, &graph.nodes[first.node]).map_or(0.0, ln_gain);
     (forward, account.ln(first.node) + gain - account.ln(last.activation))
 }
 

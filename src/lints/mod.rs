@@ -37,8 +37,8 @@ pub(crate) use divided_group::RULE as DIVIDED_GROUP;
 pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostics, Rule};
-use crate::graph::{Graph, Verified};
+use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::graph::{Graph, Node, Verified};
 use crate::signal::Signal;
 
 /// What a lint looks at.
@@ -110,6 +110,18 @@ lints! {
     improper_probabilities,
     extreme_learning_rate,
     unmet_fact,
+}
+
+/// The fix that writes another call of the loss, where the text has one place for it: no argument of the loss would be lost, and the node
+/// that is passed over is not made by a block or a loop.
+fn loss_fix(context: Context<'_>, loss: &Node, passed: &Node, title: String, call: String) -> Option<Fix> {
+    let plain = loss.arguments.is_empty() && passed.trail.is_empty();
+    (plain && context.notation == Notation::Dsl).then(|| Fix {
+        title,
+        safety: Safety::Unsafe,
+        level: Level::Training,
+        edits: vec![Edit { span: loss.span, text: call }],
+    })
 }
 
 /// Runs every lint.

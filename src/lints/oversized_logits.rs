@@ -29,7 +29,7 @@
 use super::limits::Limits;
 use super::uses::{Uses, logits, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, raw_input, scheme};
-use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
+use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
 use crate::text::number;
 
@@ -71,6 +71,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             number(input)
         ))
         .node(layer.path.to_string())
+        .claim(Claim { name: "rms", quantity: Quantity::Rms, of: head.index(), over: None, offset: 0.0 })
         .trail(&layer.trail);
     if let Some(classes) = class_count_mismatch::logits(graph) {
         #[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]

@@ -29,8 +29,7 @@
 
 use super::uses::origin;
 use super::{Context, class_count_mismatch, lint};
-use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::graph::{Graph, Node, Source};
 use crate::text::number;
 
@@ -64,16 +63,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     diagnostic = diagnostic.help(format!("loss {call}; remove the {squasher}, or keep it for use only"));
     // Where the squashed value is the output of the net, the loss can take what is before it and nothing is left unused.
     let direct = loss.inputs.first() == Some(&Source::Node(node)) && graph.output == Some(Source::Node(node));
-    let plain = loss.arguments.is_empty() && squash.trail.is_empty();
-    if direct && plain && context.notation == Notation::Dsl {
-        diagnostic = diagnostic.fix(Fix {
-            title: format!("compute the loss on `{}`", graph.name_of(logits)),
-            safety: Safety::Unsafe,
-            level: Level::Training,
-            edits: vec![Edit { span: loss.span, text: call }],
-        });
-    }
-    out.push(diagnostic);
+    let title = format!("compute the loss on `{}`", graph.name_of(logits));
+    let fix = if direct { super::loss_fix(context, loss, squash, title, call) } else { None };
+    out.push(fix.into_iter().fold(diagnostic, Diagnostic::fix));
 }
 
 /// The least loss that values in 0..1 allow.

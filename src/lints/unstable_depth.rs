@@ -40,7 +40,7 @@ use super::mismatched_gain;
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, needed};
 use super::{Context, lint};
-use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::diag::{Claim, Diagnostic, Diagnostics, Quantity, Rule, Severity};
 use crate::graph::{Graph, Handle, Node, NodeRole, Source};
 use crate::ops::Category;
 use crate::signal::account::{Account, Extreme};
@@ -131,6 +131,20 @@ fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize)
         .remark("arrives here")
         .node(node.path.to_string())
         .trail(&node.trail);
+    // What norms add between the two is no part of the prediction, and would be of the measurement.
+    let last = layers.last().copied().filter(|last| {
+        let normed = |node| account.normed(context.signal, node);
+        *last != layer && (normed(layer) - normed(*last)).abs() < 0.1
+    });
+    if let Some(last) = last {
+        diagnostic = diagnostic.claim(Claim {
+            name: "of the energy",
+            quantity: Quantity::Energy,
+            of: layer.index(),
+            over: Some(last.index()),
+            offset: account.ln(last),
+        });
+    }
     #[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^53")]
     let (steps, what) = if sums == 0 { (layers.len() as f64, "layer") } else { (sums as f64, "block") };
     let pace = format!("a factor of {} per {what}", number((ln / steps).exp()));
@@ -196,6 +210,13 @@ fn merging(context: Context<'_>, uses: &Uses, account: &Account) -> Option<Diagn
             .severity(severity)
             .remark("nearly the same for every sample")
             .node(graph.nodes[before].path.to_string())
+            .claim(Claim {
+                name: "of the second moment",
+                quantity: Quantity::Contrast,
+                of: before.index(),
+                over: None,
+                offset: 0.0,
+            })
             .trail(&graph.nodes[before].trail)
             .help("a norm between the layers, or relu with he_normal and zero biases");
         if scheme::consumer(uses, handle) == Consumer::Linear {

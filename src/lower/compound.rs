@@ -66,15 +66,7 @@ impl<'a> Lowering<'a> {
         inner.variables = self.globals.clone();
         variables.into_iter().for_each(|(name, value)| inner.variables.push(name, value));
         self.calls.push(&block.name.value);
-        let values: Vec<String> = call_value
-            .args
-            .iter()
-            .map(|arg| match &arg.name {
-                Some(name) => format!("{}={}", name.value, arg.value.value),
-                None => arg.value.value.to_string(),
-            })
-            .collect();
-        self.trail.push(format!("{}({})", block.name.value, values.join(", ")));
+        self.trail.push(call_value.to_string());
         let result = self.statements(&block.body, flow, &mut inner);
         self.trail.pop();
         self.calls.pop();

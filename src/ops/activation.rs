@@ -9,6 +9,12 @@ use crate::args::{Param, Reader};
 use crate::moments::{self, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
 
+/// 1 above a kink, else 0. NaN counts as above, where functions do not hide it.
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN is not below")]
+pub(super) fn above(x: f64, kink: f64) -> u32 {
+    u32::from(!(x <= kink))
+}
+
 /// An elementwise function.
 pub trait Activation: Sized {
     /// The parameters in positional order.
@@ -27,9 +33,13 @@ pub trait Activation: Sized {
         &[]
     }
 
-    /// The piece that holds `x`; the only discrete decision. At a kink it fixes the subgradient.
-    fn piece(&self, _x: f64) -> u32 {
-        0
+    /// The piece that holds `x`, counted from below; the only discrete decision. At a kink it fixes the subgradient: the lower piece
+    /// holds it, unless a function says otherwise.
+    fn piece(&self, x: f64) -> u32 {
+        match *Activation::kinks(self) {
+            [kink] => above(x, kink),
+            _ => 0,
+        }
     }
 
     /// f(x) on a piece.

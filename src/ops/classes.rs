@@ -3,7 +3,9 @@
 //! Contract: the class axis is the one that the labels lack: the last of the output's axes, or axis 1. [`Classes`] says where the
 //! numbers of a position begin in the whole batch and how far they are apart.
 
-use super::{Inferred, Misfit, Shape};
+use super::{Forward, Inferred, Misfit, Shape};
+use crate::scalar::Scalar;
+use crate::tensor::View;
 
 /// How the classes lie in a sample: `positions` groups of `count` numbers that are `stride` apart.
 pub(super) struct Classes {
@@ -56,4 +58,21 @@ pub(super) fn infer(what: &str, output: &Shape, target: &Shape) -> Result<Inferr
     }
     let message = format!("{what} {output} do not fit class labels {target}");
     Err(Misfit::shape(message).help(format!("the {what} need one axis more than the labels: the classes")))
+}
+
+/// The forward rule of a loss on class labels: the mean over the positions of a sample of `of`, which gets the classes, the outputs, where
+/// the numbers of the position begin, and the place of the labelled class.
+pub(super) fn mean<S: Scalar>(io: Forward<'_, S>, of: impl Fn(&Classes, View<'_, S>, usize, usize) -> S) {
+    let Forward { batch, shapes, inputs, mut output, .. } = io;
+    let classes = Classes::checked(shapes[0], shapes[1]);
+    let (z, y) = (inputs[0], inputs[1]);
+    for sample in 0..batch {
+        let mut sum = S::constant(0.0);
+        for position in 0..classes.positions {
+            let base = classes.base(sample, position);
+            let class = super::class_at(y, sample * classes.positions + position);
+            sum += of(&classes, z, base, classes.place(base, class));
+        }
+        output.set(sample, sum * super::reciprocal(classes.positions));
+    }
 }

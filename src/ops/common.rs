@@ -1,9 +1,12 @@
 //! What several operators share: moments of affine layers, labels, axes, and numbers in messages.
 
-use super::{Inferred, Misfit, ParamSpec, Transfer};
+use super::{Backward, Forward, Inferred, Misfit, ParamSpec, Transfer};
+use crate::args::Reader;
 use crate::diag::rules;
+use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
+use crate::source::Spanned;
 use crate::tensor::{Shape, View, product};
 
 /// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
@@ -57,6 +60,38 @@ fn tail_of(weight: &ParamSpec, out: usize, inward: usize) -> f64 {
     let orthogonal = weight.init.as_ref().is_some_and(|init| init.value.name() == "orthogonal");
     let square = weight.fan_in == product(&weight.dims[1..]) && weight.dims.len() == 2;
     if orthogonal && square { 2.0 * (1.0 - out as f64 / inward as f64).max(0.0) } else { 2.0 }
+}
+
+/// The forward rule of an operator that only renames the axes.
+pub(super) fn copy_forward<S: Scalar>(io: Forward<'_, S>) {
+    let Forward { inputs, mut output, .. } = io;
+    output.copy(inputs[0]);
+}
+
+/// Its reverse rule.
+pub(super) fn copy_backward<S: Scalar>(io: Backward<'_, S>) {
+    let Backward { cotangent, inputs_grad, .. } = io;
+    if let Some(grad) = &mut inputs_grad[0] {
+        grad.copy(cotangent);
+    }
+}
+
+/// How a layer's weights and biases are drawn: the arguments `init`, which may be absent, and `bias_init`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LayerInits {
+    pub(super) weight: Option<Spanned<Init>>,
+    pub(super) bias: Spanned<Init>,
+}
+
+impl LayerInits {
+    pub(super) fn read(args: &mut Reader<'_>) -> Option<Self> {
+        let weight = args.span_of("init").map(|_| args.with("init", Init::from_value));
+        let bias = args.with("bias_init", Init::from_value)?;
+        match weight {
+            Some(read) => Some(Self { weight: Some(read?), bias }),
+            None => Some(Self { weight: None, bias }),
+        }
+    }
 }
 
 /// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
@@ -119,6 +154,18 @@ impl Lines {
     pub(super) fn places(&self, start: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         (start..start + self.length * self.stride).step_by(self.stride.max(1))
     }
+}
+
+/// The largest of some elements, and the sum of e^(x - largest) over them: the softmax and its logarithm without an overflow. The shift
+/// cancels in both, so it needs no derivative: any constant near the maximum will do.
+pub(super) fn shifted_sum<S: Scalar>(
+    x: View<'_, S>,
+    places: impl Iterator<Item = usize> + Clone,
+) -> (f64, S) {
+    let most = places.clone().map(|i| x.at(i).primal()).fold(f64::NEG_INFINITY, f64::max);
+    let mut sum = S::constant(0.0);
+    places.for_each(|i| sum += (x.at(i) + -most).exp());
+    (most, sum)
 }
 
 /// The shape rule of operators whose inputs are combined element by element.

@@ -32,15 +32,13 @@ use super::convolution::{self, Plan};
 use super::patches::Maps;
 use super::window::{self, Pads, Window};
 use super::{
-    Advance, Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape,
-    Spread, Transfer,
+    Advance, Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role,
+    Room, Shape, Spread, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required, word};
 use crate::diag::rules;
-use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
-use crate::source::Spanned;
 use crate::tensor::{Product, gemm, product};
 
 /// The operator `conv2d`.
@@ -53,8 +51,7 @@ pub struct Conv2d {
     dilation: [usize; 2],
     groups: usize,
     bias: bool,
-    init: Option<Spanned<Init>>,
-    bias_init: Spanned<Init>,
+    inits: LayerInits,
 }
 
 /// The zeros around a map.
@@ -128,8 +125,7 @@ impl Op for Conv2d {
             _ => args.pair("pad", &value, 0).map(Padding::Even),
         });
         let (dilation, groups, bias) = (args.size_pair("dilation"), args.size("groups"), args.flag("bias"));
-        let init = args.span_of("init").map(|_| args.with("init", Init::from_value));
-        let bias_init = args.with("bias_init", Init::from_value);
+        let inits = LayerInits::read(args);
         Some(Self {
             out: out?,
             kernel: kernel?,
@@ -138,16 +134,12 @@ impl Op for Conv2d {
             dilation: dilation?,
             groups: groups?,
             bias: bias?,
-            init: match init {
-                Some(read) => Some(read?),
-                None => None,
-            },
-            bias_init: bias_init?,
+            inits: inits?,
         })
     }
 
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        let Self { out, kernel, stride, pad, dilation, groups, bias, init: _, bias_init: _ } = self;
+        let Self { out, kernel, stride, pad, dilation, groups, bias, inits: _ } = self;
         let pad = match pad {
             Padding::Even(pads) => window::pair(*pads),
             Padding::Same => "same".to_owned(),
@@ -170,9 +162,9 @@ impl Op for Conv2d {
         let spec =
             |name, dims, role, init| ParamSpec { name, dims, fan_in: plan.depth(), fan_out, role, init };
         let dims = vec![self.out, plan.channels[1], height, width];
-        let mut params = vec![spec("weight", dims, Role::Kernel, self.init.clone())];
+        let mut params = vec![spec("weight", dims, Role::Kernel, self.inits.weight.clone())];
         if self.bias {
-            params.push(spec("bias", vec![self.out], Role::Bias, Some(self.bias_init.clone())));
+            params.push(spec("bias", vec![self.out], Role::Bias, Some(self.inits.bias.clone())));
         }
         let Window { rows, columns } = plan.window;
         Ok(Inferred {

@@ -36,14 +36,13 @@
 use super::convolution::{self, Plan};
 use super::window::{self, Window};
 use super::{
-    Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Room, Shape, Transfer,
+    Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role, Room,
+    Shape, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::diag::rules;
-use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
-use crate::source::Spanned;
 use crate::tensor::product;
 
 /// The operator `conv_transpose2d`.
@@ -57,8 +56,7 @@ pub struct ConvTranspose2d {
     dilation: [usize; 2],
     groups: usize,
     bias: bool,
-    init: Option<Spanned<Init>>,
-    bias_init: Spanned<Init>,
+    inits: LayerInits,
 }
 
 impl ConvTranspose2d {
@@ -125,8 +123,7 @@ impl Op for ConvTranspose2d {
         let pad = window::margin("conv_transpose2d", "pad", args);
         let output_pad = window::margin("conv_transpose2d", "output_pad", args);
         let (dilation, groups, bias) = (args.size_pair("dilation"), args.size("groups"), args.flag("bias"));
-        let init = args.span_of("init").map(|_| args.with("init", Init::from_value));
-        let bias_init = args.with("bias_init", Init::from_value);
+        let inits = LayerInits::read(args);
         Some(Self {
             out: out?,
             kernel: kernel?,
@@ -136,17 +133,12 @@ impl Op for ConvTranspose2d {
             dilation: dilation?,
             groups: groups?,
             bias: bias?,
-            init: match init {
-                Some(read) => Some(read?),
-                None => None,
-            },
-            bias_init: bias_init?,
+            inits: inits?,
         })
     }
 
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        let Self { out, kernel, stride, pad, output_pad, dilation, groups, bias, init: _, bias_init: _ } =
-            self;
+        let Self { out, kernel, stride, pad, output_pad, dilation, groups, bias, inits: _ } = self;
         vec![
             ("out", out.to_string()),
             ("kernel", window::pair(*kernel)),
@@ -169,7 +161,7 @@ impl Op for ConvTranspose2d {
         let dims = vec![channels, plan.channels[1], height, width];
         let role = Role::Kernel;
         let mut params =
-            vec![ParamSpec { name: "weight", dims, fan_in, fan_out, role, init: self.init.clone() }];
+            vec![ParamSpec { name: "weight", dims, fan_in, fan_out, role, init: self.inits.weight.clone() }];
         if self.bias {
             params.push(ParamSpec {
                 name: "bias",
@@ -178,7 +170,7 @@ impl Op for ConvTranspose2d {
                 fan_in: plan.depth(),
                 fan_out,
                 role: Role::Bias,
-                init: Some(self.bias_init.clone()),
+                init: Some(self.inits.bias.clone()),
             });
         }
         let Window { rows, columns } = plan.window;

@@ -26,13 +26,7 @@ pub struct CrossEntropy;
 
 /// ln sum exp of the logits of a position that begins at `base`.
 fn log_sum_exp<S: Scalar>(classes: &Classes, z: View<'_, S>, base: usize) -> S {
-    let at = |c: usize| z.at(classes.place(base, c));
-    // The shift cancels, so it needs no derivative: any constant near the maximum will do.
-    let most = (0..classes.count).map(|c| at(c).primal()).fold(f64::NEG_INFINITY, f64::max);
-    let mut sum = S::constant(0.0);
-    for c in 0..classes.count {
-        sum += (at(c) + -most).exp();
-    }
+    let (most, sum) = super::shifted_sum(z, (0..classes.count).map(|c| classes.place(base, c)));
     sum.ln() + most
 }
 
@@ -50,18 +44,7 @@ impl Op for CrossEntropy {
     }
 
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
-        let Forward { batch, shapes, inputs, mut output, .. } = io;
-        let classes = Classes::checked(shapes[0], shapes[1]);
-        let (z, y) = (inputs[0], inputs[1]);
-        for sample in 0..batch {
-            let mut sum = S::constant(0.0);
-            for position in 0..classes.positions {
-                let base = classes.base(sample, position);
-                let class = super::class_at(y, sample * classes.positions + position);
-                sum += log_sum_exp(&classes, z, base) - z.at(classes.place(base, class));
-            }
-            output.set(sample, sum * super::reciprocal(classes.positions));
-        }
+        classes::mean(io, |classes, z, base, hit| log_sum_exp(classes, z, base) - z.at(hit));
     }
 
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {

@@ -36,15 +36,11 @@ impl Op for Flatten {
     }
 
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
-        let Forward { inputs, mut output, .. } = io;
-        output.copy(inputs[0]);
+        super::copy_forward(io);
     }
 
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
-        let Backward { cotangent, inputs_grad, .. } = io;
-        if let Some(grad) = &mut inputs_grad[0] {
-            grad.copy(cotangent);
-        }
+        super::copy_backward(io);
     }
 
     fn transfer(&self, io: Transfer<'_>) -> Moments {

@@ -39,10 +39,6 @@ impl Activation for LeakyRelu {
         &[0.0]
     }
 
-    fn piece(&self, x: f64) -> u32 {
-        u32::from(x > 0.0)
-    }
-
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {
         if piece == 1 { x } else { x * self.slope }
     }

@@ -14,14 +14,12 @@
 //! | `linear(3, init=zeros)` | `[B]` | error |
 
 use super::{
-    Advance, Backward, Block, Category, Column, Forward, Inferred, Misfit, Op, ParamSpec, Role, Shape,
-    Spread, Transfer,
+    Advance, Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role,
+    Shape, Spread, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required};
-use crate::inits::Init;
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
-use crate::source::Spanned;
 use crate::tensor::{Product, gemm, product};
 
 /// The operator `linear`.
@@ -29,8 +27,7 @@ use crate::tensor::{Product, gemm, product};
 pub struct Linear {
     out: usize,
     bias: bool,
-    init: Option<Spanned<Init>>,
-    bias_init: Spanned<Init>,
+    inits: LayerInits,
 }
 
 impl Op for Linear {
@@ -44,21 +41,12 @@ impl Op for Linear {
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
         let (out, bias) = (args.size("out"), args.flag("bias"));
-        let init = args.span_of("init").map(|_| args.with("init", Init::from_value));
-        let bias_init = args.with("bias_init", Init::from_value);
-        Some(Self {
-            out: out?,
-            bias: bias?,
-            init: match init {
-                Some(read) => Some(read?),
-                None => None,
-            },
-            bias_init: bias_init?,
-        })
+        let inits = LayerInits::read(args);
+        Some(Self { out: out?, bias: bias?, inits: inits? })
     }
 
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        let Self { out, bias, init: _, bias_init: _ } = self;
+        let Self { out, bias, inits: _ } = self;
         vec![("out", out.to_string()), ("bias", bias.to_string())]
     }
 
@@ -69,9 +57,10 @@ impl Op for Linear {
         let mut sample = outer.to_vec();
         sample.push(self.out);
         let spec = |name, dims, role, init| ParamSpec { name, dims, fan_in, fan_out: self.out, role, init };
-        let mut params = vec![spec("weight", vec![self.out, fan_in], Role::Kernel, self.init.clone())];
+        let mut params =
+            vec![spec("weight", vec![self.out, fan_in], Role::Kernel, self.inits.weight.clone())];
         if self.bias {
-            params.push(spec("bias", vec![self.out], Role::Bias, Some(self.bias_init.clone())));
+            params.push(spec("bias", vec![self.out], Role::Bias, Some(self.inits.bias.clone())));
         }
         let flops = product(&[2, product(outer), fan_in, self.out]);
         Ok(Inferred { output: Shape::new(sample), params, flops, ..Inferred::default() })

@@ -56,10 +56,7 @@ impl Op for LogSoftmax {
         let lines = Lines::of(shape, self.axis);
         for start in lines.starts(x.len()) {
             let places = lines.places(start);
-            // The shift cancels, so it needs no derivative: any constant near the maximum will do.
-            let most = places.clone().map(|i| x.at(i).primal()).fold(f64::NEG_INFINITY, f64::max);
-            let mut sum = S::constant(0.0);
-            places.clone().for_each(|i| sum += (x.at(i) + -most).exp());
+            let (most, sum) = super::shifted_sum(x, places.clone());
             let ln = sum.ln();
             places.for_each(|i| output.set(i, x.at(i) + -most - ln));
         }

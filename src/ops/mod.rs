@@ -69,7 +69,10 @@ pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
-use common::{Lines, affine_energy, affine_moments, axis_of, class_at, exact, reciprocal, same_shapes};
+use common::{
+    LayerInits, Lines, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward, exact,
+    reciprocal, same_shapes, shifted_sum,
+};
 
 use crate::args::{Param, Reader};
 use crate::diag::{Rule, rules};

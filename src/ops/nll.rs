@@ -39,17 +39,7 @@ impl Op for Nll {
     }
 
     fn forward<S: Scalar>(&self, io: Forward<'_, S>) {
-        let Forward { batch, shapes, inputs, mut output, .. } = io;
-        let classes = Classes::checked(shapes[0], shapes[1]);
-        let (z, y) = (inputs[0], inputs[1]);
-        for sample in 0..batch {
-            let mut sum = S::constant(0.0);
-            for position in 0..classes.positions {
-                let class = super::class_at(y, sample * classes.positions + position);
-                sum += -z.at(classes.place(classes.base(sample, position), class));
-            }
-            output.set(sample, sum * super::reciprocal(classes.positions));
-        }
+        classes::mean(io, |_, z, _, hit| -z.at(hit));
     }
 
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {

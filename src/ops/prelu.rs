@@ -36,7 +36,7 @@ pub const USUAL_SLOPE: f64 = 0.25;
 
 /// The piece that holds `x`; at 0 the lower one.
 fn piece(x: f64) -> u32 {
-    u32::from(x > 0.0)
+    super::activation::above(x, 0.0)
 }
 
 /// Which weight an element takes, given how many there are.

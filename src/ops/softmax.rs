@@ -51,17 +51,8 @@ impl Op for Softmax {
         let lines = Lines::of(shape, self.axis);
         for start in lines.starts(x.len()) {
             let places = lines.places(start);
-            // The shift cancels, so it needs no derivative: any constant near the maximum will do.
-            let most = places.clone().map(|i| x.at(i).primal()).fold(f64::NEG_INFINITY, f64::max);
-            let mut sum = S::constant(0.0);
-            for i in places.clone() {
-                let e = (x.at(i) + -most).exp();
-                output.set(i, e);
-                sum += e;
-            }
-            for i in places {
-                output.set(i, output.at(i) / sum);
-            }
+            let (most, sum) = super::shifted_sum(x, places.clone());
+            places.for_each(|i| output.set(i, (x.at(i) + -most).exp() / sum));
         }
     }
 

@@ -32,10 +32,6 @@ impl Activation for Softplus {
         &[THRESHOLD]
     }
 
-    fn piece(&self, x: f64) -> u32 {
-        u32::from(x > THRESHOLD)
-    }
-
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {
         if piece == 1 { x } else { x.softplus() }
     }

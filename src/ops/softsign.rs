@@ -34,10 +34,6 @@ impl Activation for Softsign {
         &[0.0]
     }
 
-    fn piece(&self, x: f64) -> u32 {
-        u32::from(x > 0.0)
-    }
-
     /// Two ways to write one function: the second has the digits of the derivative where the first is 1 to the last bit, and the first
     /// has those of the value near 0.
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {

@@ -67,8 +67,7 @@ impl SpecReport {
 }
 
 /// How the compiled graph compares with the reviewed one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotStatus {
     /// They are equal.
     Same,
@@ -79,6 +78,8 @@ pub enum SnapshotStatus {
     /// There is a snapshot and no spec.
     Unreferenced,
 }
+
+crate::text::serialize_words!(SnapshotStatus, StatisticsStatus);
 
 impl SnapshotStatus {
     /// The word of the report.
@@ -94,8 +95,7 @@ impl SnapshotStatus {
 }
 
 /// How the statistics of the data compare with those beside the spec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatisticsStatus {
     /// They are equal.
     Same,

@@ -1,6 +1,7 @@
 //! How far signal, gradient and the difference of two inputs reach: their depth scales, in numbers and in words.
 //!
-//! Contract: along the longest chain of layers from an input to the prediction, the head left out, a quantity that changes by e^B
+//! Contract: along the longest chain of layers from an input to the prediction, the head left out, where a layer stands for the sum that
+//! its value is added to, if there is one before the next layer, a quantity that changes by e^B
 //! over L steps has the depth scale xi = L / |B|: the number of layers over which it changes by a factor of e (Schoenholz et al. 2017).
 //! The forward signal is the second moment's root, the gradient its energy, read from the last hidden layer to the first, and the
 //! difference 1 - correlation of two independent inputs. Where ln of a scale varies by more than 2 between initialisations the
@@ -51,8 +52,10 @@ impl Course {
 /// The depth scales of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Depth {
-    /// The layers of the longest chain in the order of the signal, without the head.
+    /// The layers of the longest chain in the order of the signal, without the head; of those that end a branch, the sum behind them.
     pub chain: Vec<Handle<Node>>,
+    /// The last layer.
+    pub head: Handle<Node>,
     /// The root of the second moment.
     pub forward: Course,
     /// The energy of the gradient, from the last layer of the chain to the first.
@@ -71,7 +74,8 @@ impl Depth {
     /// Reads the depth scales off an analysis; `None` if the longest chain has fewer than two hidden layers.
     #[must_use]
     pub fn of(graph: &Graph, signal: &Signal) -> Option<Self> {
-        let chain = chain(graph);
+        let mut chain = chain(graph);
+        let head = chain.pop()?;
         let (first, last) = (*chain.first()?, *chain.last()?);
         let steps = chain.len() - 1;
         if steps == 0 {
@@ -79,7 +83,9 @@ impl Depth {
         }
         let ends = (signal.node(first)?, signal.node(last)?);
         let energy = |node: Handle<Node>| signal.energies[node.index()].ln.middle();
-        let course = |total: f64| Course { total: if total.is_nan() { 0.0 } else { total }, steps };
+        // Zero over zero: there was nothing to begin with.
+        let course =
+            |total: f64| Course { total: if total.is_nan() { f64::NEG_INFINITY } else { total }, steps };
         let gradient = course(energy(first) - energy(last));
         let normed = signal.account.normed(signal, first) - signal.account.normed(signal, last);
         let mut unsure = chain.iter().map(|node| signal.scatter[node.index()].variance);
@@ -95,13 +101,14 @@ impl Depth {
                 .position(|v| v > UNSURE)
                 .map(|at| (chain.len() - at, sd(first, &signal.gradient_scatter))),
             chain,
+            head,
         })
     }
 
     /// A line for each quantity.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { chain, forward, gradient, normed, difference, unsure, unsure_gradient } = self;
+        let Self { chain, head: _, forward, gradient, normed, difference, unsure, unsure_gradient } = self;
         let mut out = vec![
             forward.words("the signal", "keeps its scale"),
             gradient.words("the gradient's energy, going back,", "keeps its scale"),
@@ -109,7 +116,9 @@ impl Depth {
         ];
         if normed.abs() >= 0.5 {
             let share = number(normed.exp());
-            out[1].push_str(&format!(", of which x{share} arises behind norms and does not harm by itself"));
+            out.push(format!(
+                "of the gradient's change x{share} arises behind norms and does not harm by itself"
+            ));
         }
         let layers = chain.len();
         for (what, found) in [("signal", unsure), ("gradient", unsure_gradient)] {
@@ -124,7 +133,7 @@ impl Depth {
     }
 }
 
-/// The layers on the longest path to the prediction, without the last one.
+/// The layers on the longest path to the prediction, or the sums behind them.
 fn chain(graph: &Graph) -> Vec<Handle<Node>> {
     let Some(Source::Node(end)) = graph.prediction() else { return Vec::new() };
     let mut length = vec![0usize; graph.nodes.len()];
@@ -142,9 +151,17 @@ fn chain(graph: &Graph) -> Vec<Handle<Node>> {
         before[handle.index()] = best;
     }
     let path = std::iter::successors(Some(end), |node| before[node.index()]);
-    let mut layers: Vec<Handle<Node>> =
-        path.filter(|node| account::kernel(graph, &graph.nodes[*node]).is_some()).collect();
+    // Backwards: the last sum before a layer stands for the layer whose value it takes.
+    let mut layers: Vec<Handle<Node>> = Vec::new();
+    let mut sum = None;
+    for handle in path {
+        let node = &graph.nodes[handle];
+        if account::kernel(graph, node).is_some() {
+            layers.push(sum.take().unwrap_or(handle));
+        } else if node.op.name() == "add" && sum.is_none() {
+            sum = Some(handle);
+        }
+    }
     layers.reverse();
-    layers.pop();
     layers
 }

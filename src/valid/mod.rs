@@ -4,6 +4,7 @@
 //! Gradient checks and property tests look at the same [`Samples`].
 
 pub mod audit;
+pub mod claims;
 pub mod gradcheck;
 pub mod properties;
 pub mod rows;

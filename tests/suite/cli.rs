@@ -109,7 +109,8 @@ fn the_json_report_has_the_documented_fields() {
     let keys =
         ["severity", "message", "file", "line", "column", "end_line", "end_column", "node", "help", "fix"];
     assert!(keys.iter().all(|key| gradient.get(key).is_some()), "{gradient}");
-    assert_eq!((gradient["line"].as_u64(), gradient["column"].as_u64()), (Some(6), Some(3)));
+    assert_eq!((gradient["line"].as_u64(), gradient["column"].as_u64()), (Some(8), Some(3)));
+    assert_eq!(spec["gradcheck"]["points"][0]["not_finite"]["node"], "c");
     assert_eq!(report["summary"]["specs"], 1);
     assert!(report["summary"]["errors"].as_u64() > Some(0));
 }

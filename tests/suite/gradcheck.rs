@@ -130,9 +130,13 @@ fn an_exploding_net_is_invalid_and_not_wrong() {
     let text = NET.replace("he_normal", "normal(1e200)");
     let report = run(&text, &Registry);
     assert_eq!(report.verdict, Verdict::Invalid);
+    // One finding for all tensors, where the first value overflows.
     let findings = report.findings(&compiled(&text).graph);
-    assert!(findings.iter().all(|finding| finding.rule.code == "K002"));
-    assert!(!findings.is_empty());
+    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert_eq!(finding.rule.code, "K002");
+    let node = report.points[0].not_finite.as_ref().expect("the values overflow").node.clone();
+    assert_eq!(finding.node.as_deref(), Some(&*node));
+    assert!(finding.message.starts_with(&format!("`{node}` gives ")), "{}", finding.message);
 }
 
 /// Batch norm in training couples the samples, so that each of the many components must be perturbed by itself.

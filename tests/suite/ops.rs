@@ -133,6 +133,20 @@ fn derivatives_are_consistent_at_kinks() {
     assert!(seen > 0, "no operator has a kink");
 }
 
+/// An operator that turns NaN into a number hides a fault of the layer before it.
+#[test]
+fn nan_stays_visible() {
+    for (row, case) in good_rows() {
+        let mut values = Values::random(&case, 3, 1);
+        for (handle, _) in case.graph.feeds.iter().filter(|(_, feed)| !feed.target) {
+            values.feeds[handle.index()].fill(f64::NAN);
+        }
+        let trial = Trial::at(&case, 3, Mode::Eval, 1, values);
+        let found = trial.value_at(&trial.values, wellposed::exec::Tapes::Live);
+        assert!(found.iter().all(|y| y.is_nan()), "{} gives {found:?}", row.name());
+    }
+}
+
 #[test]
 fn use_is_determined_and_draws_nothing() {
     for (row, case) in good_rows() {

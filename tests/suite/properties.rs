@@ -4,6 +4,7 @@ use crate::support::Memory;
 use wellposed::graph::Runnable;
 use wellposed::pipeline::compile;
 use wellposed::valid::Samples;
+use wellposed::valid::claims::measure;
 use wellposed::valid::properties::{ALL, Options, Replay, Report, Subject, Verdict, run};
 
 fn test(text: &str, options: &Options) -> Vec<Report> {
@@ -74,5 +75,41 @@ fn cases_read_back_and_mistakes_in_them_are_explained() {
     assert!(unknown.contains("the laws are finite"), "{unknown}");
     for bad in ["finite", "finite:seed=x", "finite:batch=0", "finite:scale=inf", "finite:size=1"] {
         assert!(bad.parse::<Replay>().expect_err("no case").contains("LAW:seed=0,batch=1,scale=1"), "{bad}");
+    }
+}
+
+/// Every finding that rests on a prediction shows what 24 initialisations give. The predicted number is the mean over them of a power of
+/// the scale and lies between the least and the largest: with ln q normal around -V/2 and
+/// V up to 1.25, the chance that all 24 lie below it is 0.71^24 = 3e-4, and the seeds are fixed.
+#[test]
+fn predictions_are_shown_with_what_runs_measure() {
+    for (text, code, predicted) in [
+        (net("xavier_normal", "relu", 16), "I001", [2f64.powi(-8), 2f64.powi(-16)].as_slice()),
+        (net("normal(0.5)", "relu", 4), "I001", &[64.0, 4096.0]),
+        (net("lecun_normal", "sigmoid", 12), "G001", &[]),
+    ] {
+        let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there");
+        let runnable = Runnable::new(&compiled.graph).expect("a complete graph");
+        let samples = Samples::draw(&compiled.graph, 64, 0);
+        let mut found = compiled.found;
+        measure(Subject { graph: &compiled.graph, runnable, samples: &samples }, 0, &mut found);
+        let finding = found.iter().find(|finding| finding.rule.code == code).expect("the net is at fault");
+        let (_, measured) =
+            finding.notes.iter().find(|(key, _)| *key == "measured").expect("the number was measured");
+        assert!(measured.ends_with("over 24 initialisations"), "{measured}");
+        let ranges: Vec<(f64, f64)> = measured
+            .split_whitespace()
+            .filter_map(|word| {
+                let (least, most) = word.split_once("..")?;
+                Some((least.parse().ok()?, most.parse().ok()?))
+            })
+            .collect();
+        let stated = finding.message.split_whitespace().filter_map(|word| word.parse().ok());
+        let predicted =
+            if predicted.is_empty() { stated.rev().take(1).collect() } else { predicted.to_vec() };
+        assert_eq!(ranges.len(), predicted.len(), "{measured}");
+        for ((least, most), predicted) in ranges.iter().zip(predicted) {
+            assert!(*least < predicted && predicted < *most, "{predicted} is not in {measured}");
+        }
     }
 }

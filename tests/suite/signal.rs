@@ -514,5 +514,11 @@ fn depth_scales_are_said_in_words() {
     assert!(seed.starts_with("from layer 14 of 40 the scale of the signal"), "{seed}");
     // Two norms a block: growth behind norms is told apart.
     let said = words("specs/good/vgg16_bn.nn");
-    assert!(said[1].contains("arises behind norms"), "{said:?}");
+    assert!(said[3].contains("arises behind norms"), "{said:?}");
+    // Branches that end in zero weights: the stream goes on.
+    let said = words("specs/deep/residual50.nn");
+    assert_eq!(said[0], "the signal keeps its scale over 48 layers (x1)");
+    // Where nothing flows, nothing keeps its scale.
+    let said = words("specs/faulty/zeros_everywhere.nn");
+    assert!(said[..3].iter().all(|line| line.contains("is gone after")), "{said:?}");
 }

@@ -5,6 +5,7 @@
 
 use super::super::dsl;
 use super::comments::Note;
+use super::expr::escaped;
 use super::layout::{Piece, WIDTH, add, behind, blank, own_lines, width};
 
 /// A YAML value.
@@ -249,25 +250,12 @@ pub fn scalar(text: &str) -> String {
 }
 
 fn double_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if must_escape(c) => match u32::from(c) {
-                code @ ..=0xff => out.push_str(&format!("\\x{code:02x}")),
-                code @ ..=0xffff => out.push_str(&format!("\\u{code:04x}")),
-                code => out.push_str(&format!("\\U{code:08x}")),
-            },
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    escaped(text, |c| match u32::from(c) {
+        _ if !must_escape(c) => None,
+        code @ ..=0xff => Some(format!("\\x{code:02x}")),
+        code @ ..=0xffff => Some(format!("\\u{code:04x}")),
+        code => Some(format!("\\U{code:08x}")),
+    })
 }
 
 /// Characters that YAML does not print, or takes for the end of a line.

@@ -146,6 +146,11 @@ fn tightness(expr: &Expr) -> u8 {
 
 /// Text in quotation marks as the language reads it.
 pub fn quoted(text: &str) -> String {
+    escaped(text, |_| None)
+}
+
+/// Text in quotation marks, with the escapes that both notations have and those that `more` gives.
+pub fn escaped(text: &str, more: impl Fn(char) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -155,7 +160,10 @@ pub fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            _ => out.push(c),
+            _ => match more(c) {
+                Some(escape) => out.push_str(&escape),
+                None => out.push(c),
+            },
         }
     }
     out.push('"');

@@ -5,7 +5,7 @@
 //! scalar, so both run again with about 106 bits: rounding is then below 1e-30, and what still differs is the rule.
 
 use super::sweep::Place;
-use crate::exec::{Gradients, Keep, Point, Reverse, Session, Tapes};
+use crate::exec::{Gradients, Keep, Reverse, Session, Tapes};
 use crate::graph::{Handle, ParamTensor};
 use crate::inits;
 use crate::scalar::{Double, DoubleDual, Scalar};
@@ -28,11 +28,7 @@ impl Exact {
             |data: &[f64]| -> Vec<f64> { data.iter().copied().chain(vec![0.0; data.len()]).collect() };
         let params: Vec<Vec<f64>> = weights.params.iter().map(|tensor| widen(&tensor.data)).collect();
         let feeds: Vec<Vec<f64>> = feeds.iter().map(|feed| widen(&feed.data)).collect();
-        let point = Point {
-            params: params.iter().map(Vec::as_slice).collect(),
-            states: weights.states.iter().map(|state| &*state.data).collect(),
-            feeds: feeds.iter().map(Vec::as_slice).collect(),
-        };
+        let point = place.point_at(&params, &feeds);
         let batch = place.batch();
         let mut session: Session<'_, Double> = Session::new(*graph, batch, Keep::All);
         let mut gradients = Gradients::zeros::<Double>(graph, batch);
@@ -43,7 +39,7 @@ impl Exact {
 
     /// Whether the gradients of some tensors agree with the tangent along one random direction of all of them.
     pub fn agrees(&self, place: &Place<'_, '_>, tensors: &[Handle<ParamTensor>]) -> bool {
-        let Place { graph, objective, settings, feeds, weights, .. } = place;
+        let Place { graph, settings, feeds, weights, .. } = place;
         let seed = settings.seed;
         let mut product = Double::constant(0.0);
         let mut size = 0.0f64;
@@ -71,14 +67,7 @@ impl Exact {
             planes
         };
         let feeds: Vec<Vec<f64>> = feeds.iter().map(|feed| widen(&feed.data)).collect();
-        let point = Point {
-            params: params.iter().map(Vec::as_slice).collect(),
-            states: weights.states.iter().map(|state| &*state.data).collect(),
-            feeds: feeds.iter().map(Vec::as_slice).collect(),
-        };
-        let mut session: Session<'_, DoubleDual> = Session::new(*graph, place.batch(), Keep::Result);
-        session.forward(&point, *settings, Tapes::Live);
-        let tangent = session.loss(objective, &point, *settings).tangent;
+        let tangent = place.loss_at::<DoubleDual>(&params, &feeds).tangent;
         let scale = size.sqrt().max(tangent.primal().abs());
         (product - tangent).primal().abs() <= AGREED * scale
     }

@@ -27,7 +27,7 @@ mod stacked;
 mod sweep;
 
 pub use plan::Method;
-pub use report::{Component, PointReport, Report, TensorReport, Verdict};
+pub use report::{Component, NotFinite, PointReport, Report, TensorReport, Verdict};
 
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Handle, Node, Optimizer, ParamTensor, Runnable};
@@ -220,7 +220,11 @@ fn visit(
     let tangents =
         tensors.iter().filter(|tensor| tensor.checked == 0).filter_map(|tensor| tensor.tangent_error);
     let error = tangents.fold(ratio(total), f64::max);
-    (PointReport { name, mode, loss, error, ties: tied.iter().sum() }, tensors)
+    let not_finite = graph.nodes.iter().find_map(|(handle, node)| {
+        let value = session.value(handle).iter().find(|x| !x.is_finite())?;
+        Some(NotFinite { node: node.path.to_string(), value: value.to_string() })
+    });
+    (PointReport { name, mode, loss, error, ties: tied.iter().sum(), not_finite }, tensors)
 }
 
 /// Lets double-double arithmetic decide about the tensors that fail: all of them at once, and one by one if that does not clear them.
@@ -305,7 +309,7 @@ fn judge(squares: [f64; 3], noise: f64, tangent: impl FnOnce() -> f64, tensor: &
 /// The second oracle: the derivative along a random direction of one tensor from dual numbers, relative to the sum of the
 /// magnitudes that the gradient's product with the direction adds up.
 fn tangent(at: &sweep::Place<'_, '_>, param: Handle<ParamTensor>, gradient: &[f64]) -> f64 {
-    let sweep::Place { graph, objective, settings, feeds, weights, .. } = at;
+    let sweep::Place { settings, feeds, weights, .. } = at;
     let seed = settings.seed;
     let direction = inits::standard_normal(gradient.len(), Draws { seed, stream: stream("direction") });
     let dual = |data: &[f64], tangent: Option<&[f64]>| -> Vec<f64> {
@@ -319,14 +323,7 @@ fn tangent(at: &sweep::Place<'_, '_>, param: Handle<ParamTensor>, gradient: &[f6
         .map(|(i, tensor)| dual(&tensor.data, (i == param.index()).then_some(direction.as_slice())))
         .collect();
     let feeds: Vec<Vec<f64>> = feeds.iter().map(|feed| dual(&feed.data, None)).collect();
-    let point = Point {
-        params: params.iter().map(Vec::as_slice).collect(),
-        states: weights.states.iter().map(|state| &*state.data).collect(),
-        feeds: feeds.iter().map(Vec::as_slice).collect(),
-    };
-    let mut session: Session<'_, Dual> = Session::new(*graph, at.batch(), Keep::Result);
-    session.forward(&point, *settings, Tapes::Live);
-    let tangent = session.loss(objective, &point, *settings).tangent;
+    let tangent = at.loss_at::<Dual>(&params, &feeds).tangent;
     let product: f64 = gradient.iter().zip(&direction).map(|(g, v)| g * v).sum();
     let size: f64 = gradient.iter().zip(&direction).map(|(g, v)| (g * v).powi(2)).sum::<f64>().sqrt();
     (product - tangent).abs() / size.max(tangent.abs()).max(f64::MIN_POSITIVE)

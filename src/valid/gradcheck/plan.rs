@@ -9,7 +9,6 @@ use crate::exec::{Objective, Route};
 use crate::graph::{Handle, Node, ParamTensor, Runnable};
 use crate::ops::{Block, Column};
 use crate::tensor::{Mode, Shape, View};
-use serde::Serialize;
 
 /// How differences are taken.
 ///
@@ -25,8 +24,7 @@ use serde::Serialize;
 ///   of `dL/dy[b,k] D_i[b,k]`. Every `dL/dy[b,k]` is a two-sided difference, taken for all samples at once: samples must not see each other
 ///   behind the node, or their terms could not be told apart. The sum is exact algebra on columns that were compared with the
 ///   kernel. Every component is checked, by as many differences as the node has outputs and not as it has parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// One component after another by re-runs.
     Plain,
@@ -37,6 +35,8 @@ pub enum Method {
     /// Differences by the node's outputs, times columns.
     Factorised,
 }
+
+crate::text::serialize_words!(Method);
 
 impl Method {
     /// The word of the report.

@@ -2,29 +2,26 @@
 
 use super::Method;
 use crate::diag::{Diagnostic, rules};
-use crate::graph::Graph;
-use crate::text::number;
+use crate::graph::{Graph, Node};
+use crate::text::{number, plural};
 use serde::Serialize;
 
 /// What a check concludes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Gradient and differences are zero within rounding.
-    #[serde(rename = "PASS-ZERO")]
     PassZero,
     /// The gradient is right within the stated error.
-    #[serde(rename = "PASS")]
     Pass,
     /// The gradient is right at a kink, by the convention of the forward kernel.
-    #[serde(rename = "KINK-OK")]
     KinkOk,
     /// A value is not finite.
-    #[serde(rename = "INVALID")]
     Invalid,
     /// Two independent oracles contradict the gradient.
-    #[serde(rename = "FAIL")]
     Fail,
 }
+
+crate::text::serialize_words!(Verdict);
 
 impl Verdict {
     /// The word of the report.
@@ -93,6 +90,17 @@ pub struct PointReport {
     pub error: f64,
     /// Decisions that lie exactly on a kink.
     pub ties: usize,
+    /// The first node that gives a NaN or an infinity.
+    pub not_finite: Option<NotFinite>,
+}
+
+/// Where the forward run stops giving numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotFinite {
+    /// The path of the node.
+    pub node: String,
+    /// `NaN`, `inf`, `-inf`.
+    pub value: String,
 }
 
 /// The whole check.
@@ -121,61 +129,97 @@ impl Report {
         }
     }
 
-    /// A finding for each tensor whose gradient is wrong or not finite, at the statement of its node.
+    /// A finding for each tensor whose gradient is wrong, at the statement of its node, and one for all that are not finite.
     #[must_use]
     pub fn findings(&self, graph: &Graph) -> Vec<Diagnostic> {
-        self.tensors
-            .iter()
-            .filter(|tensor| tensor.verdict.is_bad())
-            .map(|tensor| tensor.finding(graph))
-            .collect()
+        let of = |verdict| self.tensors.iter().filter(move |tensor| tensor.verdict == verdict);
+        let mut findings: Vec<Diagnostic> = of(Verdict::Fail).map(|tensor| tensor.finding(graph)).collect();
+        let invalid: Vec<&TensorReport> = of(Verdict::Invalid).collect();
+        // The last one is the first that the reverse run reaches.
+        if let Some(tensor) = invalid.last() {
+            findings.push(self.not_finite(graph, tensor, invalid.len()));
+        }
+        findings
+    }
+
+    /// A finding for `count` tensors without a finite gradient, of which the reverse run reaches `tensor` first.
+    fn not_finite(&self, graph: &Graph, tensor: &TensorReport, count: usize) -> Diagnostic {
+        let forward =
+            self.points.iter().find(|at| at.name == tensor.point).and_then(|at| at.not_finite.as_ref());
+        let owner = match forward {
+            Some(found) => {
+                graph.nodes.iter().map(|(_, node)| node).find(|node| node.path.to_string() == found.node)
+            }
+            None => tensor.owner(graph),
+        };
+        let (what, help) = match forward {
+            Some(NotFinite { node, value }) => (
+                format!("`{node}` gives {value}"),
+                match value.as_str() {
+                    "NaN" => {
+                        "NaN is a logarithm or root outside its domain, or the difference of two overflows: look at what flows in"
+                    }
+                    _ => "an overflow: look at the scale of what flows in with `show --signal`",
+                },
+            ),
+            None => (
+                format!("the loss or the gradient of `{}` is not a finite number", tensor.name),
+                "the values are finite and their derivative is not: an overflow on the way back, or a slope without bound",
+            ),
+        };
+        let message = format!("{what} at {}", tensor.point);
+        let diagnostic =
+            Diagnostic::new(&rules::GRADIENT_NOT_FINITE, owner.map_or(graph.span, |node| node.span), message)
+                .note(
+                    "gradients",
+                    format!("{} cannot be compared with a derivative", plural(count, "tensor")),
+                )
+                .help(help);
+        placed(diagnostic, owner)
+    }
+}
+
+/// A finding with the place of its node.
+fn placed(diagnostic: Diagnostic, owner: Option<&Node>) -> Diagnostic {
+    match owner {
+        Some(node) => diagnostic.node(node.path.to_string()).trail(&node.trail),
+        None => diagnostic,
     }
 }
 
 impl TensorReport {
-    fn finding(&self, graph: &Graph) -> Diagnostic {
-        let owner = graph
+    fn owner<'g>(&self, graph: &'g Graph) -> Option<&'g Node> {
+        graph
             .nodes
             .iter()
             .map(|(_, node)| node)
-            .find(|node| node.params.iter().any(|param| graph.params[*param].path == self.name));
+            .find(|node| node.params.iter().any(|param| graph.params[*param].path == self.name))
+    }
+
+    fn finding(&self, graph: &Graph) -> Diagnostic {
+        let owner = self.owner(graph);
+        let message = format!(
+            "the gradient of `{}` is wrong: relative error {} at {}",
+            self.name,
+            number(self.error),
+            self.point
+        );
+        let tangent = self.tangent_error.map_or(String::new(), |error| {
+            format!("; the tangent along a random direction differs by {}", number(error))
+        });
+        let checked = format!(
+            "{} of {} components by two-sided differences{}{tangent}",
+            self.checked,
+            self.components,
+            self.method.map_or(String::new(), |method| format!(" ({})", method.word()))
+        );
         let span = owner.map_or(graph.span, |node| node.span);
-        let diagnostic = if self.verdict == Verdict::Invalid {
-            let message = format!(
-                "the loss or the gradient of `{}` is not a finite number at {}",
-                self.name, self.point
-            );
-            Diagnostic::new(&rules::GRADIENT_NOT_FINITE, span, message)
-                .help("look at the signal: an initialisation that explodes overflows here")
-        } else {
-            let message = format!(
-                "the gradient of `{}` is wrong: relative error {} at {}",
-                self.name,
-                number(self.error),
-                self.point
-            );
-            let tangent = self.tangent_error.map_or(String::new(), |error| {
-                format!("; the tangent along a random direction differs by {}", number(error))
-            });
-            let checked = format!(
-                "{} of {} components by two-sided differences{}{tangent}",
-                self.checked,
-                self.components,
-                self.method.map_or(String::new(), |method| format!(" ({})", method.word()))
-            );
-            let diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
-            match &self.worst {
-                Some(Component { index, gradient, numeric }) => {
-                    let index: Vec<String> = index.iter().map(ToString::to_string).collect();
-                    let at = format!("[{}]: gradient {gradient:e}, difference {numeric:e}", index.join(","));
-                    diagnostic.note("at", at)
-                }
-                None => diagnostic,
-            }
-        };
-        match owner {
-            Some(node) => diagnostic.node(node.path.to_string()).trail(&node.trail),
-            None => diagnostic,
+        let mut diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
+        if let Some(Component { index, gradient, numeric }) = &self.worst {
+            let index: Vec<String> = index.iter().map(ToString::to_string).collect();
+            let at = format!("[{}]: gradient {gradient:e}, difference {numeric:e}", index.join(","));
+            diagnostic = diagnostic.note("at", at);
         }
+        placed(diagnostic, owner)
     }
 }

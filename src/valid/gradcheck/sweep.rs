@@ -6,8 +6,9 @@
 use super::plain::{Plain, noise};
 use super::plan::{self, Method, Task};
 use super::{STEP, columns, stacked};
-use crate::exec::{Objective, Point, Session, Settings, Stack, Weights};
+use crate::exec::{Keep, Objective, Point, Session, Settings, Stack, Tapes, Weights};
 use crate::graph::{Handle, Node, ParamTensor, Runnable, Source};
+use crate::scalar::Scalar;
 use crate::tensor::{Shape, Tensor};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +45,23 @@ impl Place<'_, '_> {
             if at == slot { moved } else { &self.weights.params[param.index()].data[..] }
         };
         self.graph.nodes[node].params.iter().enumerate().map(of).collect()
+    }
+
+    /// The objective for other tensors and feeds, in another scalar and with decisions taken anew.
+    pub fn loss_at<S: Scalar>(&self, params: &[Vec<f64>], feeds: &[Vec<f64>]) -> S {
+        let point = self.point_at(params, feeds);
+        let mut session: Session<'_, S> = Session::new(self.graph, self.batch(), Keep::Result);
+        session.forward(&point, self.settings, Tapes::Live);
+        session.loss(self.objective, &point, self.settings)
+    }
+
+    /// Other tensors and feeds with the states of this place.
+    pub fn point_at<'a>(&'a self, params: &'a [Vec<f64>], feeds: &'a [Vec<f64>]) -> Point<'a> {
+        Point {
+            params: params.iter().map(Vec::as_slice).collect(),
+            states: self.weights.states.iter().map(|state| &*state.data).collect(),
+            feeds: feeds.iter().map(Vec::as_slice).collect(),
+        }
     }
 
     /// The share of one sample in the objective.

@@ -141,21 +141,19 @@ laws! {
 }
 
 /// What testing a law concludes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// No case broke it.
-    #[serde(rename = "PASS")]
     Pass,
     /// The law could not fail here, or was not tested.
-    #[serde(rename = "SKIPPED")]
     Skipped,
     /// The test has not enough power on this graph.
-    #[serde(rename = "INCONCLUSIVE")]
     Inconclusive,
     /// A case breaks it.
-    #[serde(rename = "FAIL")]
     Fail,
 }
+
+crate::text::serialize_words!(Verdict);
 
 impl Verdict {
     /// The word of the report.

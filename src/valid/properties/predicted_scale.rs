@@ -69,13 +69,17 @@ struct Comparison<'a> {
 
 /// Draws, measures and judges.
 pub fn test(subject: Subject<'_>, seed: u64) -> Overall {
-    let count = SEEDS.min(super::affordable(subject, ROWS));
-    let seeds = (0..u64::from(count)).map(|i| seed.wrapping_add(i));
     let feeds = inputs(subject, seed);
-    let scales = scale::measure(subject.runnable, &feeds, Mode::Train, seeds, |seed| {
+    let scales = scale::measure(subject.runnable, &feeds, Mode::Train, seeds(subject, seed), |seed| {
         Weights::draw(&subject.runnable, seed)
     });
     judge(subject, &feeds, &scales)
+}
+
+/// The seeds of the initialisations that are measured: as many as a graph of this size can afford.
+pub fn seeds(subject: Subject<'_>, seed: u64) -> impl Iterator<Item = u64> + use<> {
+    let count = SEEDS.min(super::affordable(subject, ROWS));
+    (0..u64::from(count)).map(move |i| seed.wrapping_add(i))
 }
 
 /// Compares what was measured on `feeds` with what the analysis says of the graph.
