@@ -1,8 +1,10 @@
 //! The whole compiler on one screen.
 //!
 //! Contract: [`compile`] is everything that needs no rows and runs no model: text to tree to graph, verification, signal analysis
-//! and lints. [`run`] adds the stages that it is asked for: rows, gradients, properties, snapshot. Every phase hands on what it could
+//! and lints. [`run`] adds the stages that it is asked for: rows and their audits, gradients, properties, snapshot. Every phase hands on what it could
 //! make and all that it found; nothing stops at the first mistake.
+
+mod together;
 
 use crate::data::{self, Statistics};
 use crate::diag::suppress;
@@ -21,7 +23,7 @@ use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
 use crate::valid::rows::Beside;
-use crate::valid::{self, Samples, gradcheck, properties};
+use crate::valid::{self, Samples, audit, gradcheck, properties};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,12 +120,16 @@ pub struct Stages {
     pub data: bool,
     /// Fitted statistics were compared with the stored ones.
     pub statistics: bool,
+    /// Readable rows were audited.
+    pub audits: bool,
     /// Gradients were checked.
     pub gradients: bool,
     /// Properties were tested.
     pub properties: bool,
     /// The snapshot was compared.
     pub snapshot: bool,
+    /// Specs of one model were compared with each other.
+    pub together: bool,
 }
 
 impl Stages {
@@ -132,9 +138,11 @@ impl Stages {
         style: false,
         data: true,
         statistics: true,
+        audits: true,
         gradients: true,
         properties: true,
         snapshot: true,
+        together: false,
     };
 
     fn decide(self, rule: &Rule) -> bool {
@@ -142,9 +150,11 @@ impl Stages {
             _ if rule.style => self.style,
             [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
+            [b'D', b'2', ..] => self.audits,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
+            _ if rule.code == together::RULE.code => self.together,
             _ => true,
         }
     }
@@ -176,13 +186,48 @@ pub struct Options {
 
 /// Compiles the spec in a file and runs the stages that are asked for.
 pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) -> SpecReport {
+    examine(path, stages, options, loader).conclude()
+}
+
+/// A spec behind all stages, before its suppressions are applied.
+#[derive(Debug)]
+pub struct Examined {
+    path: PathBuf,
+    stages: Stages,
+    /// `None` if the file could not be opened.
+    compiled: Option<Compiled>,
+    report: SpecReport,
+    /// It was compared with another spec of its model.
+    together: bool,
+}
+
+impl Examined {
+    /// Applies the suppressions.
+    #[must_use]
+    pub fn conclude(self) -> SpecReport {
+        let Self { path: _, stages, compiled, report, together } = self;
+        let Some(mut compiled) = compiled else { return report };
+        compiled.conclude(Stages { together, ..stages });
+        SpecReport { sources: compiled.sources, found: compiled.found, ..report }
+    }
+}
+
+/// Compares the specs of one model that a command names.
+pub fn compare(examined: &mut [&mut Examined], loader: &dyn Loader) {
+    together::check(examined, loader);
+}
+
+/// Compiles the spec in a file and runs the stages that are asked for, all but its suppressions.
+pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) -> Examined {
+    let examined =
+        |compiled, report| Examined { path: path.to_owned(), stages, compiled, report, together: false };
     let mut compiled = match compile(path, loader) {
         Ok(compiled) => compiled,
         Err(diagnostic) => {
             let mut found = Diagnostics::default();
             found.push(diagnostic);
             let report = SpecReport::new(path.display().to_string(), Sources::default(), found);
-            return SpecReport { unopened: true, ..report };
+            return examined(None, SpecReport { unopened: true, ..report });
         }
     };
     let mut report = SpecReport::new(path.display().to_string(), Sources::default(), Diagnostics::default());
@@ -192,11 +237,15 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     let mut readable = true;
     if let (true, Some(plan)) = (stages.data, &compiled.graph.data) {
         let (fitted, faults) = valid::rows::check(plan, loader);
+        let mut stored = None;
         if stages.statistics && !fitted.groups.is_empty() {
             let (status, differences) = match valid::rows::compare(plan, path, &fitted, loader) {
                 Beside::Nothing => (StatisticsStatus::Missing, Diagnostics::default()),
-                Beside::Stored(same) if same.is_empty() => (StatisticsStatus::Same, same),
-                Beside::Stored(differences) => (StatisticsStatus::Changed, differences),
+                Beside::Stored(found, differences) => {
+                    stored = found;
+                    let same = stored.is_some() && differences.is_empty();
+                    (if same { StatisticsStatus::Same } else { StatisticsStatus::Changed }, differences)
+                }
             };
             report.statistics = Some(status);
             // A whole validation says so in its line; where nothing else was asked, it is the answer.
@@ -207,13 +256,24 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
         }
         if let (None, Some(rows)) = (compiled.rows, fitted.training_rows()) {
             compiled.rows = Some(rows);
-            let Compiled { graph, signal, spec, found, .. } = &mut compiled;
+            let Compiled { graph, signal, spec, .. } = &compiled;
             let context = lints::Context { graph, signal, notation: spec.notation, rows: Some(rows) };
-            found.extend(lints::run_on_rows(context));
+            let seen = lints::run_on_rows(context);
+            compiled.found.extend(seen);
         }
-        statistics = fitted;
         readable = !faults.has_errors();
         compiled.found.extend(faults);
+        // Groups whose columns are not all there hold other rows than the spec means.
+        let holes = |d: &Diagnostic| d.severity == Severity::Error && d.rule.code.starts_with("D10");
+        let whole = !misread(&compiled) && !compiled.found.iter().any(holes);
+        if stages.audits && readable && whole {
+            let both = (&fitted, stored.as_ref());
+            match audit::run(&compiled.graph, plan, both, loader, &mut compiled.found) {
+                Ok(audited) => report.data = Some(audited),
+                Err(fault) => compiled.found.push(*fault),
+            }
+        }
+        statistics = fitted;
     }
     if stages.gradients || stages.properties {
         battery(&mut compiled, stages, options, &statistics, readable, loader, &mut report);
@@ -221,8 +281,13 @@ pub fn run(path: &Path, stages: Stages, options: &Options, loader: &dyn Loader) 
     if let (true, Some(snapshot)) = (stages.snapshot, &options.snapshot) {
         report.snapshot = Some(compare_snapshot(&mut compiled, path, snapshot, loader));
     }
-    compiled.conclude(stages);
-    SpecReport { sources: compiled.sources, found: compiled.found, ..report }
+    examined(Some(compiled), report)
+}
+
+/// Whether the text has mistakes, so that it does not mean what it says; what lints find is no obstacle.
+fn misread(compiled: &Compiled) -> bool {
+    let mistake = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    compiled.graph.partial || compiled.found.iter().any(mistake)
 }
 
 /// Gradients and properties, if the graph is complete and not too large.
@@ -235,10 +300,8 @@ fn battery(
     loader: &dyn Loader,
     report: &mut SpecReport,
 ) {
+    let sound = !misread(compiled);
     let Compiled { graph, found, .. } = compiled;
-    // A text that has mistakes does not mean what it says; what lints find is no obstacle.
-    let misread = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
-    let sound = !graph.partial && !found.iter().any(misread);
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
     if let Some(reason) = too_large(graph, options.gradcheck.batch) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
@@ -311,6 +374,8 @@ fn compare_snapshot(
 pub fn catalogue() -> Vec<&'static Rule> {
     let mut all: Vec<&'static Rule> =
         rules::ALL.iter().copied().chain(lints::ALL.iter().map(|lint| lint.rule)).collect();
+    all.extend(audit::ALL.iter().map(|audit| audit.rule));
+    all.push(&together::RULE);
     all.sort_by_key(|rule| rule.code);
     all
 }

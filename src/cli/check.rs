@@ -1,6 +1,6 @@
 //! `wellposed check`: the static rules, and the fixes that they propose.
 
-use super::{Failure, Global, Outcome, Specs, disk, mend, over, parallel, print, say};
+use super::{Failure, Global, Outcome, Specs, disk, mend, parallel, print, say, together};
 use crate::graph::difference;
 use crate::pipeline::{Options, Stages};
 use crate::report::Report;
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         }
         write(&mended)?;
     }
-    let specs = over(&found, stages, |_| Options::default());
+    let specs = together(specs, stages, |_| Options::default())?;
     Ok(global.finish(&Report { specs }))
 }
 

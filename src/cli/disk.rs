@@ -48,6 +48,12 @@ impl Specs {
         Ok(found)
     }
 
+    /// Whether a spec was named itself, and not found in a folder.
+    #[must_use]
+    pub fn names(&self, path: &Path) -> bool {
+        self.paths.iter().any(|named| named == path)
+    }
+
     /// The folders that were named.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
         self.paths.iter().map(PathBuf::as_path).filter(|path| path.is_dir())

@@ -184,6 +184,21 @@ fn over(
     parallel::map(specs, |path| pipeline::run(path, stages, &options(path), &disk::Disk))
 }
 
+/// Runs stages of the pipeline on all specs, and compares those of one model that are named one by one.
+fn together(
+    specs: &Specs,
+    stages: Stages,
+    options: impl Fn(&Path) -> pipeline::Options + Sync,
+) -> Result<Vec<SpecReport>, Failure> {
+    let found = specs.find()?;
+    let mut examined =
+        parallel::map(&found, |path| pipeline::examine(path, stages, &options(path), &disk::Disk));
+    let named = examined.iter_mut().zip(&found).filter(|(_, path)| specs.names(path));
+    let mut named: Vec<&mut pipeline::Examined> = named.map(|(examined, _)| examined).collect();
+    pipeline::compare(&mut named, &disk::Disk);
+    Ok(examined.into_iter().map(pipeline::Examined::conclude).collect())
+}
+
 /// Compiles the spec of a command that needs a complete graph; what is wrong with it is reported, and the exit code returned.
 fn runnable(path: &Path, global: Global) -> Result<Result<pipeline::Compiled, u8>, Failure> {
     let compiled = pipeline::compile(path, &disk::Disk)

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// The rows: one tensor for each input or column group and for each target.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The file to write: `loss`, `output`, `grad/...`, `grad_input/...`.
+    /// The file to write: `loss`, `output`, `prediction`, `grad/...`, `grad_input/...`.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Compute the gradients of the loss.
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Leave the l1 and l2 terms out of the loss.
     #[arg(long)]
     no_reg: bool,
-    /// The rows are raw: apply the stored statistics first.
+    /// The rows are raw: apply the stored statistics first, and undo those of the target if the spec says `predict unscale(...)`.
     #[arg(long)]
     raw: bool,
 }
@@ -66,8 +66,9 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         Err(found) => return Ok(refuse(path, found, global)),
     };
     let mut rows = file(input)?;
+    let stored = if *is_raw { statistics(path)? } else { Statistics::default() };
     if *is_raw {
-        rows = match raw::transform(&compiled.graph, &statistics(path)?, &input_name, &rows) {
+        rows = match raw::transform(&compiled.graph, &stored, &input_name, &rows) {
             Ok(rows) => rows,
             Err(found) => return Ok(refuse(path, found, global)),
         };
@@ -81,7 +82,13 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         ModeName::Eval => Mode::Eval,
     };
     let settings = Settings { mode, seed: *seed, penalties: !no_reg };
-    let outputs = crate::exec::run(graph, &weights, &feeds, settings, *grads);
+    let mut outputs = crate::exec::run(graph, &weights, &feeds, settings, *grads);
+    if *is_raw {
+        outputs.prediction = match raw::prediction(&compiled.graph, &stored, &outputs.output) {
+            Ok(prediction) => prediction,
+            Err(found) => return Ok(refuse(path, found, global)),
+        };
+    }
     disk::write(out, &outputs.to_safetensors())?;
     let loss = outputs.loss.map_or(String::new(), |loss| format!(", loss {}", number(loss)));
     let gradients =

@@ -1,6 +1,6 @@
 //! `wellposed validate`: everything that can be said of a spec.
 
-use super::{Global, Outcome, Specs, disk, over};
+use super::{Global, Outcome, Specs, disk, together};
 use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::pipeline::{Options, Stages};
 use crate::report::{Report, SnapshotStatus, SpecReport};
@@ -25,16 +25,15 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     let Arguments { specs, seed, cases, replay } = arguments;
-    let found = specs.find()?;
     let stages = match replay {
         Some(_) => Stages { properties: true, data: true, ..Stages::default() },
         None => Stages::ALL,
     };
-    let mut reports = over(&found, stages, |path| Options {
+    let mut reports = together(specs, stages, |path| Options {
         properties: properties::Options { seed: *seed, cases: *cases, replay: replay.clone() },
         snapshot: Some(disk::snapshot_path(path)),
         ..Options::default()
-    });
+    })?;
     if replay.is_none() {
         reports.extend(unreferenced(specs));
     }

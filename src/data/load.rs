@@ -144,18 +144,16 @@ impl<'a> Reading<'a> {
             let rule = match &self.plan.rows {
                 Rows::One(_, rule) if self.split != Split::All => {
                     let name = &rule.column().value;
-                    let at = table.header.find(name);
-                    Some((
-                        rule,
-                        at.ok_or_else(|| {
-                            missing_column(rule.column().span, &file.shown, name, &table.header.names)
-                        })?,
-                    ))
+                    let at = table.header.find(name).ok_or_else(|| {
+                        missing_column(rule.column().span, &file.shown, name, &table.header.names)
+                    })?;
+                    Some((rule.divider(file, self.loader)?, at))
                 }
                 _ => None,
             };
             while table.advance()? {
-                if let Some((rule, at)) = rule {
+                if let Some((rule, at)) = &rule {
+                    let at = *at;
                     let text = String::from_utf8_lossy(table.field(at));
                     match rule.split_of(&text) {
                         Some(split) if split == self.split => {}

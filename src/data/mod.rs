@@ -6,13 +6,16 @@
 //! else. Reading fails with file, line and column, never with a wrong number.
 
 mod load;
+pub mod provenance;
 mod split;
 mod statistics;
 mod table;
+pub mod time;
 pub mod transforms;
+pub mod units;
 
 pub use load::{Loaded, Pipeline, Reading, load, missing_column};
-pub use split::{Rule, Split, SplitSet};
+pub use split::{Divider, Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
 pub use transforms::Transform;
@@ -61,7 +64,7 @@ pub enum Content {
 pub enum Vocabulary {
     /// Listed in the spec.
     Given(Vec<String>),
-    /// The words of the training split; how many those are, once that is known.
+    /// The words of a split, of training if the spec names none; how many those are, once that is known.
     Fitted(Option<usize>),
 }
 
@@ -142,6 +145,12 @@ impl Group {
     }
 }
 
+/// The split whose words are the vocabulary of a category with this chain.
+#[must_use]
+pub fn vocabulary_fit(chain: &[Step]) -> Split {
+    chain.iter().find_map(|step| step.transform.vocabulary()).unwrap_or(Split::Train)
+}
+
 /// One transform of a chain and where it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -160,8 +169,21 @@ pub struct Plan {
     pub rows: Rows,
     /// The groups in the order of declaration.
     pub groups: Vec<Group>,
+    /// What the spec says of the rows, whichever way they are divided.
+    pub about: About,
     /// The section's keyword.
     pub span: Span,
+}
+
+/// What rows have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// The column that says whom or what a row is about: rows of one of them must not be divided.
+    pub group: Option<Spanned<String>>,
+    /// The column that says when a row was taken.
+    pub time: Option<Spanned<String>>,
+    /// The call of the split rule that says so.
+    pub rule: Option<Span>,
 }
 
 impl Plan {
@@ -199,6 +221,22 @@ impl Plan {
             Rows::One(file, _) => Some(file),
             Rows::Files(files) => files.first().map(|(_, file)| file),
         }
+    }
+
+    /// Where the rows of a split are named: its file, or what the rule that divides a file looks at. `None` for a split that has no
+    /// file.
+    #[must_use]
+    pub fn place(&self, split: Split) -> Option<Span> {
+        match &self.rows {
+            Rows::Files(files) => files.iter().find(|(of, _)| *of == split).map(|(_, file)| file.span),
+            Rows::One(_, rule) => Some(rule.column().span),
+        }
+    }
+
+    /// Whether the order of time divides the rows.
+    #[must_use]
+    pub fn by_time(&self) -> bool {
+        matches!(self.rows, Rows::One(_, Rule::Time { .. }))
     }
 
     /// The group of a name.

@@ -1,6 +1,9 @@
 //! Splits, and the rules that divide the rows of one file.
 
-use crate::source::Spanned;
+use super::File;
+use super::time::Cuts;
+use crate::diag::Diagnostic;
+use crate::source::{Loader, Spanned};
 use crate::tensor::stream;
 use std::fmt;
 
@@ -61,7 +64,7 @@ impl fmt::Display for SplitSet<'_> {
     }
 }
 
-/// How the rows of one file are divided. Both rules depend on a row alone, never on its place in the file.
+/// How the rows of one file are divided. A rule never depends on a row's place in the file; `hash` and `column` depend on the row alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
     /// By a hash of a column, with a share for each split.
@@ -73,6 +76,33 @@ pub enum Rule {
     },
     /// By a column that holds the words `train`, `val` and `test`.
     Column(Spanned<String>),
+    /// By the order of time.
+    Time {
+        /// The column that says when.
+        column: Spanned<String>,
+        /// The shares, in any unit; the earliest rows train.
+        shares: Vec<(Split, u64)>,
+    },
+}
+
+/// A rule with what it must know of the rows.
+#[derive(Clone, Debug)]
+pub enum Divider<'a> {
+    /// Nothing.
+    Alone(&'a Rule),
+    /// Where in time each split begins.
+    Cut(Cuts),
+}
+
+impl Divider<'_> {
+    /// The split of a row, by the text of the rule's column; `None` if the text names no split.
+    #[must_use]
+    pub fn split_of(&self, text: &str) -> Option<Split> {
+        match self {
+            Self::Alone(rule) => rule.split_of(text),
+            Self::Cut(cuts) => cuts.split_of(text),
+        }
+    }
 }
 
 impl Rule {
@@ -81,7 +111,7 @@ impl Rule {
     pub fn column(&self) -> &Spanned<String> {
         match self {
             Self::Hash { key, .. } => key,
-            Self::Column(column) => column,
+            Self::Column(column) | Self::Time { column, .. } => column,
         }
     }
 
@@ -89,7 +119,7 @@ impl Rule {
     #[must_use]
     pub fn splits(&self) -> Vec<Split> {
         match self {
-            Self::Hash { shares, .. } => {
+            Self::Hash { shares, .. } | Self::Time { shares, .. } => {
                 let mut splits: Vec<Split> = shares.iter().map(|(split, _)| *split).collect();
                 splits.sort_unstable();
                 splits
@@ -98,13 +128,25 @@ impl Rule {
         }
     }
 
-    /// The split of a row, by the text of its column; `None` if the text names no split.
+    /// The rule with what it must know of the rows of the file that it divides.
+    ///
+    /// # Errors
+    /// The first field that is no time.
+    pub fn divider(&self, file: &File, loader: &dyn Loader) -> Result<Divider<'_>, Box<Diagnostic>> {
+        Ok(match self {
+            Self::Time { column, shares } => Divider::Cut(Cuts::of(file, column, shares, loader)?),
+            Self::Hash { .. } | Self::Column(_) => Divider::Alone(self),
+        })
+    }
+
+    /// The split of a row, by the text of its column; `None` if the text names no split, and for a rule that must know other rows.
     ///
     /// A key belongs to the split into whose share falls the first 64 bits of its SHA-256 modulo the sum of the shares, so
     /// that adding rows moves no other row.
     #[must_use]
     pub fn split_of(&self, text: &str) -> Option<Split> {
         match self {
+            Self::Time { .. } => None,
             Self::Column(_) => Split::find(text.trim()).filter(|split| *split != Split::All),
             Self::Hash { shares, .. } => {
                 let total: u64 = shares.iter().map(|(_, share)| share).sum();

@@ -171,7 +171,7 @@ fn fit_chain(
     let vocabulary = match &group.content {
         Content::Category(Vocabulary::Fitted(_)) => {
             let mut words = BTreeSet::new();
-            Reading::new(plan, group, Split::Train, loader).words(&mut words)?;
+            Reading::new(plan, group, super::vocabulary_fit(chain), loader).words(&mut words)?;
             let vocabulary: Vec<String> = words.into_iter().collect();
             steps.push(Fitted::Category { vocabulary: vocabulary.clone() });
             Some(vocabulary)
@@ -179,7 +179,7 @@ fn fit_chain(
         Content::Category(Vocabulary::Given(words)) => Some(words.clone()),
         _ => None,
     };
-    let mut split = (!steps.is_empty()).then_some(Split::Train);
+    let mut split = (!steps.is_empty()).then_some(super::vocabulary_fit(chain));
     let mut pipeline = Pipeline::start(group, chain, vocabulary);
     for step in chain {
         let mut fitted = None;

@@ -384,7 +384,7 @@ fn logits(graph: Runnable<'_>) -> Option<usize> {
 }
 
 impl Outputs {
-    /// Writes `loss`, `output`, `grad/<param>` and `grad_input/<input>`, as far as they are there.
+    /// Writes `loss`, `output`, `prediction`, `grad/<param>` and `grad_input/<input>`, as far as they are there.
     #[must_use]
     pub fn to_safetensors(&self) -> Vec<u8> {
         write(&self.tensors().iter().map(|(name, tensor)| (name.clone(), real(tensor))).collect())
@@ -393,13 +393,14 @@ impl Outputs {
     /// The results under the names that they have in a file.
     #[must_use]
     pub fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let Self { loss, output, params, inputs } = self;
+        let Self { loss, output, prediction, params, inputs } = self;
         let loss = loss.map(|loss| ("loss".to_owned(), Tensor::new(Vec::new(), vec![loss])));
         let named = |prefix: &'static str, list: &[(String, Tensor)]| {
             list.iter().map(|(name, tensor)| (format!("{prefix}/{name}"), tensor.clone())).collect::<Vec<_>>()
         };
         loss.into_iter()
             .chain([("output".to_owned(), output.clone())])
+            .chain(prediction.clone().map(|prediction| ("prediction".to_owned(), prediction)))
             .chain(named("grad", params))
             .chain(named("grad_input", inputs))
             .collect()

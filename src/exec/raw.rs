@@ -3,11 +3,50 @@
 use super::files::{Elements, Stored, read, write};
 use crate::data::{Content, Pipeline, Split, Statistics, Transform};
 use crate::diag::{Diagnostic, Diagnostics, Place, rules};
-use crate::graph::Graph;
-use crate::tensor::Shape;
+use crate::graph::{Graph, Prediction};
+use crate::tensor::{Shape, Tensor};
 
 /// Applies a chain to one row, in place.
 type Apply<'a> = Box<dyn Fn(&mut Vec<f64>) + 'a>;
+
+/// Undoes a chain on one row, in place; `false` if that cannot be done.
+type Undo<'a> = Box<dyn Fn(&mut [f64]) -> bool + 'a>;
+
+/// What the net answers in the units of the file: `predict unscale(out, y)` undoes the chain that the target of training passed. `None` if the spec
+/// does not say so.
+///
+/// # Errors
+/// If statistics are missing.
+pub fn prediction(
+    graph: &Graph,
+    statistics: &Statistics,
+    output: &Tensor,
+) -> Result<Option<Tensor>, Diagnostics> {
+    let Some(Prediction { output: value, undone: Some((target, _)), span }) = graph.training.predict else {
+        return Ok(None);
+    };
+    if graph.prediction() != Some(value) {
+        return Ok(None);
+    }
+    let target = &graph.feeds[target];
+    let shape = target.shape.clone().unwrap_or_default();
+    let undo: Undo<'_> = match graph.group(target) {
+        Some(group) => {
+            let pipeline = Pipeline::stored(group, Split::Train, statistics).map_err(|message| {
+                let fault = Diagnostic::new(&rules::UNFIT_TENSOR_FILE, span, message);
+                Diagnostics::from_iter([fault.help("write the statistics with `wellposed stats fit`")])
+            })?;
+            Box::new(move |row| pipeline.invert(row))
+        }
+        None => {
+            Box::new(|row| target.chain.iter().rev().all(|step| step.transform.invert(&shape, None, row)))
+        }
+    };
+    let mut prediction = output.clone();
+    let width = target.shape.as_ref().map_or(1, Shape::elements).max(1);
+    let undone = prediction.data.chunks_mut(width).all(undo);
+    Ok(undone.then_some(prediction))
+}
 
 /// Applies the chain of every column group, and the given constants of every declared input, to the rows of a file. Rows are those of
 /// serving, so that the chain is the one of the test split; class labels pass unchanged.

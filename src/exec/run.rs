@@ -26,6 +26,8 @@ pub struct Outputs {
     pub loss: Option<f64>,
     /// What the loss reads first, else the net's last value.
     pub output: Tensor,
+    /// The same in the units of the file, where the spec says that it is unscaled and the statistics are at hand.
+    pub prediction: Option<Tensor>,
     /// Derivatives of the loss by trainable tensors, by path; empty if they were not asked for.
     pub params: Vec<(String, Tensor)>,
     /// Derivatives of the loss by inputs, by name; empty if they were not asked for.
@@ -64,6 +66,7 @@ pub fn run(
     let mut outputs = Outputs {
         loss: with_loss.then(|| session.loss(&Objective::Loss, &point, settings)),
         output: Tensor::new(dims, data),
+        prediction: None,
         params: Vec::new(),
         inputs: Vec::new(),
     };

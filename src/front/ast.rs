@@ -7,7 +7,7 @@
 use crate::diag::suppress::{Comment, Notation};
 use crate::source::{FileId, Span, Spanned};
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A whole spec.
 #[derive(Clone, Debug)]
@@ -69,14 +69,14 @@ impl Spec {
 /// been reported.
 #[derive(Clone, Debug, Default)]
 pub struct Lost {
-    names: Rc<BTreeSet<String>>,
+    names: Arc<BTreeSet<String>>,
     everything: bool,
 }
 
 impl Lost {
     /// Loses every name that a faulty text contains.
     pub fn learn(&mut self, text: &str) {
-        Rc::make_mut(&mut self.names).extend(words(text).map(str::to_owned));
+        Arc::make_mut(&mut self.names).extend(words(text).map(str::to_owned));
     }
 
     /// Loses whatever there might have been.

@@ -4,7 +4,8 @@
 //! beyond a signature stay unnamed and are reported where the call is read.
 
 use super::ast::{Action, ArgExpr, Body, CallExpr, Spec};
-use super::optimizers;
+use super::print::quoted;
+use super::{dsl, optimizers};
 use crate::data::Transform;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
@@ -18,6 +19,12 @@ pub const CLASS_ARGS: [&str; 2] = ["column", "classes"];
 
 /// The arguments of a category column.
 pub const CATEGORY_ARGS: [&str; 2] = ["column", "vocabulary"];
+
+/// A word of the data as an argument: in quotation marks if it is no name.
+#[must_use]
+pub fn argument(text: &str) -> String {
+    if dsl::is_name(text) { text.to_owned() } else { quoted(text) }
+}
 
 /// Names every positional argument whose callee is known.
 pub fn resolve(spec: &mut Spec) {

@@ -300,7 +300,15 @@ fn data() -> Value {
     );
     let splits = closed(json!({"train": file, "val": file, "test": file, "all": file}), &[]);
     let key = json!({"type": "string"});
-    let by = any([closed(json!({"hash": key}), &["hash"]), closed(json!({"column": key}), &["column"])]);
+    let facts = json!({"column": key, "group": key, "time": key});
+    let divided = any([key.clone(), closed(facts, &["column"])]);
+    let by_time = any([key.clone(), closed(json!({"column": key, "group": key}), &["column"])]);
+    let by = any([
+        closed(json!({"hash": divided}), &["hash"]),
+        closed(json!({"column": divided}), &["column"]),
+        closed(json!({"time": by_time}), &["time"]),
+        closed(json!({"file": closed(json!({"group": key, "time": key}), &[])}), &["file"]),
+    ]);
     let share = integer(0);
     let rule = closed(json!({"by": by, "train": share, "val": share, "test": share}), &["by"]);
     let group = of_names(reference("chain"));
@@ -399,6 +407,13 @@ fn train() -> Value {
         "batch": described("Samples in a step.", integer(1)),
         "epochs": described("Passes through the training split.", integer(1)),
         "seed": described("The seed of initialisation and order.", integer(0)),
+        "predict": described(
+            "What the model answers: a node, or unscale of a node and the target whose chain is undone on it.",
+            any([
+                json!({"type": "string"}),
+                closed(json!({"unscale": list(json!({"type": "string", "pattern": PATH}))}), &["unscale"]),
+            ]),
+        ),
     });
     closed(parts, &[])
 }

@@ -213,6 +213,19 @@ pub struct Training {
     pub epochs: Option<usize>,
     /// The seed of everything that is drawn.
     pub seed: Option<u64>,
+    /// What the model answers, if the spec says so.
+    pub predict: Option<Prediction>,
+}
+
+/// What the model answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The value that is answered.
+    pub output: Source,
+    /// The target whose chain is undone on it, and where that is written; `None` for the value as it is.
+    pub undone: Option<(Handle<Feed>, Span)>,
+    /// The whole expression.
+    pub span: Span,
 }
 
 /// An optimiser with its arguments.
@@ -289,6 +302,12 @@ pub enum FactKind {
 }
 
 impl Graph {
+    /// The chain that training rows of an input or target pass.
+    #[must_use]
+    pub fn trained_chain<'a>(&'a self, feed: &'a Feed) -> &'a [crate::data::Step] {
+        self.group(feed).map_or(&feed.chain, |group| group.chain_on(crate::data::Split::Train))
+    }
+
     /// The number of trainable parameters.
     #[must_use]
     pub fn param_count(&self) -> u64 {

@@ -5,8 +5,11 @@
 //! body behind `name[0..11] x12`; a different one splits off. Inside a loop's body names are relative, and `in` is what flows
 //! into the iteration. Arguments at their defaults are left out, real numbers have four significant digits from closed formulas.
 
-use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Penalty, Source, StateTensor};
-use crate::data::{Content, Group, Plan, Rows, Rule, SplitSet, Step, Vocabulary};
+use super::{
+    Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Penalty, Prediction, Source,
+    StateTensor, Training,
+};
+use crate::data::{About, Content, Group, Plan, Rows, Rule, Split, SplitSet, Step, Vocabulary};
 use crate::inits::Init;
 use crate::ops::{ModeEffect, Role, USUAL_SLOPE};
 use crate::text::{count, number};
@@ -26,7 +29,7 @@ pub fn print(graph: &Graph) -> String {
         output: _,
         loss,
         penalties,
-        training: _,
+        training: Training { optimizer: _, batch: _, epochs: _, seed: _, predict },
         data,
         facts: _,
         partial: _,
@@ -56,22 +59,36 @@ pub fn print(graph: &Graph) -> String {
     if loss.is_some() || !penalties.is_empty() {
         out.push('\n');
     }
+    if let Some(Prediction { output, undone, span: _ }) = predict {
+        let value = graph.name_of(*output);
+        let _ = match undone {
+            Some((target, _)) => writeln!(out, "predict unscale({value}, {})", graph.feeds[*target].name),
+            None => writeln!(out, "predict {value}"),
+        };
+    }
     let (params, state) = (count(graph.param_count()), count(graph.state_count()));
     let _ = writeln!(out, "total params {params} state {state} nodes {}", layers.len());
     out
 }
 
 fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
-    let Plan { rows, groups, span: _ } = plan;
+    let Plan { rows, groups, about, span: _ } = plan;
     if let Rows::One(_, rule) = rows {
-        let _ = match rule {
-            Rule::Hash { key, shares } => {
-                let shares: Vec<String> =
-                    shares.iter().map(|(split, share)| format!(" {split} {share}")).collect();
-                writeln!(out, "split hash({}) {}", key.value, shares.join("").trim())
-            }
-            Rule::Column(column) => writeln!(out, "split column({})", column.value),
+        let parts = |shares: &[(Split, u64)]| {
+            shares.iter().map(|(split, share)| format!(" {split} {share}")).collect::<String>()
         };
+        let _ = match rule {
+            Rule::Hash { key, shares } => writeln!(out, "split hash({}){}", key.value, parts(shares)),
+            Rule::Column(column) => writeln!(out, "split column({})", column.value),
+            Rule::Time { column, shares } => writeln!(out, "split time({}){}", column.value, parts(shares)),
+        };
+    }
+    let About { group, time, rule: _ } = about;
+    let of_rule = |column: &str| matches!(rows, Rows::One(_, rule) if rule.column().value == column);
+    for (what, column) in [("group", group), ("time", time)] {
+        if let Some(column) = column.as_ref().filter(|column| what == "group" || !of_rule(&column.value)) {
+            let _ = writeln!(out, "rows {what}={}", column.value);
+        }
     }
     let splits = plan.splits();
     for group in groups {

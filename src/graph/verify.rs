@@ -125,7 +125,6 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     match (&node.shape, inferred) {
         (None, None) => {}
         (Some(shape), None) => say(format!("has shape {shape}, which no rule gives")),
-        (None, Some(inferred)) if too_large(&inferred).is_some() => {}
         (None, Some(inferred)) => say(format!("has no shape; the rule gives {}", inferred.output)),
         (Some(shape), Some(inferred)) => {
             if *shape != inferred.output {

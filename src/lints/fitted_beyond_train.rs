@@ -2,8 +2,9 @@
 //!
 //! ## What it checks
 //!
-//! `fit=` of every fitted transform names `train`. With `test`, `val` or `all` the mean and variance have seen rows of
-//! evaluation.
+//! Every fitted step carries the set of splits whose rows it has seen: those of its `fit=`, and those of the steps before it, so that
+//! statistics fitted on `train` behind statistics fitted on `all` have seen `all`. Weights have seen what the chain of `train` has. A split of
+//! evaluation must be in neither: `fit=train` is right everywhere; `fit=val` leaves `test` unseen and spoils `val`; `fit=all` spoils both.
 //!
 //! ## Why it matters
 //!
@@ -26,7 +27,8 @@
 //! Kaufman et al. 2012, "Leakage in data mining"; scikit-learn's guide, "Common pitfalls".
 
 use super::{Context, lint};
-use crate::data::{Group, Split, Step};
+use crate::data::provenance::{Artefact, artefacts, spoils};
+use crate::data::{Plan, Split, SplitSet};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
 
 pub static RULE: Rule =
@@ -35,38 +37,57 @@ pub static RULE: Rule =
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(plan) = &context.graph.data else { return };
     for group in &plan.groups {
-        chain(group, None, &group.chain, out);
-        for (split, (_, own)) in &group.overrides {
-            chain(group, Some(*split), own, out);
+        let own = group.overrides.keys().map(|split| Some(*split));
+        for chain in std::iter::once(None).chain(own) {
+            let fitted = artefacts(plan, group, chain);
+            for (i, artefact) in fitted.iter().enumerate() {
+                let spoilt = spoils(plan, artefact);
+                if !spoilt.is_empty() {
+                    out.extend(finding(plan, artefact, &spoilt, &fitted[i + 1..]));
+                }
+            }
         }
     }
 }
 
-/// The findings in one chain; `split` names the split that an override is for.
-fn chain(group: &Group, split: Option<Split>, steps: &[Step], out: &mut Diagnostics) {
-    for step in steps {
-        let Step { transform, span: _, fit: Some(fit) } = step else { continue };
-        let seen = match fit.value {
-            Split::Train => continue,
-            Split::All => "`all` = train + val + test".to_owned(),
-            other => format!("`{other}` rows decide what `{other}` is judged by"),
-        };
-        let (name, method) = (&group.name.value, transform.name());
-        let message = format!("`{method}` of `{name}` is fitted on rows that it is later judged on");
-        let diagnostic = Diagnostic::new(&RULE, fit.span, message).remark(seen);
-        let usual = group.chain.iter().find(|usual| usual.transform.name() == method);
-        let diagnostic = match (split, usual) {
-            (None, _) => diagnostic.label(group.name.span, "every split passes through this chain"),
-            (Some(split), Some(usual)) => diagnostic
-                .label(usual.span, format!("the other splits pass through this, `{split}` does not")),
-            (Some(_), None) => diagnostic,
-        };
-        let written = transform.to_string().replace(&format!("fit={}", fit.value), "fit=train");
-        out.push(diagnostic.help(written).fix(Fix {
-            title: "fit on the training split".to_owned(),
-            safety: Safety::Safe,
-            level: Level::Data,
-            edits: vec![Edit { span: fit.span, text: "train".to_owned() }],
-        }));
+/// The finding about one step; `behind` are the fitted steps that work on what it made.
+fn finding(
+    plan: &Plan,
+    artefact: &Artefact<'_>,
+    spoilt: &[Split],
+    behind: &[Artefact<'_>],
+) -> Option<Diagnostic> {
+    let Artefact { group, own, step: Some(step), fit: label, seen: _ } = artefact else { return None };
+    let fit = step.fit.as_ref()?;
+    let seen = match fit.value {
+        Split::All => {
+            let words: Vec<&str> = label.splits().iter().map(|split| split.word()).collect();
+            format!("`all` = {}", words.join(" + "))
+        }
+        other => format!("`{other}` rows decide what `{other}` is judged by"),
+    };
+    let (name, method) = (&group.name.value, step.transform.name());
+    let message = format!("`{method}` of `{name}` is fitted on rows that it is later judged on");
+    let diagnostic = Diagnostic::new(&RULE, fit.span, message).remark(seen);
+    let usual = group.chain.iter().find(|usual| usual.transform.name() == method);
+    let mut diagnostic = match (own, usual) {
+        (None, _) => diagnostic.label(group.name.span, "every split passes through this chain"),
+        (Some(split), Some(usual)) => {
+            diagnostic.label(usual.span, format!("the other splits pass through this, `{split}` does not"))
+        }
+        (Some(_), None) => diagnostic,
+    };
+    if let Some(place) = spoilt.iter().find_map(|split| plan.place(*split)) {
+        diagnostic = diagnostic.label(place, format!("judged on {}", SplitSet(spoilt)));
     }
+    for next in behind.iter().filter_map(|next| next.step.filter(|_| next.fit.is_below(*label))) {
+        diagnostic = diagnostic.label(next.span, "fitted behind it, so that it has seen the same rows");
+    }
+    let written = step.transform.to_string().replace(&format!("fit={}", fit.value), "fit=train");
+    Some(diagnostic.help(written).fix(Fix {
+        title: "fit on the training split".to_owned(),
+        safety: Safety::Safe,
+        level: Level::Data,
+        edits: vec![Edit { span: fit.span, text: "train".to_owned() }],
+    }))
 }

@@ -10,6 +10,7 @@ mod class_count_mismatch;
 mod constant_bias;
 mod dead_zeros;
 mod decayed_norms;
+mod divided_group;
 mod dropout_before_norm;
 mod dropout_before_pool;
 mod dropout_between_selu;
@@ -36,8 +37,10 @@ mod oversized_prediction;
 mod plain_norm_stack;
 mod raw_input;
 mod saturated_units;
+mod scaled_prediction;
 mod scheme;
 mod seed_lottery;
+mod shuffled_time;
 mod softmax_over_one;
 mod squashed_logits;
 mod stacked_activations;
@@ -53,6 +56,9 @@ mod unused_node;
 mod uses;
 mod wrong_fan;
 mod wrong_slope;
+
+pub(crate) use divided_group::RULE as DIVIDED_GROUP;
+pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
@@ -129,6 +135,9 @@ lints! {
     normalised_twice,
     raw_input,
     noisy_evaluation,
+    divided_group,
+    shuffled_time,
+    scaled_prediction,
     unstable_depth,
     oversized_logits,
     plain_norm_stack,

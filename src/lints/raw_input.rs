@@ -3,7 +3,8 @@
 //! ## What it checks
 //!
 //! Inputs that no transform brings to a common scale: numeric columns without `standardize`, `minmax`, `scale`, `clip` or `log1p`
-//! (their scale is whatever the file has: a warning), and declared `u8` inputs, which lie in 0..255 (an error). An input whose only
+//! (their scale is whatever the file has: a warning), and declared `u8` inputs, which lie in 0..255 (an error), also where given
+//! constants for values in 0..1 are applied to the bytes. An input whose only
 //! consumers are norms is rescaled by them. Declared real inputs are the caller's, who states nothing about them. Categories and
 //! tokens are no quantities.
 //!
@@ -30,12 +31,14 @@
 
 use super::uses::Uses;
 use super::{Context, lint};
-use crate::data::{Content, Group, Step, Transform};
+use crate::data::units::{Clash, Typed, Units, infer, written};
+use crate::data::{Content, Group, Transform};
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Feed, FeedKind, Graph, Handle, Source};
 use crate::ops::Category;
 use crate::source::Span;
+use crate::text::number;
 
 pub static RULE: Rule = lint!("raw_input.rs" = "D004" "raw-input" Warning from "P08" "P04");
 
@@ -47,25 +50,27 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             continue;
         }
         match graph.group(feed) {
-            Some(group) if group.content == Content::Numeric && is_raw(&group.chain) => {
+            Some(group)
+                if group.content == Content::Numeric && infer(Units::Raw, &group.chain).1.is_raw() =>
+            {
                 out.push(columns(context, group));
             }
-            None if feed.kind == FeedKind::Byte && is_raw(&feed.chain) => out.push(bytes(feed)),
+            None if feed.kind == FeedKind::Byte => {
+                let (steps, behind) = infer(Units::Bytes, &feed.chain);
+                if behind.is_raw() {
+                    out.push(bytes(feed));
+                }
+                out.extend(steps.into_iter().filter_map(|typed| unscaled(feed, typed)));
+            }
             _ => {}
         }
     }
 }
 
-/// Whether nothing in a chain bounds or tames the scale.
-fn is_raw(chain: &[Step]) -> bool {
-    !chain.iter().any(|step| match &step.transform {
-        Transform::Standardize(_)
-        | Transform::Minmax(_)
-        | Transform::Scale(_)
-        | Transform::Log1p(_)
-        | Transform::Clip(_) => true,
-        Transform::Impute(_) | Transform::OneHot(_) | Transform::Noise(_) => false,
-    })
+/// Whether an input meets weights before any norm.
+#[must_use]
+pub fn meets_weights(graph: &Graph, feed: Handle<Feed>) -> bool {
+    reaches_weights(graph, &Uses::of(graph), feed)
 }
 
 /// Whether a value meets weights before any norm.
@@ -128,4 +133,20 @@ fn bytes(feed: &Feed) -> Diagnostic {
         .severity(Severity::Error)
         .remark("rms 147 for uniform pixels; schemes for weights assume 1")
         .help(format!("input {}: u8[...] |> scale(1/255), or standardize with given constants", feed.name))
+}
+
+/// Constants for 0..1 that meet bytes.
+fn unscaled(feed: &Feed, Typed { step, before: (units, _) }: Typed<'_>) -> Option<Diagnostic> {
+    let Transform::Standardize(by) = &step.transform else { return None };
+    let (mean, std) = by.given()?;
+    (units.clash(&step.transform) == Some(Clash::Unscaled)).then(|| {
+        let call = written(&step.transform);
+        let white = (255.0 - mean.first().unwrap_or(&0.0)) / std.first().unwrap_or(&1.0);
+        let message = format!("`{}` is in 0..255, and `{call}` is meant for 0..1", feed.name);
+        Diagnostic::new(&RULE, step.span, message)
+            .severity(Severity::Error)
+            .remark(format!("255 becomes {}", number(white)))
+            .label(feed.span, "declared as `u8`: in 0..255")
+            .help(format!("scale(1/255) |> {call}"))
+    })
 }

@@ -3,8 +3,8 @@
 //! ## What it checks
 //!
 //! An override (`on test { x |> ... }`) replaces the whole chain of a column group on one split. Apart from augmentation that only
-//! training rows meet, and from the rows that statistics are fitted on (which `fitted-beyond-train` judges), both chains must be
-//! equal.
+//! training rows meet, both chains must be equal, with the same statistics: `fit=val` on test rows of a net that was trained with `fit=train`
+//! gives other constants. A fit that has seen the rows which it is judged on is left to `fitted-beyond-train`.
 //!
 //! ## Why it matters
 //!
@@ -27,9 +27,9 @@
 //!
 //! scikit-learn, "Common pitfalls and recommended practices", inconsistent preprocessing.
 
-use super::normalised_twice::show as show_step;
 use super::{Context, lint};
-use crate::data::{Split, Step};
+use crate::data::provenance::{artefacts, spoils};
+use crate::data::{Group, Plan, Split, Step, units};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
 use crate::source::Span;
 
@@ -39,7 +39,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(plan) = &context.graph.data else { return };
     for group in &plan.groups {
         for (split, (place, chain)) in &group.overrides {
-            let (usual, own) = (lasting(&group.chain), lasting(chain));
+            let judged = fitted_beyond(plan, group);
+            let (usual, own) = (lasting(&group.chain, &judged), lasting(chain, &judged));
             if usual == own {
                 continue;
             }
@@ -58,10 +59,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
                 .filter(|other| other != split && !group.overrides.contains_key(other))
                 .collect();
             let rest = crate::data::SplitSet(&others).to_string();
-            let main = match group.chain.as_slice() {
-                [] => group.name.span,
-                [first, rest @ ..] => rest.iter().fold(first.span, |place: Span, step| place.to(step.span)),
-            };
+            let main = units::place(&group.chain).unwrap_or(group.name.span);
             out.push(
                 Diagnostic::new(&RULE, *place, format!("`{split}` sees `{name}` {how}"))
                     .remark(format!("on `{split}`: {}", show(&own)))
@@ -74,13 +72,21 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
 }
 
-/// What rows of evaluation meet of a chain, whatever rows its statistics come from.
-fn lasting(chain: &[Step]) -> Vec<String> {
+/// The `fit=` that another rule reports; what they should be is `train`.
+fn fitted_beyond(plan: &Plan, group: &Group) -> Vec<Span> {
+    let own = group.overrides.keys().map(|split| Some(*split));
+    let all = std::iter::once(None).chain(own).flat_map(|chain| artefacts(plan, group, chain));
+    let spoiling = all.filter(|artefact| !spoils(plan, artefact).is_empty());
+    spoiling.filter_map(|artefact| Some(artefact.step?.span)).collect()
+}
+
+/// What rows of evaluation meet of a chain.
+fn lasting(chain: &[Step], judged: &[Span]) -> Vec<String> {
     let steps = chain.iter().filter(|step| step.transform.applies_to_evaluation());
     steps
         .map(|step| {
-            let text = show_step(&step.transform);
-            match step.transform.fit() {
+            let text = units::written(&step.transform);
+            match step.transform.fit().filter(|_| judged.contains(&step.span)) {
                 Some(split) => text.replace(&format!("fit={split}"), "fit=train"),
                 None => text,
             }

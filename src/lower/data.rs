@@ -1,24 +1,21 @@
-//! The data section: files, split rules, column groups.
+//! The data section: column groups over the files that `splits` names.
 //!
 //! Only the header lines of the files are read here, and the training rows where a vocabulary is neither given nor stored.
 
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
-use crate::data::{
-    self, Content, File, Group, Header, Plan, Rows, Rule, Split, Statistics, Transform, Vocabulary,
-};
+use crate::data::{self, Content, File, Group, Header, Plan, Rows, Split, Statistics, Transform, Vocabulary};
 use crate::diag::{Diagnostic, did_you_mean, rules};
-use crate::front::ast::{CallExpr, Column, Data, SplitRule};
+use crate::front::ast::{Column, Data};
 use crate::source::{MAX_SPEC_BYTES, Spanned};
 use crate::tensor::Shape;
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
 
 impl Lowering<'_> {
     pub(super) fn data(&mut self, section: &Data) {
         let before = self.out.iter().count();
         let rows = self.rows(section);
-        let Some(rows) = rows else {
+        let Some((rows, about)) = rows else {
             if self.out.iter().count() == before {
                 self.out.push(
                     Diagnostic::new(&rules::MISSING, section.head.0, "the data section names no file")
@@ -29,13 +26,19 @@ impl Lowering<'_> {
             section.columns.iter().for_each(|column| self.lost.learn(&column.name.value));
             return;
         };
-        let mut plan = Plan { rows, groups: Vec::new(), span: section.head.0 };
+        let mut plan = Plan { rows, groups: Vec::new(), about, span: section.head.0 };
         let headers = self.headers(&plan);
         if let Rows::One(file, rule) = &plan.rows {
             let column = rule.column();
             if let Some((_, header)) = headers.first()
                 && header.find(&column.value).is_none()
             {
+                self.out.push(data::missing_column(column.span, &file.shown, &column.value, &header.names));
+            }
+        }
+        let of_rule = |span| matches!(&plan.rows, Rows::One(_, rule) if rule.column().span == span);
+        for column in plan.about.group.iter().chain(&plan.about.time).filter(|column| !of_rule(column.span)) {
+            for (file, header) in headers.iter().filter(|(_, header)| header.find(&column.value).is_none()) {
                 self.out.push(data::missing_column(column.span, &file.shown, &column.value, &header.names));
             }
         }
@@ -61,171 +64,6 @@ impl Lowering<'_> {
         self.graph.data = Some(plan);
     }
 
-    fn rows(&mut self, section: &Data) -> Option<Rows> {
-        let mut files: Vec<(Split, File, crate::source::Span)> = Vec::new();
-        for declared in &section.splits {
-            let Some(split) = Split::find(&declared.name.value) else {
-                let near = did_you_mean(&declared.name.value, Split::WORDS.iter().copied());
-                let message = format!("there is no split `{}`", declared.name.value);
-                self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, declared.name.span, message).help(
-                    near.map_or("the splits are train, val, test and all".to_owned(), |near| {
-                        format!("did you mean `{near}`?")
-                    }),
-                ));
-                continue;
-            };
-            if let Some((_, _, first)) = files.iter().find(|(known, ..)| *known == split) {
-                let message = format!("the split `{split}` is given twice");
-                self.out.push(
-                    Diagnostic::new(&rules::GIVEN_TWICE, declared.name.span, message)
-                        .label(*first, "first given here"),
-                );
-                continue;
-            }
-            if let Some(file) = self.file(&declared.source) {
-                files.push((split, file, declared.name.span));
-            }
-        }
-        let whole = files.iter().position(|(split, ..)| *split == Split::All);
-        match (whole, &section.rule) {
-            (Some(at), Some(rule)) => {
-                if let Some((split, _, span)) = files.iter().find(|(split, ..)| *split != Split::All) {
-                    let message =
-                        format!("`{split}` has a file of its own although `all` is divided by a rule");
-                    self.out.push(
-                        Diagnostic::new(&rules::GIVEN_TWICE, *span, message)
-                            .label(files[at].2, "`all` is given here"),
-                    );
-                }
-                let rule = self.rule(rule)?;
-                Some(Rows::One(files.swap_remove(at).1, rule))
-            }
-            (Some(at), None) => {
-                self.out.push(
-                    Diagnostic::new(&rules::MISSING, files[at].2, "`all` needs a rule that divides its rows")
-                        .help("write split by hash(key) train 80 val 10 test 10"),
-                );
-                None
-            }
-            (None, Some(rule)) => {
-                self.out.push(
-                    Diagnostic::new(
-                        &rules::UNKNOWN_KEY,
-                        rule.by.span(),
-                        "a split rule divides the rows of `all`",
-                    )
-                    .help("write all csv(\"path\") for the file that it divides"),
-                );
-                None
-            }
-            (None, None) if files.is_empty() => None,
-            (None, None) => {
-                Some(Rows::Files(files.into_iter().map(|(split, file, _)| (split, file)).collect()))
-            }
-        }
-    }
-
-    fn file(&mut self, source: &CallExpr) -> Option<File> {
-        let env = self.env();
-        let args = eval::arguments(&source.args, &env, &mut self.out)?;
-        let path = match args.as_slice() {
-            [Arg { name: None, value }] => {
-                word(&value.value).map(|path| Spanned::new(path.to_owned(), value.span))
-            }
-            _ => None,
-        };
-        let Some(path) = path else {
-            self.out.push(
-                Diagnostic::new(&rules::WRONG_TYPE, source.span(), "`csv` takes the path of a file")
-                    .help("write csv(\"path\")"),
-            );
-            return None;
-        };
-        let full: PathBuf =
-            self.path.parent().map_or_else(|| PathBuf::from(&path.value), |folder| folder.join(&path.value));
-        Some(File { shown: plain(&full).display().to_string(), path: full, span: path.span })
-    }
-
-    fn rule(&mut self, rule: &SplitRule) -> Option<Rule> {
-        let env = self.env();
-        let args = eval::arguments(&rule.by.args, &env, &mut self.out)?;
-        let column = match args.as_slice() {
-            [Arg { name: None, value }] => {
-                word(&value.value).map(|name| Spanned::new(name.to_owned(), value.span))
-            }
-            _ => None,
-        };
-        let Some(column) = column else {
-            let message = format!("`{}` takes the name of one column", rule.by.name.value);
-            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, rule.by.span(), message));
-            return None;
-        };
-        match rule.by.name.value.as_str() {
-            "column" => {
-                if let Some(share) = rule.shares.first() {
-                    let message = "the column says which split a row belongs to; shares have no meaning";
-                    self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, share.name.span, message));
-                }
-                Some(Rule::Column(column))
-            }
-            "hash" => {
-                let mut shares: Vec<(Split, u64)> = Vec::new();
-                for share in &rule.shares {
-                    let split = Split::find(&share.name.value).filter(|split| *split != Split::All);
-                    let value = eval::eval(&share.value, &env, &mut self.out)?;
-                    match (split, &value.value) {
-                        (Some(split), Value::Int(n))
-                            if *n >= 0 && !shares.iter().any(|(known, _)| *known == split) =>
-                        {
-                            shares.push((split, n.unsigned_abs()));
-                        }
-                        (Some(split), Value::Int(n)) if *n >= 0 => {
-                            let message = format!("the share of `{split}` is given twice");
-                            self.out.push(Diagnostic::new(&rules::GIVEN_TWICE, share.name.span, message));
-                        }
-                        (Some(_), other) => {
-                            let message = format!("a share of `{other}`");
-                            self.out.push(
-                                Diagnostic::new(&rules::WRONG_TYPE, value.span, message)
-                                    .remark("must be an integer of at least 0"),
-                            );
-                        }
-                        (None, _) => {
-                            let message = format!("there is no split `{}`", share.name.value);
-                            self.out.push(
-                                Diagnostic::new(&rules::UNKNOWN_NAME, share.name.span, message)
-                                    .help("the splits are train, val and test"),
-                            );
-                        }
-                    }
-                }
-                let total = shares.iter().fold(0u64, |total, (_, share)| total.saturating_add(*share));
-                if total == 0 || total > 1 << 32 {
-                    self.out.push(
-                        Diagnostic::new(
-                            &rules::MISSING,
-                            rule.by.span(),
-                            "`hash` needs the shares of the splits",
-                        )
-                        .help("write split by hash(key) train 80 val 10 test 10"),
-                    );
-                    return None;
-                }
-                Some(Rule::Hash { key: column, shares })
-            }
-            other => {
-                let near = did_you_mean(other, ["hash", "column"]);
-                let message = format!("there is no split rule `{other}`");
-                self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, rule.by.name.span, message).help(
-                    near.map_or("the rules are hash(key) and column(name)".to_owned(), |near| {
-                        format!("did you mean `{near}`?")
-                    }),
-                ));
-                None
-            }
-        }
-    }
-
     /// The headers of all files that can be read; the others are reported.
     fn headers(&mut self, plan: &Plan) -> Vec<(File, Header)> {
         let mut headers = Vec::new();
@@ -242,7 +80,7 @@ impl Lowering<'_> {
         let env = self.env();
         let kind = &column.source.name;
         let args = eval::arguments(&column.source.args, &env, &mut self.out)?;
-        let chain = self.chain(&column.chain);
+        let chain = self.chain(&column.name.value, &column.chain);
         let (content, names) = match kind.value.as_str() {
             "numeric" => (Content::Numeric, self.column_names(&args)?),
             "target" => (Content::Target, self.column_names(&args)?),
@@ -409,7 +247,7 @@ impl Lowering<'_> {
                 );
                 continue;
             };
-            let chain = self.chain(&replacement.chain);
+            let chain = self.chain(&group.value, &replacement.chain);
             let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
                 .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
@@ -457,7 +295,8 @@ impl Lowering<'_> {
                 None => {
                     let mut words = std::collections::BTreeSet::new();
                     if let Err(diagnostic) =
-                        data::Reading::new(plan, group, Split::Train, self.loader).words(&mut words)
+                        data::Reading::new(plan, group, data::vocabulary_fit(&group.chain), self.loader)
+                            .words(&mut words)
                     {
                         self.out.push(*diagnostic);
                         continue;
@@ -489,6 +328,11 @@ impl Lowering<'_> {
                 };
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             }
+            if let (Content::Category(Vocabulary::Given(_)), Some(fit)) = (&group.content, &step.fit) {
+                let message =
+                    format!("the vocabulary of `{}` is given: there is nothing to fit", group.name.value);
+                self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, fit.span, message));
+            }
             if matches!(group.content, Content::Class(..)) {
                 let message =
                     format!("`{}` holds class labels, which no transform applies to", group.name.value);
@@ -502,19 +346,4 @@ impl Lowering<'_> {
             }
         }
     }
-}
-
-/// A path without detours through `..`, as people would write it. It is shown and never opened.
-fn plain(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -62,14 +62,14 @@ impl Lowering<'_> {
     }
 
     fn declared(&mut self, declared: &Declared, target: bool) {
-        let chain = self.chain(&declared.chain);
+        let chain = self.chain(&declared.name.value, &declared.chain);
         let (kind, shape) = self.type_of(&declared.kind, target);
         for step in &chain {
             if let Some(fit) = &step.fit {
                 let message =
                     format!("`{}` has no rows to fit `{}` on", declared.name.value, step.transform.name());
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, fit.span, message).help(
-                    "a declared input takes given constants: standardize(mean=..., std=..., from=\"...\")",
+                    "a declared input takes given constants: standardize(stats=\"train.nn.stats.json\"), or mean=... and std=...",
                 ));
             }
             if let (Some(constants), Some(shape)) = (step.transform.constants(), &shape) {
@@ -112,10 +112,10 @@ impl Lowering<'_> {
         Some(ends)
     }
 
-    /// Constants come one for all elements, or one for each channel.
+    /// Constants come one for all elements, or one for each channel or element.
     pub(super) fn check_constants(&mut self, span: Span, constants: usize, shape: &Shape) {
         let channels = shape.channels().unwrap_or(1);
-        if constants != 1 && constants != channels {
+        if constants != 1 && constants != channels && constants != shape.elements() {
             let message = format!("{constants} constants for {channels} channels");
             self.out.push(
                 Diagnostic::new(&rules::SHAPE_MISMATCH, span, message)
@@ -287,12 +287,21 @@ impl Lowering<'_> {
     }
 
     /// Reads a chain of transforms; faulty steps are reported and left out.
-    pub(super) fn chain(&mut self, calls: &[CallExpr]) -> Vec<Step> {
+    pub(super) fn chain(&mut self, name: &str, calls: &[CallExpr]) -> Vec<Step> {
         let env = self.env();
         let scope = env.scope();
         let mut steps = Vec::new();
         for call in calls {
-            if let Some(call) = eval::invocation(call, &env, &mut self.out) {
+            let call = eval::invocation(call, &env, &mut self.out);
+            let standardize = |step: &&Step| matches!(step.transform, Transform::Standardize(_));
+            let nth = steps.iter().filter(standardize).count();
+            let call = call.and_then(|call| {
+                let stored = self.with_stored(name, nth, call);
+                // What the net sees is unknown without the constants.
+                self.graph.partial |= stored.is_none();
+                stored
+            });
+            if let Some(call) = call {
                 steps.extend(Transform::step(&call, &scope, &mut self.out));
             }
         }

@@ -9,6 +9,8 @@ mod compound;
 mod data;
 mod eval;
 mod feeds;
+mod splits;
+mod stored;
 mod training;
 
 use crate::args::{Call, Reader, Value};

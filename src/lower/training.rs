@@ -7,7 +7,7 @@ use crate::front::ast::{ArgExpr, CallExpr, Expr, Penalty as PenaltyExpr, Setting
 use crate::front::names::{LOSS_INPUTS, losses};
 use crate::front::optimizers;
 use crate::graph::builder::Draft;
-use crate::graph::{Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Source};
+use crate::graph::{Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Prediction, Source};
 use crate::manual::Callable;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
@@ -131,15 +131,20 @@ impl Lowering<'_> {
     fn setting(&mut self, setting: &Setting) {
         let known = ["batch", "epochs", "seed"];
         let name = setting.name.value.as_str();
+        if name == "predict" {
+            self.graph.training.predict = self.predict(&setting.value);
+            return;
+        }
         if !known.contains(&name) {
-            let all = ["loss", "l1", "l2", "batch", "epochs", "seed", "sgd", "adam", "adamw"];
+            let all = ["loss", "l1", "l2", "batch", "epochs", "seed", "predict", "sgd", "adam", "adamw"];
             let near = did_you_mean(name, all);
             let help = match (name, near) {
                 ("loss", _) => "write loss cross_entropy(output, target)".to_owned(),
                 ("sgd" | "adam" | "adamw", _) => format!("write {name}(lr=...)"),
                 (_, Some(near)) => format!("did you mean `{near}`?"),
                 (_, None) => {
-                    "the training set-up has loss, l1, l2, an optimiser, batch, epochs and seed".to_owned()
+                    "the training set-up has loss, l1, l2, an optimiser, batch, epochs, seed and predict"
+                        .to_owned()
                 }
             };
             let message = match name {
@@ -177,6 +182,36 @@ impl Lowering<'_> {
         }
     }
 
+    /// `out`, or `unscale(out, price)`.
+    fn predict(&mut self, value: &Spanned<Expr>) -> Option<Prediction> {
+        let Expr::Call(call) = &value.value else {
+            let output = self.value_or_target(value, "`predict`", false)?;
+            return Some(Prediction { output, undone: None, span: value.span });
+        };
+        let [output, target] = match (call.name.value.as_str(), call.args.as_slice()) {
+            ("unscale", [output, target]) if output.name.is_none() && target.name.is_none() => {
+                [output, target]
+            }
+            _ => {
+                self.out.push(
+                    Diagnostic::new(
+                        &rules::WRONG_TYPE,
+                        value.span,
+                        "`predict` names a node, or undoes the chain of a target on it",
+                    )
+                    .help("write predict out, or predict unscale(out, target)"),
+                );
+                return None;
+            }
+        };
+        let output = self.value_or_target(&output.value, "`unscale`", false);
+        let of = target.value.span;
+        let Source::Feed(target) = self.value_or_target(&target.value, "`unscale`", true)? else {
+            return None;
+        };
+        Some(Prediction { output: output?, undone: Some((target, of)), span: value.span })
+    }
+
     fn loss(&mut self, loss: &CallExpr) {
         let is_loss = |name: &str| OpKind::find(name).filter(|op| op.group == Category::Loss.name());
         let Some(entry) = is_loss(&loss.name.value) else {
@@ -199,7 +234,7 @@ impl Lowering<'_> {
         let sources: Vec<Option<Source>> = LOSS_INPUTS
             .iter()
             .map(|wanted| match named(wanted) {
-                Some(value) => self.loss_input(value, *wanted == "target"),
+                Some(value) => self.value_or_target(value, "a loss", *wanted == "target"),
                 None => {
                     let message = format!("`{}` needs its {wanted}", loss.name.value);
                     let help = format!("write loss {}(output, target)", loss.name.value);
@@ -239,11 +274,11 @@ impl Lowering<'_> {
         self.graph.loss = Some(node);
     }
 
-    /// The value or target that an argument of a loss names.
-    fn loss_input(&mut self, value: &Spanned<Expr>, target: bool) -> Option<Source> {
+    /// The value or target that an argument of a loss or of `predict` names.
+    fn value_or_target(&mut self, value: &Spanned<Expr>, of: &str, target: bool) -> Option<Source> {
         let Some(path) = path_text(&value.value) else {
             let what = if target { "a target" } else { "a node" };
-            let message = format!("a loss takes the name of {what} here");
+            let message = format!("{of} takes the name of {what} here");
             self.out.push(Diagnostic::new(&rules::WRONG_TYPE, value.span, message));
             return None;
         };

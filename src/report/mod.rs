@@ -9,7 +9,7 @@ mod verdicts;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{gradcheck, properties};
+use crate::valid::{audit, gradcheck, properties};
 use serde::Serialize;
 
 /// One run over one or more specs.
@@ -32,6 +32,8 @@ pub struct SpecReport {
     pub sources: Sources,
     /// The findings, in order, after suppressions.
     pub found: Diagnostics,
+    /// What the audits of the rows measured, if they ran.
+    pub data: Option<audit::Report>,
     /// The gradient check, if it ran.
     pub gradcheck: Option<gradcheck::Report>,
     /// The property tests, if they ran.
@@ -54,6 +56,7 @@ impl SpecReport {
             params: 0,
             sources,
             found,
+            data: None,
             gradcheck: None,
             properties: Vec::new(),
             statistics: None,

@@ -2,8 +2,8 @@
 
 use super::SpecReport;
 use crate::text::{number, plural};
-use crate::valid::gradcheck;
 use crate::valid::properties::Verdict;
+use crate::valid::{audit, gradcheck};
 
 /// The heading of a spec's verdicts: path, model, size.
 #[must_use]
@@ -12,6 +12,35 @@ pub fn heading(spec: &SpecReport) -> String {
         return spec.path.clone();
     }
     format!("{}  {}, {} parameters", spec.path, spec.model, crate::text::count(spec.params))
+}
+
+/// What the audits of the rows measured: rows of each split, moments at the input, condition.
+#[must_use]
+pub fn data(report: &audit::Report) -> String {
+    // Splits in the order of the language, not of the alphabet.
+    let known = ["train", "val", "test"];
+    let rows = known
+        .iter()
+        .filter_map(|split| Some(format!("{split} {}", crate::text::count(*report.rows.get(split)?))));
+    let mut line = format!("rows {}", rows.collect::<Vec<_>>().join(", "));
+    for (group, moments) in &report.moments {
+        let of = known.iter().filter_map(|split| moments.get(split)).map(|found| {
+            // What rounding leaves of a mean of 0 is shown as 0.
+            let mean = if found.mean.abs() < 1e-9 { 0.0 } else { found.mean };
+            format!("{} ± {}", rounded(mean), rounded(found.variance.sqrt()))
+        });
+        line.push_str(&format!("; {group} {}", of.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(condition) = &report.condition {
+        let raw = condition.raw.map_or("raw unknown".to_owned(), |raw| format!("raw {}", rounded(raw)));
+        line.push_str(&format!("; kappa {raw}, at the input {}", rounded(condition.input)));
+    }
+    line
+}
+
+/// Two significant digits, enough to compare by eye.
+fn rounded(x: f64) -> String {
+    format!("{x:.1e}").parse().map_or(x.to_string(), number)
 }
 
 /// What the gradient check concludes: the tensors, the method, the worst component.

@@ -35,8 +35,8 @@ pub fn stored(spec: &Path, loader: &dyn Loader) -> Option<Statistics> {
 pub enum Beside {
     /// No statistics file.
     Nothing,
-    /// A file that differs in nothing, or in what the findings say.
-    Stored(Diagnostics),
+    /// A file, which holds these statistics if it can be understood, and differs in what the findings say.
+    Stored(Option<Statistics>, Diagnostics),
 }
 
 /// Compares fitted statistics with those in the file beside the spec.
@@ -47,7 +47,7 @@ pub fn compare(plan: &Plan, spec: &Path, fitted: &Statistics, loader: &dyn Loade
         let finding = Diagnostic::new(&rules::STALE_STATISTICS, plan.span, message)
             .note("file", shown.clone())
             .help("write it again with `wellposed stats fit`");
-        Beside::Stored(Diagnostics::from_iter([finding]))
+        Beside::Stored(None, Diagnostics::from_iter([finding]))
     };
     let bytes = match loader.read(&path, MAX_SPEC_BYTES) {
         Ok(bytes) => bytes,
@@ -58,7 +58,10 @@ pub fn compare(plan: &Plan, spec: &Path, fitted: &Statistics, loader: &dyn Loade
         .map_err(|error| error.to_string())
         .and_then(|text| Statistics::parse(&text))
     {
-        Ok(stored) => Beside::Stored(data::compare(plan, &stored, &shown, fitted).into_iter().collect()),
+        Ok(stored) => {
+            let differences = data::compare(plan, &stored, &shown, fitted).into_iter().collect();
+            Beside::Stored(Some(stored), differences)
+        }
         Err(error) => stale(format!("the stored statistics cannot be understood: {error}")),
     }
 }

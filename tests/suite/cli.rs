@@ -281,6 +281,28 @@ fn raw_rows_go_through_the_stored_statistics() {
     assert!(distance < 1e-14, "{outputs:?}");
 }
 
+/// Zero weights answer 0 in standard deviations, which is the mean of the target in its own units.
+#[test]
+fn predictions_are_written_in_the_units_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("d.csv"), "a,b,y\n1,10,5\n2,20,8\n3,60,2\n").expect("a file");
+    let text = "spec 1\nmodel m\ndata {\n  train csv(\"d.csv\")\n  x numeric(a, b) |> standardize(fit=train)\n  \
+                y target(y) |> standardize(fit=train)\n}\nnet { out: linear(1, init=zeros) <- x }\n\
+                train { loss mse(out, y)  predict unscale(out, y) }\n";
+    std::fs::write(folder.path().join("m.nn"), text).expect("a file");
+    let run = |arguments: &[&str]| wellposed(arguments, folder.path());
+    assert_eq!(run(&["stats", "fit", "m.nn"]).status.code(), Some(0));
+    assert_eq!(run(&["weights", "m.nn", "--out", "w"]).status.code(), Some(0));
+    let stored = Stored { dims: vec![1, 2], elements: Elements::Real(vec![1.0, 10.0]) };
+    std::fs::write(folder.path().join("i"), write(&[("x".to_owned(), stored)].into())).expect("a file");
+    let ran = run(&["run", "m.nn", "--weights", "w", "--input", "i", "--out", "o", "--raw"]);
+    assert_eq!(ran.status.code(), Some(0), "{}{}", stdout(&ran), stderr(&ran));
+    let bytes = std::fs::read(folder.path().join("o")).expect("a file");
+    let results = read("o", &bytes).expect("a tensor file");
+    assert_eq!(results["output"].elements, Elements::Real(vec![0.0]));
+    assert_eq!(results["prediction"].elements, Elements::Real(vec![5.0]));
+}
+
 #[test]
 fn the_signal_is_shown_as_a_table_in_words_and_as_a_chart() {
     let folder = folder("m.nn", CLEAN);

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each boundary, everything through the public interface of the library.
 
 mod architecture;
+mod audit;
 mod cli;
 mod data;
 mod diagnostics;
@@ -16,5 +17,7 @@ mod properties;
 mod reference;
 mod scalars;
 mod signal;
+mod splits;
 mod support;
+mod together;
 mod twins;

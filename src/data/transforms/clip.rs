@@ -12,6 +12,14 @@ pub struct Clip {
     hi: f64,
 }
 
+impl Clip {
+    /// The least and the greatest value.
+    #[must_use]
+    pub fn bounds(&self) -> (f64, f64) {
+        (self.lo, self.hi)
+    }
+}
+
 impl Transformer for Clip {
     const SIGNATURE: &'static [Param] = &[
         required("lo", Kind::Number, "the least value"),

@@ -79,6 +79,11 @@ impl Transformer for Impute {
         }
     }
 
+    fn invert(&self, _: &Shape, _: Option<&Fitted>, _: &mut [f64]) -> bool {
+        // A value that was there is as it was.
+        true
+    }
+
     fn fills_missing(&self) -> bool {
         true
     }

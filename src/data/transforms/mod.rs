@@ -116,7 +116,10 @@ impl Transform {
         let mut reader = Reader::new(call, None, entry.signature, scope, out);
         let fit_span = reader.span_of_if_known("fit");
         let transform = Self::read(entry.name, &mut reader)?;
-        let fit = transform.fit().map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
+        let fit = transform
+            .fit()
+            .or(transform.vocabulary())
+            .map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
         Some(Step { transform, span: call.span, fit })
     }
 
@@ -124,6 +127,15 @@ impl Transform {
     #[must_use]
     pub fn fit(&self) -> Option<Split> {
         transform!(self, t => t.fit())
+    }
+
+    /// The split whose words it takes for a vocabulary, if it is written.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<Split> {
+        match self {
+            Self::OneHot(encoding) => encoding.fit,
+            _ => None,
+        }
     }
 
     /// What computes the statistics.
@@ -140,6 +152,18 @@ impl Transform {
     /// Undoes [`apply`](Self::apply) on one row, where that is possible.
     pub fn invert(&self, shape: &Shape, fitted: Option<&Fitted>, row: &mut [f64]) -> bool {
         transform!(self, t => t.invert(shape, fitted, row))
+    }
+
+    /// Whether what it makes of a number in its range tells that number.
+    #[must_use]
+    pub fn can_be_undone(&self) -> bool {
+        !matches!(self, Self::Clip(_) | Self::OneHot(_))
+    }
+
+    /// Whether it leaves every number that is there as it is.
+    #[must_use]
+    pub fn keeps_numbers(&self) -> bool {
+        matches!(self, Self::Impute(_) | Self::Noise(_))
     }
 
     /// Whether rows of evaluation pass it, too.
@@ -190,8 +214,8 @@ fn read_fit(args: &mut Reader<'_>) -> Option<Option<Split>> {
     }
 }
 
-/// Constants given as a number for all or one for each channel, spread over a row: element i of a row of `n` belongs to
-/// channel i / (n / channels).
+/// Constants given as a number for all or one for each channel or element, spread over a row: element i of a row of `n` belongs
+/// to channel i / (n / channels).
 fn spread(constants: &[f64], row: usize, i: usize) -> f64 {
     match constants.len() {
         1 => constants[0],

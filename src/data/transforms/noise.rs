@@ -43,6 +43,11 @@ impl Transformer for Noise {
         // What is added is drawn by the loader, which knows the row and the seed.
     }
 
+    fn invert(&self, _: &Shape, _: Option<&Fitted>, _: &mut [f64]) -> bool {
+        // What is added to training rows has mean 0.
+        true
+    }
+
     fn applies_to_evaluation(&self) -> bool {
         self.only == "always"
     }

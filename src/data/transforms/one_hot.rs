@@ -1,23 +1,26 @@
 //! An indicator for each word of a category's vocabulary.
 //!
-//! The vocabulary is the given list, or the sorted words of the training split. A word that it does not hold is reported with
+//! The vocabulary is the given list, or the sorted words of the split that `fit=` names, `train` if it is not written. A word that it does not hold is reported with
 //! its row: it has no encoding that the model has seen.
 
-use super::{Fitted, Param, Reader, Shape, Transformer};
+use super::{FIT, Fitted, Param, Reader, Shape, Split, Transformer, read_fit};
 
 /// The transform `one_hot`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OneHot;
+pub struct OneHot {
+    /// The split whose words are the vocabulary, if it is written.
+    pub fit: Option<Split>,
+}
 
 impl Transformer for OneHot {
-    const SIGNATURE: &'static [Param] = &[];
+    const SIGNATURE: &'static [Param] = &[FIT];
 
-    fn read(_: &mut Reader<'_>) -> Option<Self> {
-        Some(Self)
+    fn read(args: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { fit: read_fit(args)? })
     }
 
     fn arguments(&self) -> Vec<String> {
-        Vec::new()
+        self.fit.iter().map(|split| format!("fit={split}")).collect()
     }
 
     fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {

@@ -3,7 +3,8 @@
 //! With `fit=SPLIT` the mean and the biased variance of the split's rows are fitted and used unchanged for every other split:
 //! the test set is judged by the training set's mu and sigma. A constant column gets scale 1, by the rule of scikit-learn's
 //! `StandardScaler`. With `mean=`, `std=` the constants are given, one for all or one for each channel, and `from=` says whose they
-//! are.
+//! are. With `stats="train.nn.stats.json"` the constants are those that another spec has fitted for columns of the same name: a spec for serving
+//! shares them, and cannot drift from them.
 //!
 //! Mean and variance are computed in two passes with compensated sums (Neumaier 1974): the error is a few units in the last
 //! place, whatever the number of rows.
@@ -27,6 +28,7 @@ impl Transformer for Standardize {
         absent("mean", Kind::Numbers, "given means, one for all or one for each channel"),
         absent("std", Kind::Numbers, "given standard deviations, likewise"),
         absent("from", Kind::Text, "where the given constants come from"),
+        absent("stats", Kind::Text, "the statistics file of the spec that was trained, instead of the above"),
     ];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
@@ -115,8 +117,18 @@ impl Transformer for Standardize {
 }
 
 impl Standardize {
-    /// Mean and scale of element `i` of a row of `n`.
-    fn constants_at(&self, fitted: Option<&Fitted>, n: usize, i: usize) -> (f64, f64) {
+    /// The given means and standard deviations; `None` if they are fitted.
+    #[must_use]
+    pub fn given(&self) -> Option<(&[f64], &[f64])> {
+        match self {
+            Self::Fitted(_) => None,
+            Self::Given(mean, std, _) => Some((mean, std)),
+        }
+    }
+
+    /// Mean and scale of element `i` of a row of `n`; what is fitted comes from `fitted`.
+    #[must_use]
+    pub fn constants_at(&self, fitted: Option<&Fitted>, n: usize, i: usize) -> (f64, f64) {
         match (self, fitted) {
             (Self::Given(mean, std, _), _) => (spread(mean, n, i), spread(std, n, i)),
             (Self::Fitted(_), Some(Fitted::Standardize { mean, scale, .. })) => (mean[i], scale[i]),

@@ -13,6 +13,7 @@ mod units;
 mod yaml;
 
 pub use dsl::dsl;
+pub(super) use expr::quoted;
 pub use yaml::yaml;
 
 use super::ast::{CallExpr, Spec};

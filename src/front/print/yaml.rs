@@ -297,7 +297,13 @@ impl Printer<'_> {
         if let Some(SplitRule { by, shares }) = rule {
             let key = match by.args.as_slice() {
                 [ArgExpr { name: None, value }] => self.name(value),
-                args => self.args(args, true),
+                args => {
+                    let name = |arg: &ArgExpr| {
+                        arg.name.as_ref().map_or("column".to_owned(), |name| name.value.clone())
+                    };
+                    let named = args.iter().map(|arg| Entry::new(&name(arg), self.name(&arg.value)));
+                    Doc::Map(named.collect())
+                }
             };
             let by_entry = Entry::new("by", Doc::Map(vec![Entry::new(&by.name.value, key)]));
             let shares = shares.iter().map(|share| Entry::new(&share.name.value, self.value(&share.value)));
@@ -397,7 +403,17 @@ impl Printer<'_> {
     }
 
     fn setting(&mut self, setting: &Setting) -> Entry {
-        let value = self.value(&setting.value);
+        let value = match &setting.value.value {
+            Expr::Call(call)
+                if (setting.name.value.as_str(), call.name.value.as_str()) == ("predict", "unscale")
+                    && call.args.len() == 2
+                    && call.args.iter().all(|arg| arg.name.is_none()) =>
+            {
+                let items = call.args.iter().map(|arg| Entry::item(self.value(&arg.value)));
+                Doc::Map(vec![Entry::new(&call.name.value, Doc::Seq(items.collect()))])
+            }
+            _ => self.value(&setting.value),
+        };
         self.around(item(setting.name.span), Entry::new(&setting.name.value, value))
     }
 

@@ -191,7 +191,7 @@ impl Decoder<'_> {
         Some(CallExpr { name: name.clone(), args, head: Head(name.span.to(value.span)) })
     }
 
-    /// `{by: {hash: key}, train: 80, val: 10, test: 10}`.
+    /// `{by: {hash: key}, train: 80, val: 10, test: 10}`; further arguments make `{hash: {column: key, group: name}}`.
     fn split_rule(&mut self, node: &Node) -> Option<SplitRule> {
         let pairs = self.map("split", node);
         let Some(by) = Self::get(pairs, "by") else {
@@ -204,12 +204,22 @@ impl Decoder<'_> {
         let by = match &by.value {
             Value::Map(rule) if rule.len() == 1 => {
                 let (name, key) = &rule[0];
-                let value = self.name_expr(&name.value, key)?;
-                let args = vec![ArgExpr { name: None, value }];
+                let args = match &key.value {
+                    Value::Map(pairs) => {
+                        let mut args = Vec::new();
+                        for (argument, value) in pairs {
+                            let value = self.name_expr(&argument.value, value)?;
+                            let name = (argument.value != "column").then(|| argument.clone());
+                            args.push(ArgExpr { name, value });
+                        }
+                        args
+                    }
+                    _ => vec![ArgExpr { name: None, value: self.name_expr(&name.value, key)? }],
+                };
                 CallExpr { name: name.clone(), args, head: Head(name.span.to(key.span)) }
             }
             _ => {
-                self.wrong("by", "{hash: key} or {column: name}", by);
+                self.wrong("by", "{hash: key}, {column: name}, {time: column} or {file: {}}", by);
                 return None;
             }
         };
@@ -271,7 +281,11 @@ impl Decoder<'_> {
 
     fn train(&mut self, node: &Node) -> Train {
         let pairs = self.map("train", node);
-        self.unknown("train", pairs, &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed"]);
+        self.unknown(
+            "train",
+            pairs,
+            &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed", "predict"],
+        );
         let head = Head(node.span.head());
         let mut train =
             Train { loss: None, penalties: Vec::new(), optimizer: None, settings: Vec::new(), head };
@@ -285,6 +299,15 @@ impl Decoder<'_> {
                     }
                     _ => train.penalties.extend(self.penalties(key, value)),
                 },
+                "predict" => {
+                    let value = match &value.value {
+                        Value::Map(_) => {
+                            self.call("predict", value).map(|call| Spanned::new(Expr::Call(call), value.span))
+                        }
+                        _ => Some(self.expr(value)),
+                    };
+                    train.settings.extend(value.map(|value| Setting { name: key.clone(), value }));
+                }
                 "batch" | "epochs" | "seed" => {
                     train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
                 }

@@ -79,6 +79,10 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         format!("{stage:<11} {word} {text}").trim_end().to_owned()
     };
     let mut lines = Vec::new();
+    if let Some(data) = &spec.data {
+        let style = if data.verdict == "PASS" { GREEN } else { RED };
+        lines.push(line("data", style, data.verdict, &verdicts::data(data)));
+    }
     if let Some(check) = &spec.gradcheck {
         let style = if check.verdict.is_bad() { RED } else { GREEN };
         lines.push(line("gradients", style, check.verdict.word(), &verdicts::gradients(check)));

@@ -5,6 +5,7 @@
 //!  "specs": [{"path", "model", "params",
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
+//!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
 //!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
 //!    "statistics": {"status"},
@@ -18,7 +19,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{gradcheck, properties};
+use crate::valid::{audit, gradcheck, properties};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -34,6 +35,7 @@ struct Spec<'a> {
     model: &'a str,
     params: u64,
     diagnostics: Vec<Finding<'a>>,
+    data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     properties: &'a [properties::Report],
     statistics: Option<Status<StatisticsStatus>>,
@@ -96,6 +98,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         params,
         sources,
         found,
+        data,
         gradcheck,
         properties,
         statistics,
@@ -107,6 +110,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         model,
         params: *params,
         diagnostics: found.iter().map(|diagnostic| finding(diagnostic, sources)).collect(),
+        data,
         gradcheck,
         properties,
         statistics: statistics.map(|status| Status { status }),

@@ -293,7 +293,8 @@ fn data() -> BoxedStrategy<Data> {
     let split = (name(), expr())
         .prop_map(|(name, path)| SplitDecl { name: at(name), source: positional("csv", vec![path]) });
     let splits = apart(split.boxed(), 3, |split: &SplitDecl| split.name.value.clone());
-    let by = (chosen(&["hash", "column"]), expr()).prop_map(|(name, key)| positional(&name, vec![key]));
+    let by =
+        (chosen(&["hash", "column", "time"]), expr()).prop_map(|(name, key)| positional(&name, vec![key]));
     let rule =
         (by, settings(chosen(&["train", "val", "test"]))).prop_map(|(by, shares)| SplitRule { by, shares });
     let source = prop_oneof![
@@ -370,7 +371,7 @@ fn train() -> BoxedStrategy<Train> {
         option::of(loss),
         vec(penalty, 0..4),
         option::of(optimizer),
-        settings(chosen(&["batch", "epochs", "seed"])),
+        settings(chosen(&["batch", "epochs", "seed", "predict"])),
     )
         .prop_map(|(loss, mut penalties, optimizer, settings)| {
             let first = penalties.first().map(|penalty| penalty.kind.value.clone());
