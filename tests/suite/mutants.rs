@@ -16,9 +16,9 @@ mod truth;
 
 use crate::support::{Memory, specs};
 use operators::{Family, Model, Mutant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
@@ -55,14 +55,43 @@ const VGG: &[(&str, &str)] = &[
     ("conv2d(512,", "conv2d(128,"),
 ];
 
-fn corpus() -> Vec<Model> {
-    let paths = ["specs/good", "specs/deep"].into_iter().flat_map(specs);
-    paths.map(|path| read(&path)).collect()
+/// What mutants are trained at: the width of the grid from which the thresholds were taken.
+const NARROW: &[(&str, &str)] = &[
+    ("w = 784", "w = 64"),
+    ("w = 256", "w = 64"),
+    ("w = 192", "w = 64"),
+    ("w = 128", "w = 64"),
+    ("f64[B, 192]", "f64[B, 64]"),
+    ("f64[B, 128]", "f64[B, 64]"),
+    ("linear(128,", "linear(64,"),
+];
+
+/// Multiplications of one training run beyond which a mutant is not trained: about a quarter of a minute.
+const AFFORDABLE: usize = 50_000_000_000;
+
+/// Multiplications of a measurement up to which it is made again.
+const CHEAP: usize = 300_000_000;
+
+/// The known-good models.
+fn good() -> impl Iterator<Item = PathBuf> {
+    ["specs/good", "specs/deep"].into_iter().flat_map(specs)
 }
 
-fn read(path: &Path) -> Model {
-    let smaller = SMALLER.iter().find(|(name, _)| path.with_extension("").ends_with(name));
-    Model::read(path, smaller.map_or(&[], |(_, replaced)| replaced))
+/// What is mutated and measured.
+fn corpus() -> Vec<Model> {
+    let smaller = |path: &Path| SMALLER.iter().find(|(name, _)| path.with_extension("").ends_with(name));
+    good().map(|path| Model::read(&path, smaller(&path).map_or(&[], |(_, replaced)| replaced))).collect()
+}
+
+/// What is mutated and trained.
+fn narrow() -> Vec<Model> {
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("readable");
+        let applies = |(from, _): &&(&str, &str)| text.contains(from);
+        let replaced: Vec<(&str, &str)> = NARROW.iter().filter(applies).copied().collect();
+        Model::read(&path, &replaced)
+    };
+    good().map(read).collect()
 }
 
 fn compiled(mutant: &Mutant) -> Compiled {
@@ -98,9 +127,9 @@ fn each<'t, T: Sync, R: Send>(items: &'t [T], act: impl Fn(&'t T) -> R + Sync) -
     done.into_inner().expect("no worker has failed").into_values().collect()
 }
 
-/// Every mutant of every model.
-fn all() -> Vec<Mutant> {
-    corpus().iter().flat_map(Model::mutants).collect()
+/// Every mutant of some models.
+fn mutants(models: &[Model]) -> Vec<Mutant> {
+    models.iter().flat_map(Model::mutants).collect()
 }
 
 /// What was said about a mutant, and what is true of it.
@@ -220,8 +249,11 @@ fn table(judged: &[Judged<'_>]) -> String {
     for one in judged.iter().filter(missed) {
         writeln!(out, "silent: {}, {}", one.mutant.model, one.mutant.name).expect("memory");
     }
-    for one in judged.iter().filter(|one| one.label == Some(Label::Within) && one.said == Some(Severity::Error)) {
-        writeln!(out, "error within the thresholds: {}, {}", one.mutant.model, one.mutant.name).expect("memory");
+    for one in
+        judged.iter().filter(|one| one.label == Some(Label::Within) && one.said == Some(Severity::Error))
+    {
+        writeln!(out, "error within the thresholds: {}, {}", one.mutant.model, one.mutant.name)
+            .expect("memory");
     }
     out
 }
@@ -248,7 +280,7 @@ fn optimiser(adam: bool) -> &'static str {
 #[test]
 #[ignore = "writes the measured labels: minutes"]
 fn write_truth() {
-    let mutants = all();
+    let mutants = mutants(&corpus());
     let measured: Vec<_> = mutants.iter().filter(|mutant| mutant.family == Family::Signal).collect();
     let rows = each(&measured, |mutant| {
         let compiled = compiled(mutant);
@@ -268,11 +300,156 @@ fn write_truth() {
 }
 
 #[test]
-fn mutants_that_cannot_train_are_warned_of() {
-    let mutants = all();
+#[ignore = "trains the mutants: half an hour"]
+fn write_trains() {
+    let mutants = mutants(&narrow());
+    let signal = mutants.iter().filter(|mutant| mutant.family == Family::Signal);
+    let affordable: Vec<(&Mutant, Compiled)> = signal
+        .map(|mutant| (mutant, compiled(mutant)))
+        .filter(|(_, compiled)| sound(compiled) && training::classes(&compiled.graph).is_some())
+        .filter(|(_, compiled)| training::cost(&compiled.graph) <= AFFORDABLE)
+        .collect();
+    let graphs: Vec<_> = affordable.iter().map(|(mutant, compiled)| (mutant, &compiled.graph)).collect();
+    let rows = each(&graphs, |(mutant, graph)| {
+        let accuracy = training::accuracy(graph);
+        let trains = if accuracy >= training::TRAINED { "yes" } else { "no" };
+        let adam = optimiser(truth::is_adam(graph));
+        let row = format!("{},{},{adam},{accuracy:.3},{trains}\n", mutant.model, mutant.name);
+        print!("{row}");
+        row
+    });
+    let head = "model,mutation,optimiser,accuracy,trains\n";
+    fs::write(TRAINS, head.to_owned() + &rows.concat()).expect("writable");
+}
+
+/// Mutants that were trained: model and mutation, and whether they train.
+fn trained() -> BTreeMap<(String, String), bool> {
+    let text = fs::read_to_string(TRAINS).expect("the labels are there");
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            ((cells[0].to_owned(), cells[1].to_owned()), cells[4] == "yes")
+        })
+        .collect()
+}
+
+/// Codes, each once; "nothing" if there are none.
+fn list<'c>(codes: impl Iterator<Item = &'c str>) -> String {
+    let codes: BTreeSet<&str> = codes.collect();
+    if codes.is_empty() { "nothing".to_owned() } else { codes.into_iter().collect::<Vec<_>>().join(" ") }
+}
+
+/// The codes of the findings from a warning on.
+fn loud(found: &Diagnostics) -> String {
+    list(found.iter().filter(|d| d.severity > Severity::Info).map(|d| d.rule.code))
+}
+
+/// The codes that a spec announces.
+fn announced(text: &str) -> String {
+    list(text.split("wellposed: expect(").skip(1).filter_map(|rest| rest.split(')').next()))
+}
+
+/// The known-good and the known-bad models: what is expected of each, and what is found.
+fn corpus_table() -> (String, usize) {
+    let mut out = format!("{:<45} {:<9} got\n", "model", "expected");
+    let mut wrong = 0;
+    let mut row = |name: &str, expected: &str, got: &str| {
+        wrong += usize::from(expected != got);
+        writeln!(out, "{name:<45} {expected:<9} {got}").expect("memory");
+    };
+    for path in good().chain(specs("specs/faulty")) {
+        let text = fs::read_to_string(&path).expect("readable");
+        let compiled = compile(&path, &Memory::default()).expect("the spec can be opened");
+        let name = path.strip_prefix("specs").unwrap_or(&path).display().to_string();
+        row(&name, &announced(&text), &loud(&compiled.found));
+    }
+    for model in corpus().iter().filter(|model| SMALLER.iter().any(|(name, _)| *name == model.name)) {
+        let files = Memory::of(&model.path.display().to_string(), model.text.as_str());
+        let compiled = compile(&model.path, &files).expect("the spec is there");
+        row(&format!("{}, smaller", model.name), "nothing", &loud(&compiled.found));
+    }
+    (out, wrong)
+}
+
+/// What is said about mutants of which it is known whether they train; how many do, and how many of these get an error.
+fn training_table() -> (String, [usize; 2]) {
+    let mutants = mutants(&narrow());
+    let trained = trained();
+    let known: Vec<(&Mutant, bool)> = mutants
+        .iter()
+        .filter_map(|m| trained.get(&(m.model.clone(), m.name.clone())).map(|trains| (m, *trains)))
+        .collect();
+    let said = each(&known, |(mutant, _)| compiled(mutant).found.iter().map(|d| d.severity).max());
+    let count = |which: bool, least: Option<Severity>| {
+        known.iter().zip(&said).filter(|((_, trains), said)| *trains == which && **said >= least).count()
+    };
+    let mut out = format!(
+        "{:<20} {:>7} {:>6} {:>7} {:>6}\n",
+        "trained 600 steps", "mutants", "error", "warning", "silent"
+    );
+    for (name, which) in [("it trains", true), ("it does not", false)] {
+        let [all, warned, errors] =
+            [None, Some(Severity::Warning), Some(Severity::Error)].map(|least| count(which, least));
+        let (warnings, silent) = (warned - errors, all - warned);
+        writeln!(out, "{name:<20} {all:>7} {errors:>6} {warnings:>7} {silent:>6}").expect("memory");
+    }
+    for ((mutant, trains), said) in known.iter().zip(&said) {
+        if *trains && *said == Some(Severity::Error) {
+            writeln!(out, "error, yet it trains: {}, {}", mutant.model, mutant.name).expect("memory");
+        }
+    }
+    (out, [count(true, None), count(true, Some(Severity::Error))])
+}
+
+#[test]
+fn mutants_that_cannot_train_are_warned_of_and_those_that_train_are_not_stopped() {
+    let mutants = mutants(&corpus());
     let judged = judge(&mutants, &labels());
-    let table = table(&judged);
-    println!("{table}");
+    let (corpus, wrong) = corpus_table();
+    let (training, [trains, stopped]) = training_table();
+    let text = format!("{corpus}\n{}\n{training}", table(&judged));
+    println!("{text}");
+    let signal = Counts::of(judged.iter().filter(|one| one.mutant.family == Family::Signal));
     let total = Counts::of(judged.iter());
-    assert!(total.warned * 10 >= total.untrainable * 9, "{table}");
+    assert_eq!(wrong, 0, "{corpus}");
+    assert!(signal.untrainable >= 60 && trains >= 60, "too few labels:\n{text}");
+    assert!(total.unmeasured * 20 <= total.mutants, "measure the new mutants:\n{text}");
+    for counts in [signal, total] {
+        assert!(counts.warned * 10 >= counts.untrainable * 9, "{text}");
+    }
+    assert!(stopped * 60 <= trains, "{text}");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mutants"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("table", text));
+}
+
+/// The labels are those of the code as it is: those that take least are measured again.
+#[test]
+fn measured_labels_can_be_measured_again() {
+    let labels = labels();
+    let mutants = mutants(&corpus());
+    let measured: Vec<(&Mutant, &Truth)> = mutants
+        .iter()
+        .filter_map(|mutant| Some((mutant, labels.get(&(mutant.model.clone(), mutant.name.clone()))?)))
+        .collect();
+    let again = each(&measured, |(mutant, _)| {
+        let compiled = compiled(mutant);
+        (truth::cost(&compiled.graph) <= CHEAP).then(|| truth::measure(&compiled.graph))
+    });
+    let mut compared = 0;
+    for ((mutant, before), now) in measured.iter().zip(&again) {
+        let Some(now) = now else { continue };
+        compared += 1;
+        for (a, b) in before.quantities().into_iter().zip(now.quantities()) {
+            let same = match (a, b) {
+                (Some(a), Some(b)) => a == b || (a - b).abs() < 0.02,
+                (a, b) => a == b,
+            };
+            assert!(same, "{}, {}: {before:?}, now {now:?}", mutant.model, mutant.name);
+        }
+    }
+    assert!(compared >= 100, "{compared}");
 }

@@ -469,7 +469,10 @@ fn copies(statements: Vec<Statement>) -> Statement {
     let statements = statements
         .into_iter()
         .enumerate()
-        .map(|(i, statement)| Statement { from: if i == 0 { Vec::new() } else { statement.from }, ..statement })
+        .map(|(i, statement)| Statement {
+            from: if i == 0 { Vec::new() } else { statement.from },
+            ..statement
+        })
         .collect();
     Statement {
         label,

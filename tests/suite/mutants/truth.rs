@@ -2,9 +2,9 @@
 //!
 //! Contract: nothing here reads the signal analysis. The energy of a gradient is the sum of its squares over the elements of a value. In
 //! the un-normalised account (research: static.md 3.1), norms and heads hand nothing back, and what ends in front of one starts with
-//! a random cotangent; every hidden layer is then compared with the last one of its region, the values that are joined by anything but
-//! norms and heads. Per layer the median over the seeds counts, over layers the extreme. Layers that get no gradient at all,
-//! as behind zero weights, have no say.
+//! a random cotangent of unit energy. Every hidden layer is then compared with the last one of its region, the values that are joined by
+//! anything but norms and heads; of several last ones, with the one that gets most. Per layer the median over the seeds counts, over
+//! layers the extreme. Layers that get no gradient at all, as behind zero weights, have no say.
 
 use super::operators::layers_behind;
 use std::collections::BTreeMap;
@@ -126,11 +126,13 @@ pub fn measure(graph: &Verified<Graph>) -> Truth {
         let cut = Cut { ends: &layers.ends, seed };
         session.backward(&objective, &point, settings, &cut, &mut gradients);
         for (node, found) in layers.hidden.iter().zip(&mut energies) {
-            found.push(energy(&session, *node) - energy(&session, layers.last_of[node]));
+            let last = layers.last[&layers.region[node.index()]].iter();
+            let most = last.map(|last| energy(&session, *last)).fold(f64::NEG_INFINITY, f64::max);
+            found.push(energy(&session, *node) - most);
         }
     }
     let per_layer: Vec<f64> = energies.iter_mut().filter_map(|found| decades(found)).collect();
-    let alive = || per_layer.iter().copied().filter(|x| x.is_finite());
+    let alive = || per_layer.iter().copied().filter(|x| *x > f64::NEG_INFINITY);
     Truth {
         least: alive().reduce(f64::min),
         most: alive().reduce(f64::max),
@@ -153,8 +155,10 @@ fn decades(ln: &mut [f64]) -> Option<f64> {
 struct Layers {
     /// Layers with a layer behind them, in order.
     hidden: Vec<Handle<Node>>,
-    /// For each of them the last one of its region.
-    last_of: BTreeMap<Handle<Node>, Handle<Node>>,
+    /// By region: those of them behind which there is no other layer in it.
+    last: BTreeMap<usize, Vec<Handle<Node>>>,
+    /// By node: the least node that it is joined with.
+    region: Vec<usize>,
     /// What the heads take.
     before_heads: Vec<Handle<Node>>,
     /// What a loss of classes takes.
@@ -170,16 +174,14 @@ impl Layers {
         let behind = layers_behind(graph);
         let is_layer = |node: &Node| node.op.category() == Category::Layer;
         let is_head = |handle: Handle<Node>| is_layer(&graph.nodes[handle]) && !behind[handle.index()];
-        let is_cut = |handle: Handle<Node>| {
-            graph.nodes[handle].op.category() == Category::Norm || is_head(handle)
-        };
+        let is_cut =
+            |handle: Handle<Node>| graph.nodes[handle].op.category() == Category::Norm || is_head(handle);
         let hidden: Vec<Handle<Node>> = graph
             .nodes
             .iter()
             .filter(|(handle, node)| is_layer(node) && behind[handle.index()])
             .map(|(handle, _)| handle)
             .collect();
-        // The region of a value: the least node that it is joined with.
         let mut region: Vec<usize> = (0..graph.nodes.len()).collect();
         let mut ends = BTreeMap::new();
         let mut started = vec![false; graph.nodes.len()];
@@ -201,9 +203,19 @@ impl Layers {
                 ends.insert(node.path.to_string(), starts);
             }
         }
-        let mut last: BTreeMap<usize, Handle<Node>> = BTreeMap::new();
-        for node in &hidden {
-            last.insert(region[node.index()], *node);
+        // Whether a layer of the same region is behind a node.
+        let mut followed = vec![false; graph.nodes.len()];
+        for (handle, node) in graph.nodes.iter().rev().filter(|(handle, _)| !is_cut(*handle)) {
+            let here = followed[handle.index()] || is_layer(node);
+            for source in &node.inputs {
+                if let Source::Node(input) = source {
+                    followed[input.index()] |= here;
+                }
+            }
+        }
+        let mut last: BTreeMap<usize, Vec<Handle<Node>>> = BTreeMap::new();
+        for node in hidden.iter().filter(|node| !followed[node.index()]) {
+            last.entry(region[node.index()]).or_default().push(*node);
         }
         let taken = |node: &Node| match node.inputs.first() {
             Some(Source::Node(input)) => Some(*input),
@@ -220,7 +232,8 @@ impl Layers {
             }
         });
         Self {
-            last_of: hidden.iter().map(|node| (*node, last[&region[node.index()]])).collect(),
+            last,
+            region,
             hidden,
             before_heads: heads().filter_map(|(_, node)| taken(node)).collect(),
             logits,
@@ -251,7 +264,8 @@ impl Reverse for Cut<'_> {
             if *starts {
                 let draws = Draws { seed: self.seed, stream: stream(&format!("cut/{path}/{i}")) };
                 let random = standard_normal(grad.len(), draws);
-                random.into_iter().enumerate().for_each(|(i, x)| grad.set(i, S::constant(x)));
+                let scale = size(grad.len()).sqrt().recip();
+                random.into_iter().enumerate().for_each(|(i, x)| grad.set(i, S::constant(scale * x)));
             }
         }
     }
