@@ -48,7 +48,7 @@ pub struct Model {
     /// The name of the file without its ending, behind that of its folder.
     pub name: String,
     /// Where it is, or would be.
-    path: PathBuf,
+    pub path: PathBuf,
     /// Its text as the printer writes it.
     pub text: String,
     spec: Spec,
@@ -91,6 +91,7 @@ impl Model {
 
     /// All mutants that differ from the spec.
     pub fn mutants(&self) -> Vec<Mutant> {
+        use Family::{Data, Signal};
         let mut out = Vec::new();
         let mut mutate =
             |operator: &'static str, name: String, family: Family, change: &dyn Fn(&Self, &mut Spec)| {
@@ -102,7 +103,6 @@ impl Model {
                     out.push(Mutant { model, path, operator, name, family, text });
                 }
             };
-        use Family::{Data, Signal};
         for (shown, factor) in [("1/16", 1.0 / 16.0), ("1/4", 0.25), ("4", 4.0), ("16", 16.0)] {
             mutate("variance", format!("variance x{shown}"), Signal, &|m, s| m.scale(s, factor));
         }

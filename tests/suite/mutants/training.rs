@@ -47,9 +47,10 @@ pub fn accuracy(graph: &Verified<Graph>) -> f64 {
     };
     let mut best = 0.0f64;
     for &lr in rates {
-        let optimizer = match is_adam(graph) {
-            true => Optimizer::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: None },
-            false => Optimizer::Sgd { lr, momentum: 0.9 },
+        let optimizer = if is_adam(graph) {
+            Optimizer::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: None }
+        } else {
+            Optimizer::Sgd { lr, momentum: 0.9 }
         };
         best = best.max(run(graph, &optimizer));
         if best >= TRAINED {

@@ -118,7 +118,7 @@ pub fn measure(graph: &Verified<Graph>) -> Truth {
         };
         if layers.plain_stack {
             session.backward(&objective, &point, settings, &Registry, &mut gradients);
-            let ends = [layers.hidden.first(), layers.hidden.last()].map(|node| node.copied());
+            let ends = [layers.hidden.first(), layers.hidden.last()].map(Option::<&_>::copied);
             if let [Some(first), Some(last)] = ends {
                 stack.push(energy(&session, first) - energy(&session, last));
             }
