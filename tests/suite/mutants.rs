@@ -72,7 +72,7 @@ const NARROW: &[(&str, &str)] = &[
 const AFFORDABLE: usize = 50_000_000_000;
 
 /// Multiplications of a measurement up to which it is made again.
-const CHEAP: usize = 300_000_000;
+const CHEAP: usize = 100_000_000;
 
 /// The known-good models.
 fn good() -> impl Iterator<Item = PathBuf> {
@@ -307,7 +307,8 @@ fn write_truth() {
 #[test]
 #[ignore = "trains the mutants that have no label yet: an hour for all of them"]
 fn write_trains() {
-    let mutants = mutants(&narrow());
+    let models = narrow();
+    let mutants: Vec<Mutant> = models.iter().map(Model::unchanged).chain(mutants(&models)).collect();
     let before = trained();
     let signal = mutants.iter().filter(|mutant| mutant.family == Family::Signal);
     let open: Vec<(&Mutant, Compiled)> = signal
@@ -399,9 +400,12 @@ fn training_table() -> (String, [usize; 2]) {
         writeln!(out, "{name:<20} {all:>7} {errors:>6} {warnings:>7} {silent:>6}").expect("memory");
     }
     for ((mutant, trains), said) in known.iter().zip(&said) {
-        if *trains && *said == Some(Severity::Error) {
-            writeln!(out, "error, yet it trains: {}, {}", mutant.model, mutant.name).expect("memory");
-        }
+        let what = match (trains, *said >= Some(Severity::Warning), said) {
+            (true, _, Some(Severity::Error)) => "error, yet it trains",
+            (false, false, _) => "silent, yet it does not train",
+            _ => continue,
+        };
+        writeln!(out, "{what}: {}, {}", mutant.model, mutant.name).expect("memory");
     }
     (out, [count(true, None), count(true, Some(Severity::Error))])
 }
@@ -453,5 +457,5 @@ fn measured_labels_can_be_measured_again() {
             assert!(same, "{}, {}: {before:?}, now {now:?}", mutant.model, mutant.name);
         }
     }
-    assert!(compared >= 100, "{compared}");
+    assert!(compared >= 60, "{compared}");
 }

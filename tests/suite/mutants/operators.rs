@@ -89,6 +89,12 @@ impl Model {
         Self { name, path: path.to_owned(), text, spec, sources, places }
     }
 
+    /// The spec itself, for comparison.
+    pub fn unchanged(&self) -> Mutant {
+        let (model, path, text) = (self.name.clone(), self.path.clone(), self.text.clone());
+        Mutant { model, path, operator: "none", name: "unchanged".to_owned(), family: Family::Signal, text }
+    }
+
     /// All mutants that differ from the spec.
     pub fn mutants(&self) -> Vec<Mutant> {
         use Family::{Data, Signal};
