@@ -2,10 +2,10 @@
 //!
 //! ## What it checks
 //!
-//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at initialisation. With
-//! gradient descent above 8 is a warning, above 50 in nearly every draw an error; Adam bears 50 and 5000, and behind activations that
-//! only scale with their input, like ReLU, it is never more than a warning there. Nothing is said where the scale of an input is unknown,
-//! or where `mismatched-gain` or `raw-input` names the cause.
+//! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at
+//! initialisation. With gradient descent above 8 is a warning, above 50 in nearly every draw an error; Adam bears 50 and 5000, and
+//! behind activations that only scale with their input, like ReLU, it is never more than a warning there. Nothing is said where the scale of
+//! an input is unknown, or where `mismatched-gain` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!
@@ -46,8 +46,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let (Some(z), Some(x)) = (context.signal.node(head), layer.inputs.first()) else { return };
     let std = z.rms();
     let account = &context.signal.account;
-    let severity = match Limits::within(graph, account, account.region(head)).logits.map(|limit| std > limit)
-    {
+    let [warning, error] = Limits::within(graph, account, account.region(head)).logits;
+    let severity = match [std > warning, at_least(context.signal, head, std) > error] {
         [_, true] => Severity::Error,
         [true, false] => Severity::Warning,
         [false, false] => return,
