@@ -10,7 +10,10 @@
 //! The severity follows from the whole stretch between two norms and from the optimiser, never from one harmless layer. With
 //! gradient descent it is a warning when the gradient's energy at the first layer is below 10^-5.5 or above 10^4 of that at the
 //! last hidden one, an error below 10^-8 or above 10^6; Adam, which divides the gradient by its own scale, is warned below
-//! 10^-8 and stopped below 10^-14. Logits that come out with a standard deviation above 8 (Adam: 50) or 50 (5000) count likewise.
+//! 10^-8 and stopped below 10^-14. Logits that come out with a standard deviation above 8 (Adam: 50), or in nearly every draw above
+//! 50 (5000), count likewise.
+//! Under Adam, growth between activations like ReLU that only scale with their input stays a warning: one factor for all layers, which its
+//! steps undo.
 //! Anything milder is information, and a single harmless layer is not mentioned.
 //!
 //! ## Why it matters
@@ -37,7 +40,7 @@
 //!
 //! Glorot and Bengio 2010; He et al. 2015, eq. 10 and 14; Schoenholz et al. 2017.
 
-use super::limits::Limits;
+use super::limits::{Limits, at_least};
 use super::scheme::{self, Consumer, Range};
 use super::uses::Uses;
 use super::{Context, lint, offset_weights, saturated_units};
@@ -127,7 +130,7 @@ pub fn kinds(context: Context<'_>, uses: &Uses, account: &Account) -> Vec<Kind> 
 
 /// How bad a kind is; `None` if it is not worth a word.
 pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option<Severity> {
-    let limits = Limits::of(context.graph);
+    let limits = Limits::within(context.graph, account, group.region);
     let total: f64 = group.members.iter().map(|off| off.distance).sum();
     let graded = |beyond: [bool; 2]| match beyond {
         [_, true] => Severity::Error,
@@ -145,22 +148,24 @@ pub fn severity(context: Context<'_>, account: &Account, group: &Kind) -> Option
                 .max(graded(limits.exploding.map(|limit| decades > limit)));
         }
     }
-    let std = logits(context, account, group.region).filter(|std| total > 0.0 && total >= std.ln());
-    if let Some(std) = std {
-        worst = worst.max(graded(limits.logits.map(|limit| std > limit)));
+    let logits = logits(context, account, group.region);
+    if let Some((std, least)) = logits.filter(|(std, _)| total > 0.0 && total >= std.ln()) {
+        let [warning, error] = limits.logits;
+        worst = worst.max(graded([std > warning, least > error]));
     }
     let mild = group.members.len() > 1 && total.abs() > HARMLESS.ln();
     (worst > Severity::Info || mild).then_some(worst)
 }
 
-/// The predicted standard deviation of logits that come out of a region, where the scale of the inputs is known.
-fn logits(context: Context<'_>, account: &Account, region: usize) -> Option<f64> {
+/// The predicted standard deviation of logits that come out of a region, and what nearly every draw exceeds, where the scale of the
+/// inputs is known.
+fn logits(context: Context<'_>, account: &Account, region: usize) -> Option<(f64, f64)> {
     let graph: &Graph = context.graph;
     let Source::Node(prediction) = super::uses::logits(graph)? else { return None };
     let known = !context.signal.assumed.iter().any(|assumed| *assumed);
     let inside = account.region(prediction) == region;
     let rms = context.signal.node(prediction)?.rms();
-    (known && inside && rms.is_finite()).then_some(rms)
+    (known && inside && rms.is_finite()).then(|| (rms, at_least(context.signal, prediction, rms)))
 }
 
 fn explain(context: Context<'_>, uses: &Uses, account: &Account, group: &Kind) -> Option<Diagnostic> {

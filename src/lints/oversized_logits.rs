@@ -3,8 +3,9 @@
 //! ## What it checks
 //!
 //! The predicted standard deviation of what `cross_entropy` and `bce_with_logits` take, or the sigmoid before `bce`, at
-//! initialisation. With gradient descent above 8 is a warning, above 50 an error; Adam bears 50 and 5000. Nothing is said
-//! where the scale of an input is unknown, or where `mismatched-gain`, `offset-weights` or `raw-input` names the cause.
+//! initialisation. With gradient descent above 8 is a warning, above 50 in nearly every draw an error; Adam bears 50 and 5000, and
+//! behind activations that only scale with their input, like ReLU, it is never more than a warning there. Nothing is said where the scale of
+//! an input is unknown, or where `mismatched-gain`, `offset-weights` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!
@@ -26,7 +27,7 @@
 //!
 //! Karpathy 2019, "A recipe for training neural networks"; research: static.md I13.
 
-use super::limits::Limits;
+use super::limits::{Limits, at_least};
 use super::uses::{Uses, logits, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, offset_weights, raw_input, scheme};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
@@ -44,7 +45,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let Some(init) = &spec.init else { return };
     let (Some(z), Some(x)) = (context.signal.node(head), layer.inputs.first()) else { return };
     let std = z.rms();
-    let severity = match Limits::of(graph).logits.map(|limit| std > limit) {
+    let account = &context.signal.account;
+    let [warning, error] = Limits::within(graph, account, account.region(head)).logits;
+    let severity = match [std > warning, at_least(context.signal, head, std) > error] {
         [_, true] => Severity::Error,
         [true, false] => Severity::Warning,
         [false, false] => return,
@@ -53,7 +56,6 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     raw_input::check(context, &mut caused);
     offset_weights::check(context, &mut caused);
     let uses = Uses::of(graph);
-    let account = &context.signal.account;
     let blamed = mismatched_gain::kinds(context, &uses, account)
         .iter()
         .any(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info));

@@ -105,7 +105,7 @@ fn hidden(graph: &Graph, account: &Account, region: usize) -> Vec<Handle<Node>> 
 /// The finding about the gradient of a region.
 fn gradient(context: Context<'_>, uses: &Uses, account: &Account, region: usize) -> Option<Diagnostic> {
     let graph: &Graph = context.graph;
-    let limits = Limits::of(graph);
+    let limits = Limits::within(graph, account, region);
     let (least, most) = account.extremes(region)?;
     let falls = graded(limits.vanishing.map(|limit| least.ln / LN_10 < limit));
     let grows = graded(limits.exploding.map(|limit| most.ln / LN_10 > limit));

@@ -9,6 +9,7 @@ mod gradcheck;
 mod hostile;
 mod kernels;
 mod lints;
+mod mutants;
 mod ops;
 mod passes;
 mod perturb;
