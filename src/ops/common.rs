@@ -32,12 +32,19 @@ pub(super) fn affine_moments(io: &Transfer<'_>, fan_in: f64, reach: f64, units: 
     let average = fan_in * mean * centre + shift;
     let offset = 2.0 * shift * fan_in * mean * centre + shift * shift;
     let common = Moments::new(coherent(square) + offset, average, coherent(cross) + offset);
-    Moments { units: spread.units, ..spread.plus(common) }
+    let sum = spread.plus(common);
+    // All units have the common part alike; where it moves with the input, it scatters like one unit.
+    let moving = mean * mean * fan_in * (square - centre * centre).max(0.0);
+    Moments { units: independent(spread.units, moving / sum.square()), ..sum }
+}
+
+/// As how many independent units n of them scatter that have the share r of their second moment in common: n / (1 + (n - 1) r^2).
+fn independent(units: f64, share: f64) -> f64 {
+    if share > 0.0 { units / (1.0 + (units - 1.0) * share * share) } else { units }
 }
 
 /// The energy behind a layer with independent weights: fan_in E w^2, of which the share `reach` lies inside the map. Weights with a
-/// mean give all inputs one part of the gradient in common: where this part has the share r of the energy, n inputs scatter as
-/// n / (1 + (n - 1) r^2) independent ones.
+/// mean give all inputs one part of the gradient in common.
 pub(super) fn affine_energy(io: &Transfer<'_>, fan_in: f64, reach: f64, cotangent: Energy) -> Vec<Energy> {
     let weight = &io.params[0];
     let (mean, variance) = weight.statistics();
@@ -45,8 +52,7 @@ pub(super) fn affine_energy(io: &Transfer<'_>, fan_in: f64, reach: f64, cotangen
     let units = io.shapes[0].channels().unwrap_or(1);
     let mut arrived = cotangent.linear(Interval { lo: gain + reach.ln(), hi: gain }, units);
     if mean != 0.0 {
-        let common = mean * mean / (variance + mean * mean);
-        arrived.units /= 1.0 + (arrived.units - 1.0) * common * common;
+        arrived.units = independent(arrived.units, mean * mean / (variance + mean * mean));
     }
     let tail = if reach == 1.0 { tail_of(weight, units, weight.dims[0]) } else { arrived.tail };
     vec![Energy { tail, ..arrived }]

@@ -11,7 +11,9 @@ use crate::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes
 use crate::graph::{Graph, Handle, Node, Runnable, Source};
 use crate::inits::standard_normal;
 use crate::moments::Interval;
+use crate::ops::Category;
 use crate::signal::Signal;
+use crate::signal::account::kernel;
 use crate::signal::scatter::Logs;
 use crate::tensor::{Draws, Mode, Shape, Tensor, View, stream};
 
@@ -36,16 +38,22 @@ pub fn is_exact(graph: &Graph, mode: Mode) -> bool {
         && graph.feeds.iter().all(|(_, feed)| feed.target || flat(feed.shape.as_ref()))
 }
 
-/// By node: how far a mean may lie off because batch norms work on few rows of finitely many units; infinite where nothing can be said.
+/// What the shape of a sum behind an activation may do to ln q, at any depth.
+const SHAPED: f64 = 0.15;
+/// What it may do to ln of the energy, at each activation.
+const SHAPED_ENERGY: f64 = 0.08;
+
+/// By node: how far a mean may lie off because batch norms work on few rows of finitely many units, and because activations take values
+/// that are not Gaussian; infinite where nothing can be said.
 #[derive(Clone, Debug)]
-pub struct BatchSlack {
+pub struct Slack {
     /// For ln q of the value.
     pub forward: Vec<f64>,
     /// For ln of the energy of the gradient there.
     pub energy: Vec<f64>,
 }
 
-impl BatchSlack {
+impl Slack {
     /// The slack over batches of `rows` rows.
     ///
     /// Each channel divides by its own variance v over the batch, and E 1/v is larger than 1/E v by about 2 (1/n + 1/B); in deep stacks,
@@ -55,6 +63,10 @@ impl BatchSlack {
     /// v has the relative variance t/B over B values with the tail t. Above 1/4 a channel may be constant over the batch, so that the norm
     /// multiplies its gradient by 1/sqrt(eps): of values that are 0 with probability 3/4, as behind a ReLU and dropout(0.5)
     /// (t = 11), all 32 are 0 once in 10^4, and behind dropout(0.9) once in 5.
+    ///
+    /// An activation behind a residual sum takes what the last activation gave, plus a branch. That has no Gaussian shape, and the theory
+    /// counts it as if it had. Measured over 20 such blocks of relu and gelu with and without batch norm at width 256: ln q comes
+    /// out larger by at most 0.15, and the energy smaller by 0.07 a block.
     #[must_use]
     pub fn of(graph: &Graph, signal: &Signal, rows: usize) -> Self {
         let inputs = |node: &Node| -> Vec<usize> {
@@ -62,14 +74,27 @@ impl BatchSlack {
                 |source: &Source| if let Source::Node(input) = source { Some(input.index()) } else { None };
             node.inputs.iter().filter_map(of).collect()
         };
-        let own: Vec<f64> =
+        let mut own: Vec<f64> =
             graph.nodes.iter().map(|(handle, node)| Self::at(signal, rows, handle, node)).collect();
         let mut forward = vec![0.0f64; own.len()];
+        // Whether a value is no sum of many independent terms.
+        let mut shaped = vec![false; own.len()];
         for (handle, node) in graph.nodes.iter() {
             let i = handle.index();
-            let arrived = inputs(node).into_iter().any(|input| forward[input].is_infinite());
-            if arrived || own[i].is_infinite() {
+            let inputs = inputs(node);
+            let taken = inputs.iter().any(|input| shaped[*input]);
+            shaped[i] = match node.op.category() {
+                Category::Layer => false,
+                Category::Activation => true,
+                _ => taken,
+            };
+            forward[i] = inputs.iter().map(|input| forward[*input]).fold(0.0, f64::max);
+            if own[i].is_infinite() || in_step(graph, signal, node) {
                 forward[i] = f64::INFINITY;
+            }
+            if taken && node.op.category() == Category::Activation {
+                forward[i] = forward[i].max(SHAPED);
+                own[i] += SHAPED_ENERGY;
             }
         }
         let mut energy = vec![0.0f64; own.len()];
@@ -90,6 +115,22 @@ impl BatchSlack {
         let units = signal.node(handle).map_or(1.0, |moments| moments.units);
         if tail * per_value > 0.25 { f64::INFINITY } else { 6.0 * (1.0 / units + per_value) }
     }
+}
+
+/// Whether more than a tenth of a layer's second moment is one number for all units that changes from input to input, as behind weights with
+/// a mean: over inputs, ln q then scatters like that of one unit, of which the theory of wide layers says nothing.
+fn in_step(graph: &Graph, signal: &Signal, node: &Node) -> bool {
+    let Some(spec) = kernel(graph, node) else { return false };
+    let (mean, variance) = spec.statistics();
+    let Some(x) = node.inputs.first().and_then(|source| signal.of(*source)).filter(|_| mean != 0.0) else {
+        return false;
+    };
+    let (square, centre) = (x.square(), x.mean());
+    #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+    let fan_in = spec.fan_in as f64;
+    let moving = mean * mean * fan_in * (square - centre * centre).max(0.0);
+    let rest = fan_in * variance * square + mean * mean * (fan_in * centre).powi(2);
+    moving > 0.1 * (moving + rest)
 }
 
 fn mixes(graph: &Graph, mode: Mode) -> bool {

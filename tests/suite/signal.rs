@@ -3,7 +3,7 @@
 //!
 //! The tolerance is 4 sqrt(V/S) + 0.05 over S seeds with the predicted variance V: four standard errors, and what the theory of
 //! wide layers leaves out at a width of 128. Values whose V exceeds 2 are left out: there the scale is that of the seed. With batch
-//! norm, `BatchSlack` is added to gradients. Closed-form numbers are those of Poole et al. 2016, Schoenholz et al. 2017 and
+//! norm, `Slack` is added to gradients. Closed-form numbers are those of Poole et al. 2016, Schoenholz et al. 2017 and
 //! Yang et al. 2019 as printed in the research notes (static.md 2.4 and 2.5).
 
 use crate::support::{Memory, specs};
@@ -17,7 +17,7 @@ use wellposed::tensor::{Mode, Tensor};
 use wellposed::valid::Samples;
 use wellposed::valid::properties::predicted_scale::{inputs, judge, test as predicted_scale};
 use wellposed::valid::properties::{Overall, Subject, Verdict};
-use wellposed::valid::scale::{BatchSlack, Expected, Scales, is_exact, mean_and_variance, measure};
+use wellposed::valid::scale::{Expected, Scales, Slack, is_exact, mean_and_variance, measure};
 
 /// The width of layers.
 const WIDTH: usize = 128;
@@ -57,7 +57,7 @@ fn agrees(name: &str, text: &str, batch: usize, seeds: u32) -> usize {
     );
     let predicted = signal::analyse_measured(graph, Mode::Train, Samples::moments(&feeds));
     let exact = is_exact(graph, Mode::Train);
-    let slack = BatchSlack::of(graph, &predicted, batch).energy;
+    let slack = Slack::of(graph, &predicted, batch).energy;
     let (mut compared, mut worst) = (0, (0.0, String::new()));
     for (handle, node) in graph.layers() {
         let i = handle.index();
