@@ -130,6 +130,7 @@ impl Model {
         }
         mutate("scaled twice", "scale(1/255) again".into(), Data, &|_, s| divide_again(s));
         mutate("scaled twice", "standardize again".into(), Data, &|_, s| standardise_again(s));
+        mutate("inverse removed", "predict without unscale".into(), Data, &|_, s| answer_as_it_is(s));
         mutate("only=train removed", "noise always".into(), Data, &|_, s| always(s));
         out
     }
@@ -370,6 +371,23 @@ fn standardise_again(spec: &mut Spec) {
         let scales = |call: &CallExpr| ["standardize", "minmax"].contains(&call.name.value.as_str());
         if let Some(at) = chain.iter().position(scales) {
             chain.insert(at + 1, chain[at].clone());
+        }
+    }
+}
+
+/// The prediction in the units of the scaled target.
+fn answer_as_it_is(spec: &mut Spec) {
+    let settings = spec.train.iter_mut().flat_map(|train| &mut train.settings);
+    for value in settings.filter(|setting| setting.name.value == "predict").map(|setting| &mut setting.value)
+    {
+        let answered = match &value.value {
+            Expr::Call(call) if call.name.value == "unscale" => {
+                call.args.first().map(|arg| arg.value.value.clone())
+            }
+            _ => None,
+        };
+        if let Some(answered) = answered {
+            *value = Spanned::new(answered, unwritten(value.span));
         }
     }
 }
