@@ -22,6 +22,7 @@ use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
+use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
 use crate::valid::{self, Samples, audit, gradcheck, properties};
 use std::collections::BTreeSet;
@@ -124,6 +125,8 @@ pub struct Stages {
     pub audits: bool,
     /// Gradients were checked.
     pub gradients: bool,
+    /// The gradients of another program were checked.
+    pub against: bool,
     /// Properties were tested.
     pub properties: bool,
     /// The snapshot was compared.
@@ -140,6 +143,7 @@ impl Stages {
         statistics: true,
         audits: true,
         gradients: true,
+        against: false,
         properties: true,
         snapshot: true,
         together: false,
@@ -151,6 +155,7 @@ impl Stages {
             [b'D', b'1', b'1', ..] => self.statistics,
             [b'D', b'1', ..] => self.data,
             [b'D', b'2', ..] => self.audits,
+            [b'K', b'0', b'0', b'4'..=b'6'] => self.against,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
@@ -178,6 +183,8 @@ impl Compiled {
 pub struct Options {
     /// The gradient check.
     pub gradcheck: gradcheck::Options,
+    /// Another program, whose gradients are checked, too.
+    pub against: Option<Against>,
     /// The property tests.
     pub properties: properties::Options,
     /// Where the reviewed graph is.
@@ -320,6 +327,11 @@ fn battery(
         let checked = gradcheck::check(runnable, &samples, &options.gradcheck, &Registry);
         found.extend(checked.findings(graph));
         report.gradcheck = Some(checked);
+        if let Some(program) = &options.against {
+            let (compared, faults) = against::check(runnable, &samples, &options.gradcheck, program);
+            found.extend(faults);
+            report.against = compared;
+        }
     }
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };

@@ -5,13 +5,13 @@ use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
 use crate::manual::Callable;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::properties;
+use crate::valid::{against, properties};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`.
+    /// `transforms`, `laws`; `against` is the protocol of `gradcheck --against`.
     topic: String,
 }
 
@@ -46,6 +46,7 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
+        "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }
     if let Some(rule) = catalogue().iter().find(|rule| rule.code == topic || rule.name == topic) {
@@ -73,8 +74,12 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
+    let known = known.chain(["against"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    Err(format!("there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws)").into())
+    Err(format!(
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; protocol: against)"
+    )
+    .into())
 }
 
 /// A line for each rule.

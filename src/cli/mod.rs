@@ -4,6 +4,7 @@
 //! stderr. Exit code 0: nothing was found; 1: an error, a FAIL verdict, a changed snapshot or an unmet `expect` (warnings, too, with
 //! `--deny-warnings`); 2: the command could not run.
 
+mod against;
 mod check;
 mod convert;
 mod disk;
@@ -78,7 +79,7 @@ enum Command {
     Validate(validate::Arguments),
     /// Check specs statically, without reading rows or running anything.
     Check(check::Arguments),
-    /// Check every gradient by two-sided differences.
+    /// Check every gradient by two-sided differences, ours or those of a program of your own.
     Gradcheck(gradcheck::Arguments),
     /// Compare the compiled graph with the reviewed snapshot, or accept it.
     Snapshot(snapshot::Arguments),

@@ -242,6 +242,26 @@ rules! {
     /// the widths as parameters of the model, and check a narrow sibling: its gradients are those of the wide one.
     NOT_RUN = "K003" "not-run" Info;
 
+    /// A program of your own computes another loss than the spec.
+    ///
+    /// `gradcheck --against CMD` gives the program weights, rows and dropout masks; its loss must be ours to 10^-9 (10^-5 in single
+    /// precision). The finding names the simple causes: a penalty that is missing or counted twice, a sum in place of a mean. As long as
+    /// the losses differ, so will the gradients; mend the forward pass first. `wellposed explain against` has the protocol.
+    FOREIGN_LOSS = "K004" "foreign-loss" Error;
+
+    /// A gradient of a program of your own is wrong.
+    ///
+    /// It is not the derivative of the program's own loss by two-sided differences, or differs from the gradient of the spec although the
+    /// losses agree. The finding says both relative errors, the component that differs most and, for simple mistakes, what was done:
+    /// a factor, a sign, zero, transposed, flipped, a penalty missing, a component or row lost. `wellposed explain against` has the protocol.
+    FOREIGN_GRADIENT = "K005" "foreign-gradient" Error;
+
+    /// The answer of a program of your own cannot be used.
+    ///
+    /// It crashed, took longer than `--time-limit`, wrote no file or one that cannot be read, or a tensor is missing, of another shape
+    /// or type, or not finite. `wellposed explain against` has the protocol.
+    FOREIGN_ANSWER = "K006" "foreign-answer" Error;
+
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that

@@ -30,6 +30,14 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// What the first `n` elements are multiplied with in training.
+    #[must_use]
+    pub fn factors(&self, n: usize, draws: Draws) -> Vec<f64> {
+        let kept = 1.0 / (1.0 - self.p);
+        let factor = |draw| if draw < self.p { 0.0 } else { kept };
+        draws.uniform().take(n).map(factor).collect()
+    }
+
     /// The linear map that the mask of a run is: forward on values, backward on derivatives.
     fn mask<S: Scalar>(&self, mode: Mode, draws: Draws, from: View<'_, S>, to: &mut ViewMut<'_, S>) {
         if mode == Mode::Eval || self.p == 0.0 {

@@ -9,7 +9,7 @@ mod verdicts;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{audit, gradcheck, properties};
+use crate::valid::{against, audit, gradcheck, properties};
 use serde::Serialize;
 
 /// One run over one or more specs.
@@ -36,6 +36,8 @@ pub struct SpecReport {
     pub data: Option<audit::Report>,
     /// The gradient check, if it ran.
     pub gradcheck: Option<gradcheck::Report>,
+    /// The comparison with another program, if it was made.
+    pub against: Option<against::Report>,
     /// The property tests, if they ran.
     pub properties: Vec<properties::Report>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
@@ -58,6 +60,7 @@ impl SpecReport {
             found,
             data: None,
             gradcheck: None,
+            against: None,
             properties: Vec::new(),
             statistics: None,
             snapshot: None,

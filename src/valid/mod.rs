@@ -3,6 +3,7 @@
 //! Contract: everything is deterministic in the seeds that it is given and states them; a failure names the case that replays it.
 //! Gradient checks and property tests look at the same [`Samples`].
 
+pub mod against;
 pub mod audit;
 pub mod claims;
 pub mod gradcheck;

@@ -144,6 +144,29 @@ fn files_are_opened_and_text_is_printed_in_the_command_line_only() {
 }
 
 #[test]
+fn other_programs_are_started_in_one_file() {
+    for (path, text) in sources() {
+        if path == Path::new("src/cli/against.rs") {
+            continue;
+        }
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let starts = |line: &str| line.contains("std::process::{") || line.contains("process::Command");
+        assert!(!code.into_iter().any(starts), "{} starts a program", path.display());
+    }
+}
+
+#[test]
+fn a_comparison_with_another_program_knows_no_files() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/valid/against")) {
+        let named = ["Loader", "std::path", "std::io", "std::time", "std::thread"];
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>();
+        for word in named {
+            assert!(code.iter().all(|line| !line.contains(word)), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn files_open_with_what_they_are_and_stay_small() {
     for (path, text) in sources() {
         assert!(text.starts_with("//! "), "{} does not say what it is", path.display());

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each boundary, everything through the public interface of the library.
 
+mod against;
 mod architecture;
 mod audit;
 mod cli;

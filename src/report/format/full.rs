@@ -3,8 +3,8 @@
 use crate::diag::render::{self, Look, paint};
 use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts};
 use crate::text::{count, number, plural};
-use crate::valid::gradcheck;
 use crate::valid::properties::Verdict;
+use crate::valid::{against, gradcheck};
 
 const GREEN: &str = "32";
 const RED: &str = "1;31";
@@ -21,7 +21,14 @@ pub fn render(report: &Report, look: Look) -> String {
 /// The whole report with the gradient check of each spec tensor by tensor.
 #[must_use]
 pub fn gradients(report: &Report, look: Look) -> String {
-    with(report, look, |spec| spec.gradcheck.as_ref().map_or(Vec::new(), |check| tensor_lines(check, look)))
+    with(report, look, |spec| {
+        let mut lines = spec.gradcheck.as_ref().map_or(Vec::new(), |check| tensor_lines(check, look));
+        if let Some(against) = &spec.against {
+            lines.push(String::new());
+            lines.extend(against_lines(against, look));
+        }
+        lines
+    })
 }
 
 fn with(report: &Report, look: Look, lines: impl Fn(&SpecReport) -> Vec<String>) -> String {
@@ -68,6 +75,33 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         let (loss, error) = (number(point.loss), number(point.error));
         lines
             .push(format!("{} ({} mode): loss {loss}, relative error {error}{ties}", point.name, point.mode));
+    }
+    lines
+}
+
+/// The same of another program: each tensor against ours and against its own loss, each point with both losses.
+fn against_lines(against: &against::Report, look: Look) -> Vec<String> {
+    let against::Report { verdict: _, precision, step, directions, points, tensors } = against;
+    let (step, directions) = (number(*step), plural(*directions, "random direction"));
+    let mut lines = vec![format!(
+        "against your program in {}: step {step} along {directions} of each tensor",
+        precision.word()
+    )];
+    let width = tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0);
+    for tensor in tensors {
+        let style = if tensor.verdict.is_bad() { RED } else { GREEN };
+        let word = paint(look, style, &format!("{:<9}", tensor.verdict.word()));
+        let own = tensor.own_error.zip(tensor.own_bound).map_or(String::new(), |(error, bound)| {
+            format!("  your loss {:<9} bound {:<9}", number(error), number(bound))
+        });
+        let why = tensor.diagnosis.as_ref().map_or(String::new(), |why| format!("  {why}"));
+        let (name, error) = (&tensor.name, number(tensor.error));
+        lines.push(format!("{name:<width$}  {word} ours {error:<9}{own}{why}").trim_end().to_owned());
+    }
+    for point in points {
+        let (yours, ours) = (number(point.loss), number(point.our_loss));
+        let word = if point.agrees { "agrees" } else { "differs" };
+        lines.push(format!("{} ({} mode): your loss {yours} {word}, ours {ours}", point.name, point.mode));
     }
     lines
 }

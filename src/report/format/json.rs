@@ -7,6 +7,8 @@
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
 //!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
+//!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
+//!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"}}],
@@ -19,7 +21,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{audit, gradcheck, properties};
+use crate::valid::{against, audit, gradcheck, properties};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -37,6 +39,7 @@ struct Spec<'a> {
     diagnostics: Vec<Finding<'a>>,
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
+    against: &'a Option<against::Report>,
     properties: &'a [properties::Report],
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
@@ -100,6 +103,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         found,
         data,
         gradcheck,
+        against,
         properties,
         statistics,
         snapshot,
@@ -112,6 +116,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         diagnostics: found.iter().map(|diagnostic| finding(diagnostic, sources)).collect(),
         data,
         gradcheck,
+        against,
         properties,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),

@@ -1,0 +1,244 @@
+//! One point: their losses and gradients beside ours.
+//!
+//! Contract: pure; the only runs are those of our graph. The errors and bounds are those that the manual page of the protocol states.
+
+use super::diagnose::{Case, diagnose, diagnose_loss};
+use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
+use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
+use crate::graph::Runnable;
+use crate::tensor::{Mode, Tensor};
+use crate::valid::gradcheck::{BUDGET, Verdict};
+use crate::valid::step_cost;
+
+/// Compares an answer. What is missing in it is left out.
+pub(super) fn compare(
+    graph: Runnable<'_>,
+    visit: &Visit,
+    directions: &[Vec<f64>],
+    precision: Precision,
+    answer: &Answer,
+) -> (Option<PointReport>, Vec<TensorReport>) {
+    let Visit { name, settings, weights, feeds } = visit;
+    let run = |feeds: &Feeds, penalties| {
+        exec::run(graph, weights, feeds, Settings { penalties, ..*settings }, true)
+    };
+    let (ours, plain) = (run(feeds, true), run(feeds, false));
+    let (Some(our_loss), Some(data_loss), Some(loss)) = (ours.loss, plain.loss, answer.loss) else {
+        return (None, Vec::new());
+    };
+    let tolerance = precision.tolerance();
+    let agrees = (loss - our_loss).abs() <= precision.loss_tolerance() * (loss.abs() + our_loss.abs());
+    let point = PointReport {
+        name: name.clone(),
+        mode: settings.mode.to_string(),
+        loss,
+        our_loss,
+        agrees,
+        diagnosis: if agrees {
+            None
+        } else {
+            diagnose_loss(loss, data_loss, our_loss - data_loss, feeds.rows, precision.loss_tolerance())
+        },
+    };
+    let largest = ours.params.iter().map(|(_, g)| norm(&g.data)).fold(0.0, f64::max);
+    let floor = 1e3 * precision.unit() * (our_loss.abs() + largest);
+    let curved = residuals(graph, visit, directions, precision.step(), &ours.params);
+    // Without one row of the batch: what a loop that ends too early computes. Masks are numbered from the first row on.
+    let fixed =
+        settings.mode == Mode::Eval || graph.nodes.iter().all(|(_, node)| node.op.name() != "dropout");
+    let without = |rows: std::ops::Range<usize>| {
+        let tensors = feeds.tensors.iter().map(|tensor| slice(tensor, rows.clone())).collect();
+        let rest = Feeds { tensors, rows: rows.len(), complete: true };
+        #[expect(clippy::cast_precision_loss, reason = "rows of a batch")]
+        let share = rows.len() as f64 / feeds.rows as f64;
+        let mut lost = run(&rest, false).params;
+        for ((_, tensor), (ours, plain)) in lost.iter_mut().zip(ours.params.iter().zip(&plain.params)) {
+            for (g, (all, data)) in tensor.data.iter_mut().zip(ours.1.data.iter().zip(&plain.1.data)) {
+                *g = share * *g + (all - data);
+            }
+        }
+        lost
+    };
+    let mut lost: Option<[Option<Vec<(String, Tensor)>>; 2]> = None;
+    let mut tensors = Vec::new();
+    for (i, ((path, ours), (_, plain))) in ours.params.iter().zip(&plain.params).enumerate() {
+        let Some(theirs) = &answer.gradients[i] else { continue };
+        let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));
+        let mut report = TensorReport::new(path, name, relative(error, gradient + size));
+        let off_ours = error > floor && report.error > tolerance;
+        let mut off_own = false;
+        if let Some(losses) = &answer.losses[i] {
+            let own = own(theirs, losses, &directions[i], &curved[i], precision, loss);
+            report.own_error = Some(relative(own.error, gradient + own.size));
+            report.own_bound = Some(relative(own.bound, gradient + own.size));
+            let allowed = 3.0 * own.bound + tolerance * (gradient + own.size);
+            off_own = own.error > allowed.max(floor);
+        }
+        report.worst = worst(theirs, ours);
+        report.wrong_by_own_loss = off_own;
+        report.verdict = if off_own || off_ours {
+            Verdict::Fail
+        } else if gradient <= floor && size <= floor {
+            Verdict::PassZero
+        } else {
+            Verdict::Pass
+        };
+        if report.verdict == Verdict::Fail {
+            let lost = lost.get_or_insert_with(|| {
+                let n = feeds.rows;
+                [(n > 1 && fixed).then(|| without(1..n)), (n > 1).then(|| without(0..n - 1))]
+            });
+            let penalty: Vec<f64> = ours.data.iter().zip(&plain.data).map(|(all, data)| all - data).collect();
+            report.diagnosis = diagnose(&Case {
+                theirs,
+                ours: &ours.data,
+                penalty: &penalty,
+                weights: &weights.params[i].data,
+                dims: &ours.dims,
+                rows: feeds.rows,
+                lost: [0, 1].map(|end| lost[end].as_ref().map(|lost| &*lost[i].1.data)),
+                tolerance,
+            });
+        }
+        tensors.push(report);
+    }
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| !feed.target);
+    for ((i, _), (path, ours)) in inputs.zip(&ours.inputs) {
+        let Some(theirs) = &answer.inputs[i] else { continue };
+        let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));
+        let mut report =
+            TensorReport::new(&format!("grad_input/{path}"), name, relative(error, gradient + size));
+        report.worst = worst(theirs, ours);
+        report.verdict = if error > floor && report.error > tolerance {
+            report.diagnosis = diagnose(&Case {
+                theirs,
+                ours: &ours.data,
+                penalty: &[],
+                weights: &[],
+                dims: &ours.dims,
+                rows: feeds.rows,
+                lost: [None, None],
+                tolerance,
+            });
+            Verdict::Fail
+        } else {
+            Verdict::Pass
+        };
+        tensors.push(report);
+    }
+    (Some(point), tensors)
+}
+
+/// Root mean squares over the directions.
+struct Own {
+    error: f64,
+    size: f64,
+    bound: f64,
+}
+
+/// A gradient against differences of the same program's losses.
+fn own(
+    gradient: &[f64],
+    losses: &[f64],
+    directions: &[f64],
+    curved: &[f64],
+    precision: Precision,
+    loss: f64,
+) -> Own {
+    let mut squares = [0.0; 3];
+    let count = curved.len().max(1);
+    for ((losses, v), curved) in losses.chunks(4).zip(directions.chunks(gradient.len().max(1))).zip(curved) {
+        let product: f64 = gradient.iter().zip(v).map(|(g, v)| g * v).sum();
+        let (value, truncation) = difference(losses, precision.step());
+        let rounding = 4.0 * precision.unit() * loss.abs() / precision.step();
+        for (sum, x) in squares.iter_mut().zip([product - value, value, truncation + curved + rounding]) {
+            *sum += x * x;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few directions")]
+    let [error, size, bound] = squares.map(|sum| (sum / count as f64).sqrt());
+    Own { error, size, bound }
+}
+
+/// The extrapolated difference from the losses at h, -h, 2h and -2h, and how much the two steps differ.
+fn difference(losses: &[f64], step: f64) -> (f64, f64) {
+    let near = (losses[0] - losses[1]) / (2.0 * step);
+    let far = (losses[2] - losses[3]) / (4.0 * step);
+    ((4.0 * near - far) / 3.0, (far - near).abs())
+}
+
+/// What the same differences of our loss miss of our gradient, for every direction of every parameter: kinks and curvature. Zero
+/// where the runs would cost too much.
+fn residuals(
+    graph: Runnable<'_>,
+    visit: &Visit,
+    directions: &[Vec<f64>],
+    step: f64,
+    ours: &[(String, Tensor)],
+) -> Vec<Vec<f64>> {
+    let Visit { settings, weights, feeds, .. } = visit;
+    let counts: Vec<usize> =
+        ours.iter().zip(directions).map(|((_, g), v)| v.len() / g.data.len().max(1)).collect();
+    let mut residuals: Vec<Vec<f64>> = counts.iter().map(|&count| vec![0.0; count]).collect();
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let cost = step_cost(&graph, feeds.rows) * 4.0 / 3.0 * counts.iter().sum::<usize>() as f64;
+    if cost > BUDGET {
+        return residuals;
+    }
+    let mut session: Session<'_, f64> = Session::new(graph, feeds.rows, Keep::Result);
+    let mut moved = weights.clone();
+    for (i, (_, gradient)) in ours.iter().enumerate() {
+        let base = &weights.params[i].data;
+        for (residual, v) in residuals[i].iter_mut().zip(directions[i].chunks(base.len().max(1))) {
+            let losses = [1.0, -1.0, 2.0, -2.0].map(|side| {
+                for ((w, base), v) in moved.params[i].data.iter_mut().zip(base).zip(v) {
+                    *w = base + side * step * v;
+                }
+                let point = moved.at(&feeds.tensors);
+                session.forward(&point, *settings, Tapes::Live);
+                session.loss(&Objective::Loss, &point, *settings)
+            });
+            let product: f64 = gradient.data.iter().zip(v).map(|(g, v)| g * v).sum();
+            *residual = (difference(&losses, step).0 - product).abs();
+        }
+        moved.params[i].data.clone_from(base);
+    }
+    residuals
+}
+
+/// Some of the rows of a feed.
+fn slice(feed: &Tensor, rows: std::ops::Range<usize>) -> Tensor {
+    let width: usize = feed.dims[1..].iter().product();
+    let mut dims = feed.dims.clone();
+    dims[0] = rows.len();
+    Tensor::new(dims, feed.data[rows.start * width..rows.end * width].to_vec())
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+}
+
+fn relative(error: f64, size: f64) -> f64 {
+    if size > 0.0 { error / size } else { 0.0 }
+}
+
+/// The component that differs most.
+fn worst(theirs: &[f64], ours: &Tensor) -> Option<Component> {
+    let off = |i: &usize| (theirs[*i] - ours.data[*i]).abs();
+    let i = (0..theirs.len()).max_by(|a, b| off(a).total_cmp(&off(b)))?;
+    Some(Component { index: unravel(i, &ours.dims), theirs: theirs[i], ours: ours.data[i] })
+}
+
+/// The place of an element along each axis.
+pub(super) fn unravel(mut i: usize, dims: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; dims.len()];
+    for (axis, &length) in dims.iter().enumerate().rev() {
+        index[axis] = i % length.max(1);
+        i /= length.max(1);
+    }
+    index
+}

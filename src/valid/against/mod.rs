@@ -1,0 +1,184 @@
+//! Checking the gradients of a program of your own: `wellposed gradcheck SPEC --against 'CMD'`.
+//!
+//! CMD is any program that computes the model of the spec: a PyTorch script, the test of a C++ kernel. It is run once by the shell, with the path of a
+//! folder as its last argument and in the environment variable `WELLPOSED_FOLDER`, and answers every question that it finds there. It has
+//! `--time-limit` seconds (60); then it and all that it has started are ended. An exit status other than 0 is an error.
+//!
+//! ## The request
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `request.json` | `protocol` (1), `model`, `precision` (`f64`, or `f32` with `--precision f32`), `step`, `directions` (the file's name), `penalties`, `parameters`, `points` |
+//! | `directions.safetensors` | `direction/fc1.weight`, F64 of shape `[K, ...]`: K random directions of each parameter |
+//! | `point0.weights.safetensors` | parameters and running statistics under the names and layouts of PyTorch: `fc1.weight` is `[out, in]` |
+//! | `point0.rows.safetensors` | inputs and targets under their own names, behind all transforms; labels and tokens are I64, all else F64 |
+//! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p) |
+//!
+//! Each of `points` has `name`, `mode` (`train` or `eval`), the names of its files as `weights`, `rows` and `masks`, and as `answer` the name of the file
+//! that the program is to write. Each of `penalties` has `parameter`, `order` and `factor`: `factor / 2 * sum w^2` for order 2, `factor * sum |w|`
+//! for order 1, added to the loss. Each of `parameters` has `name` and `shape`.
+//!
+//! ## The answer
+//!
+//! One safetensors file a point, of F64 or F32 (a float16 tensor is refused):
+//!
+//! | tensor | shape | what it is |
+//! | --- | --- | --- |
+//! | `loss` | `[]` or `[1]` | the mean of the loss over the rows, plus the penalties |
+//! | `grad/fc1.weight` | that of the parameter | the gradient, for every parameter |
+//! | `losses/fc1.weight` | `[K, 4]` | for each direction v the loss at w + s v, all else unchanged, for s = h, -h, 2h, -2h with h = `step` |
+//! | `grad_input/x` | that of the input | may be left out |
+//!
+//! ## The verdict
+//!
+//! Each gradient g is compared twice. *Against ours*: |g - r| / (|g| + |r|) in the 2-norm, where r is the gradient of this program, which has
+//! itself been checked first; up to 10^-7 passes (2 10^-4 for `f32`). *Against their own loss*: with D(h) = (L(w + hv) - L(w - hv)) / 2h, the number
+//! (4 D(h) - D(2h)) / 3 and g . v must agree for every direction. The bound is |D(2h) - D(h)|, plus what the same differences of our loss miss of our
+//! own gradient (which is what kinks and curvature do), plus 4 u |L| / h for rounding; three times the bound passes. The relative error that is reported
+//! is the root mean square over the directions, which estimates |g - d| / (|g| + |d|).
+//!
+//! A loss that differs is K004, a gradient that is wrong K005, and an answer that cannot be used K006. For the simple mistakes the finding says in words
+//! what was done: a factor (the number of rows, 2, a sign), zero, a transposed matrix, a kernel that was flipped, a penalty that is missing, halved or
+//! doubled, a component, row or column that is lost, a row of the batch that was left out.
+//!
+//! ## Example
+//!
+//! `examples/against/` holds a spec and the same model in plain numpy; `--bug transposed` switches a mistake on:
+//!
+//! ```text
+//! wellposed gradcheck examples/against/model.nn --against 'python3 examples/against/numpy_model.py --bug transposed'
+//! ```
+
+mod compare;
+mod diagnose;
+mod protocol;
+mod report;
+
+pub use diagnose::{Case, diagnose, diagnose_loss};
+pub use protocol::{Answer, Manifest, Precision, Request, answer};
+pub use report::{Component, PointReport, Report, TensorReport};
+
+use super::Samples;
+use super::gradcheck;
+use crate::diag::{Diagnostic, Diagnostics, rules};
+use crate::exec::{Feeds, Keep, Objective, Session, Settings, Weights};
+use crate::graph::{Optimizer, Runnable};
+use crate::optim;
+use crate::tensor::Mode;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// The manual page of the protocol.
+pub const PAGE: &str = crate::manual::page!("mod.rs");
+
+/// A program that answers requests. Who runs it and where files are is not known here.
+pub trait Foreign: Debug + Send + Sync {
+    /// Runs the program once; gives the bytes of every answer file, in the order of the points, `None` for one that was not written.
+    ///
+    /// # Errors
+    /// If it did not end well.
+    fn answer(&self, request: &Request) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+}
+
+/// Why a program gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What happened.
+    pub message: String,
+    /// The end of what it wrote to stderr.
+    pub stderr: String,
+    /// What can be done.
+    pub help: Option<String>,
+}
+
+/// A program and how it is asked.
+#[derive(Clone, Debug)]
+pub struct Against {
+    /// The program.
+    pub foreign: Arc<dyn Foreign>,
+    /// What it computes in.
+    pub precision: Precision,
+    /// Random directions of each tensor.
+    pub directions: usize,
+}
+
+/// One point of a request with what this program knows of it.
+#[derive(Debug)]
+pub struct Visit {
+    name: String,
+    settings: Settings,
+    weights: Weights,
+    feeds: Feeds,
+}
+
+/// Asks a program for losses and gradients at the points of a gradient check, and compares.
+#[must_use]
+pub fn check(
+    graph: Runnable<'_>,
+    samples: &Samples,
+    options: &gradcheck::Options,
+    against: &Against,
+) -> (Option<Report>, Diagnostics) {
+    let mut found = Diagnostics::default();
+    if graph.loss.is_none() {
+        let message = "the spec has no loss, so no program can be checked against it";
+        found.push(
+            Diagnostic::new(&rules::FOREIGN_ANSWER, graph.span, message)
+                .help("add `train { loss ... }` to the spec"),
+        );
+        return (None, found);
+    }
+    let visits = visits(graph, samples, options);
+    let directions = protocol::directions(graph, against.directions);
+    let request = protocol::request(graph, &visits, &directions, against.precision);
+    let files = match against.foreign.answer(&request) {
+        Ok(files) => files,
+        Err(Fault { message, stderr, help }) => {
+            let mut finding = Diagnostic::new(&rules::FOREIGN_ANSWER, graph.span, message).maybe_help(help);
+            if !stderr.is_empty() {
+                finding = finding.note("stderr", stderr);
+            }
+            found.push(finding);
+            return (None, found);
+        }
+    };
+    let mut report = Report::new(against.precision, against.directions);
+    for ((visit, file), name) in visits.iter().zip(files).zip(&request.answers) {
+        let answer = answer(graph, &visit.feeds, against.directions, name, file.as_deref(), &mut found);
+        let (point, tensors) = compare::compare(graph, visit, &directions, against.precision, &answer);
+        report.points.extend(point);
+        tensors.into_iter().for_each(|tensor| report.keep(tensor));
+    }
+    report.conclude(found.has_errors());
+    found.extend(report.findings(&graph));
+    (Some(report), found)
+}
+
+/// The points: every seed, by turns in training and in use, and the first one after some training.
+fn visits(graph: Runnable<'_>, samples: &Samples, options: &gradcheck::Options) -> Vec<Visit> {
+    let batch = options.batch.min(samples.rows()).max(1);
+    let feeds = |start| Feeds { tensors: samples.batch(start, batch), rows: batch, complete: true };
+    let settings = |mode, seed| Settings { mode, seed, penalties: true };
+    let mut visits: Vec<Visit> = (options.seeds.iter().enumerate())
+        .map(|(i, &seed)| Visit {
+            name: format!("seed {seed}"),
+            settings: settings(if i % 2 == 0 { Mode::Train } else { Mode::Eval }, seed),
+            weights: Weights::draw(&graph, seed),
+            feeds: feeds(i * batch),
+        })
+        .collect();
+    if let (Some(&seed), true) = (options.seeds.first(), options.steps > 0) {
+        let feeds = feeds(0);
+        let mut weights = Weights::draw(&graph, seed);
+        let optimizer: &Optimizer =
+            graph.training.optimizer.as_ref().map_or(&optim::DEFAULT, |optimizer| &optimizer.value);
+        let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
+        let steps = options.steps;
+        optim::train(&mut session, &Objective::Loss, optimizer, steps, seed, &feeds.tensors, &mut weights);
+        if optim::finite(&weights) {
+            let name = format!("seed {seed} after {steps} steps");
+            visits.push(Visit { name, settings: settings(Mode::Train, seed), weights, feeds });
+        }
+    }
+    visits
+}
