@@ -213,16 +213,43 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The first `most` rows behind a pipeline, one after the other, and how many there are.
-    pub fn first(&self, pipeline: &Pipeline, most: usize) -> Checked<(Vec<f64>, usize)> {
+    /// The first `most` rows behind a pipeline, one after the other, and how many there are. Row i is taken `copies[i]` times, rows
+    /// beyond the list once.
+    pub fn first(&self, pipeline: &Pipeline, most: usize, copies: &[usize]) -> Checked<(Vec<f64>, usize)> {
         let (mut data, mut rows, mut row) = (Vec::new(), 0, Vec::new());
+        let mut copies = copies.iter().copied();
         self.walk(|table, columns| {
             self.row(table, columns, pipeline, &mut row)?;
-            data.extend_from_slice(&row);
-            rows += 1;
+            for _ in 0..copies.next().unwrap_or(1).min(most - rows) {
+                data.extend_from_slice(&row);
+                rows += 1;
+            }
             Ok(rows < most)
         })?;
         Ok((data, rows))
+    }
+
+    /// How often each row is taken, so that every class has as many as the largest, up to `most` rows in all.
+    fn copies(&self, most: usize) -> Checked<Vec<usize>> {
+        let pipeline = Pipeline::start(self.group, &[], None);
+        // Labels are small whole numbers.
+        let label = |row: &[f64]| row.first().map_or(0, |x| x.to_bits());
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        self.rows(&pipeline, |row| *counts.entry(label(row)).or_default() += 1)?;
+        let largest = counts.values().copied().max().unwrap_or(0);
+        let (mut copies, mut total) = (Vec::new(), 0);
+        let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
+        self.rows(&pipeline, |row| {
+            if total < most {
+                let before = seen.entry(label(row)).or_default();
+                let n = counts[&label(row)];
+                let times = (*before + 1) * largest / n - *before * largest / n;
+                *before += 1;
+                total += times;
+                copies.push(times);
+            }
+        })?;
+        Ok(copies)
     }
 
     fn row(
@@ -346,7 +373,8 @@ pub struct Loaded {
     pub groups: BTreeMap<String, Tensor>,
 }
 
-/// Loads the first `most` rows of a split behind the stored chains. Training rows get their noise from `seed`.
+/// Loads the first `most` rows of a split behind the stored chains, copied where the plan says so. Training rows get their noise from
+/// `seed`.
 ///
 /// # Errors
 /// The first fault of each group.
@@ -360,6 +388,17 @@ pub fn load(
 ) -> Result<Loaded, Diagnostics> {
     let mut loaded = Loaded::default();
     let mut out = Diagnostics::default();
+    let copied = plan.oversample.as_ref().filter(|copied| split == Split::Train || copied.always.value);
+    let copies = match copied.and_then(|copied| plan.group(&copied.by.value)) {
+        Some(classes) => match Reading::new(plan, classes, split, loader).copies(most) {
+            Ok(copies) => copies,
+            Err(diagnostic) => {
+                out.push(*diagnostic);
+                return Err(out);
+            }
+        },
+        None => Vec::new(),
+    };
     for group in &plan.groups {
         let name = &group.name.value;
         let pipeline = match Pipeline::stored(group, split, statistics) {
@@ -369,7 +408,7 @@ pub fn load(
                 continue;
             }
         };
-        match Reading::new(plan, group, split, loader).first(&pipeline, most) {
+        match Reading::new(plan, group, split, loader).first(&pipeline, most, &copies) {
             Ok((mut data, rows)) => {
                 let std = pipeline.noise();
                 if split == Split::Train && std > 0.0 {

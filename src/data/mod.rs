@@ -169,9 +169,25 @@ pub struct Plan {
     pub rows: Rows,
     /// The groups in the order of declaration.
     pub groups: Vec<Group>,
+    /// The rows that are copied behind the split.
+    pub oversample: Option<Oversample>,
     /// What the spec says of the rows, whichever way they are divided.
     pub about: About,
     /// The section's keyword.
+    pub span: Span,
+}
+
+/// Copies of rows, so that every class has as many as the largest.
+///
+/// A class of n rows beside a largest of m has row i, counted from 0, floor((i + 1) m / n) - floor(i m / n) times: each row at least
+/// once, m in all, the copies spread evenly and the same in every run. Statistics are fitted on the rows as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Oversample {
+    /// The group that holds the classes.
+    pub by: Spanned<String>,
+    /// Whether rows of evaluation are copied, too, and where that is written.
+    pub always: Spanned<bool>,
+    /// The whole call.
     pub span: Span,
 }
 

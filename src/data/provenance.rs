@@ -120,6 +120,7 @@ mod tests {
         let of = |splits: &[Split]| Plan {
             rows: Rows::Files(splits.iter().map(|split| (*split, file.clone())).collect()),
             groups: Vec::new(),
+            oversample: None,
             about: crate::data::About::default(),
             span,
         };

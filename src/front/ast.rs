@@ -188,6 +188,8 @@ pub struct Data {
     pub columns: Vec<Column>,
     /// `on test { x |> ... }`.
     pub overrides: Vec<Override>,
+    /// `rows oversample(y, only=train)`.
+    pub generated: Option<CallExpr>,
     /// The keyword.
     pub head: Head,
 }

@@ -217,8 +217,14 @@ impl Tree<'_> {
     }
 
     fn data(&mut self, pair: Pair<'_, Rule>, head: Head) -> Data {
-        let mut data =
-            Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
+        let mut data = Data {
+            splits: Vec::new(),
+            rule: None,
+            columns: Vec::new(),
+            overrides: Vec::new(),
+            generated: None,
+            head,
+        };
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::split_rule => {
@@ -241,6 +247,11 @@ impl Tree<'_> {
                         let chain = self.chain(&replacement);
                         data.overrides.push(Override { split: split.clone(), group, chain });
                     }
+                }
+                Rule::generated => {
+                    let call = first(&part, Rule::call).map(|call| self.call(call));
+                    let place = Head(self.span(&part));
+                    once(self.out, &mut data.generated, call, place, "rows", CallExpr::span);
                 }
                 Rule::column => {
                     let name = first(&part, Rule::ident).map(|name| self.word(&name));

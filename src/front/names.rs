@@ -20,6 +20,12 @@ pub const CLASS_ARGS: [&str; 2] = ["column", "classes"];
 /// The arguments of a category column.
 pub const CATEGORY_ARGS: [&str; 2] = ["column", "vocabulary"];
 
+/// The numbers that training can be declared to run in.
+pub const PRECISIONS: [&str; 3] = ["f16", "bf16", "f32"];
+
+/// The arguments of what copies rows.
+pub const OVERSAMPLE_ARGS: [&str; 2] = ["by", "only"];
+
 /// A word of the data as an argument: in quotation marks if it is no name.
 #[must_use]
 pub fn argument(text: &str) -> String {
@@ -60,6 +66,11 @@ pub fn resolve(spec: &mut Spec) {
             let names: Vec<&str> = transform.signature.iter().map(|param| param.name).collect();
             assign(&mut step.args, &names);
         }
+    }
+    if let Some(call) = spec.data.as_mut().and_then(|data| data.generated.as_mut())
+        && call.name.value == "oversample"
+    {
+        assign(&mut call.args, &OVERSAMPLE_ARGS);
     }
     for column in spec.data.iter_mut().flat_map(|data| &mut data.columns) {
         match column.source.name.value.as_str() {

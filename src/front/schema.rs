@@ -7,7 +7,7 @@
 
 use crate::args::{Default, Kind, Param, Value as Literal, literal};
 use crate::data::Transform;
-use crate::front::names::losses;
+use crate::front::names::{PRECISIONS, losses};
 use crate::front::optimizers;
 use crate::inits::Init;
 use crate::manual::Callable;
@@ -313,7 +313,12 @@ fn data() -> Value {
     let rule = closed(json!({"by": by, "train": share, "val": share, "test": share}), &["by"]);
     let group = of_names(reference("chain"));
     let on = closed(json!({"train": group, "val": group, "test": group}), &[]);
+    let copied = closed(json!({"by": key, "only": {"enum": ["train", "always"]}}), &["by", "only"]);
     let parts = json!({
+        "rows": described(
+            "Copies rows, so that every class has as many as the largest.",
+            closed(json!({"oversample": copied}), &["oversample"]),
+        ),
         "splits": described("The file of each split, or of all rows.", splits),
         "split": described("How the rows of `all` are divided.", rule),
         "columns": described("Groups of columns by name.", of_names(reference("column"))),
@@ -407,6 +412,11 @@ fn train() -> Value {
         "batch": described("Samples in a step.", integer(1)),
         "epochs": described("Passes through the training split.", integer(1)),
         "seed": described("The seed of initialisation and order.", integer(0)),
+        "precision": described(
+            "The numbers that training is declared to run in.",
+            json!({"enum": PRECISIONS}),
+        ),
+        "loss_scale": described("What the loss is multiplied by before the way back.", number()),
         "predict": described(
             "What the model answers: a node, or unscale of a node and the target whose chain is undone on it.",
             any([

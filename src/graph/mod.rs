@@ -215,6 +215,44 @@ pub struct Training {
     pub seed: Option<u64>,
     /// What the model answers, if the spec says so.
     pub predict: Option<Prediction>,
+    /// The numbers that training is declared to run in; nothing here runs in them.
+    pub precision: Option<Spanned<Precision>>,
+    /// What the loss is multiplied by before the way back, so that small gradients stay within the precision.
+    pub loss_scale: Option<f64>,
+}
+
+/// Floating-point numbers that hardware trains in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// IEEE half precision: 5 bits of exponent, 65504 the largest.
+    F16,
+    /// The upper half of single precision, and so its range.
+    Bf16,
+    /// IEEE single precision.
+    F32,
+}
+
+impl Precision {
+    /// The precision of a word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Self> {
+        Some(match word {
+            "f16" => Self::F16,
+            "bf16" => Self::Bf16,
+            "f32" => Self::F32,
+            _ => return None,
+        })
+    }
+
+    /// The word of the language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+        }
+    }
 }
 
 /// What the model answers.

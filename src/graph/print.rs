@@ -29,7 +29,7 @@ pub fn print(graph: &Graph) -> String {
         output: _,
         loss,
         penalties,
-        training: Training { optimizer: _, batch: _, epochs: _, seed: _, predict },
+        training: Training { predict, .. },
         data,
         facts: _,
         partial: _,
@@ -72,7 +72,7 @@ pub fn print(graph: &Graph) -> String {
 }
 
 fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
-    let Plan { rows, groups, about, span: _ } = plan;
+    let Plan { rows, groups, oversample, about, span: _ } = plan;
     if let Rows::One(_, rule) = rows {
         let parts = |shares: &[(Split, u64)]| {
             shares.iter().map(|(split, share)| format!(" {split} {share}")).collect::<String>()
@@ -89,6 +89,10 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
         if let Some(column) = column.as_ref().filter(|column| what == "group" || !of_rule(&column.value)) {
             let _ = writeln!(out, "rows {what}={}", column.value);
         }
+    }
+    if let Some(copied) = oversample {
+        let only = if copied.always.value { "always" } else { "train" };
+        let _ = writeln!(out, "rows oversample({}, only={only})", copied.by.value);
     }
     let splits = plan.splits();
     for group in groups {

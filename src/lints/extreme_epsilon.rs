@@ -2,14 +2,15 @@
 //!
 //! ## What it checks
 //!
-//! `eps` of `adam` and `adamw` is at least 1e-38. Above the largest gradient that the static analysis predicts for a weight, it is
+//! `eps` of `adam` and `adamw` is at least 1e-38, and at least 1e-7 where `train` declares `precision f16`. Above the largest gradient that the static analysis predicts for a weight, it is
 //! reported where the step that is left, lr / eps times the gradient, is small: lr / eps below 0.01. Gradients are predicted for
 //! `cross_entropy` and `bce_with_logits`, whose size at the start is known.
 //!
 //! ## Why it matters
 //!
 //! A step is lr m / (sqrt(v) + eps). A weight whose gradient has always been 0 (behind a ReLU that never fires, or of an unused input) has
-//! m = v = 0: with an `eps` that single precision rounds to 0, its step is 0/0, and one NaN spoils the net. If `eps` is far
+//! m = v = 0: with an `eps` that its numbers round to 0, its step is 0/0, and one NaN spoils the net. Half precision rounds all
+//! below 3e-8 to 0, the default of 1e-8 among them. If `eps` is far
 //! above sqrt(v), the step is (lr / eps) m: gradient descent with the rate lr / eps, and nothing adapts to the scale of a layer.
 //! That can be meant, with an lr of the size of eps; with the lr of Adam it hardly moves.
 //!
@@ -21,7 +22,7 @@
 //!
 //! ## Instead
 //!
-//! 1e-8, the default; up to 1e-3 where gradients are noisy and small.
+//! 1e-8, the default; 1e-7 or more in half precision, or `precision bf16`; up to 1e-3 where gradients are noisy and small.
 //!
 //! ## References
 //!
@@ -29,13 +30,15 @@
 
 use super::{Context, class_count_mismatch, lint, scheme};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
-use crate::graph::{Graph, Optimizer};
+use crate::graph::{Graph, Optimizer, Precision};
 use crate::text::number;
 
 pub static RULE: Rule = lint!("extreme_epsilon.rs" = "T002" "extreme-epsilon" Warning from "T02");
 
 /// What single precision holds with all its digits.
 const LEAST: f64 = 1e-38;
+/// Half precision has two digits of this: its smallest number is 6e-8.
+const LEAST_IN_HALF: f64 = 1e-7;
 /// Gradient descent with a smaller rate hardly moves.
 const SLOW: f64 = 0.01;
 
@@ -48,6 +51,17 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             Diagnostic::new(&RULE, optimizer.span, message)
                 .remark("a weight without a gradient steps by 0/0")
                 .help("eps=1e-8"),
+        );
+        return;
+    }
+    let declared = context.graph.training.precision.as_ref();
+    if let Some(half) = declared.filter(|half| half.value == Precision::F16 && *eps < LEAST_IN_HALF) {
+        let message = format!("an `eps` of {} is beyond half precision", number(*eps));
+        out.push(
+            Diagnostic::new(&RULE, optimizer.span, message)
+                .remark("a weight without a gradient steps by 0/0 where eps rounds to 0")
+                .label(half.span, "the smallest number of f16 is 6e-8")
+                .help("eps=1e-6, or precision bf16"),
         );
         return;
     }
@@ -75,6 +89,19 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
 fn largest_gradient(context: Context<'_>) -> Option<(String, f64)> {
     let graph: &Graph = context.graph;
+    let start = at_prediction(graph)?;
+    let layers = graph.layers().filter_map(|(handle, node)| {
+        let outputs = *scheme::kernel(graph, node)?.dims.first()? as f64;
+        let x = context.signal.of(*node.inputs.first()?)?.rms();
+        let arrived = context.signal.energies.get(handle.index())?.ln.hi.exp();
+        Some((node.path.to_string(), (start * arrived / outputs).sqrt() * x))
+    });
+    layers.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, rms)| *rms > 0.0 && rms.is_finite())
+}
+
+/// The energy of the gradient at the prediction, summed over the elements of one sample.
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+pub fn at_prediction(graph: &Graph) -> Option<f64> {
     let loss = &graph.nodes[graph.loss?];
     let shape = graph.shape(*loss.inputs.first()?)?;
     // What arrives at logits near 0. Of C classes: (1 - 1/C)^2 + (C - 1)/C^2 = 1 - 1/C, averaged over positions. Of yes or no: 1/4.
@@ -86,12 +113,5 @@ fn largest_gradient(context: Context<'_>) -> Option<(String, f64)> {
         "bce_with_logits" => (0.25, shape.elements() as f64),
         _ => return None,
     };
-    let start = energy / averaged;
-    let layers = graph.layers().filter_map(|(handle, node)| {
-        let outputs = *scheme::kernel(graph, node)?.dims.first()? as f64;
-        let x = context.signal.of(*node.inputs.first()?)?.rms();
-        let arrived = context.signal.energies.get(handle.index())?.ln.hi.exp();
-        Some((node.path.to_string(), (start * arrived / outputs).sqrt() * x))
-    });
-    layers.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, rms)| *rms > 0.0 && rms.is_finite())
+    Some(energy / averaged)
 }

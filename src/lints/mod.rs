@@ -19,6 +19,7 @@ mod extreme_epsilon;
 mod extreme_learning_rate;
 mod fitted_beyond_train;
 mod growing_widths;
+mod half_precision_range;
 mod head;
 mod heavy_dropout;
 mod improper_probabilities;
@@ -32,6 +33,7 @@ mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
 mod offset_weights;
+mod oversampled_evaluation;
 mod oversized_logits;
 mod oversized_prediction;
 mod plain_norm_stack;
@@ -138,6 +140,7 @@ lints! {
     divided_group,
     shuffled_time,
     scaled_prediction,
+    oversampled_evaluation,
     unstable_depth,
     oversized_logits,
     plain_norm_stack,
@@ -146,6 +149,7 @@ lints! {
     seed_lottery,
     narrow_relu,
     oversized_prediction,
+    half_precision_range,
     mismatched_gain,
     symmetric_units,
     missing_init,

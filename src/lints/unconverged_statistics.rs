@@ -3,7 +3,8 @@
 //! ## What it checks
 //!
 //! The number of training steps, epochs times the batches of an epoch, times the momentum of each `batch_norm` is at least 5. The number
-//! of rows is that of the stored statistics, or of the rows that a validation reads.
+//! of rows is that of the stored statistics, or of the rows that a validation reads. Nothing is said where rows are copied, since each
+//! epoch then has more of them.
 //!
 //! ## Why it matters
 //!
@@ -44,6 +45,9 @@ const ENOUGH: f64 = 5.0;
 pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let graph: &Graph = context.graph;
     let training = &graph.training;
+    if graph.data.as_ref().is_some_and(|plan| plan.oversample.is_some()) {
+        return;
+    }
     let (Some(rows), Some(batch), Some(epochs)) = (context.rows, training.batch, training.epochs) else {
         return;
     };

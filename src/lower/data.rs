@@ -4,9 +4,11 @@
 
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
-use crate::data::{self, Content, File, Group, Header, Plan, Rows, Split, Statistics, Transform, Vocabulary};
+use crate::data::{
+    self, Content, File, Group, Header, Oversample, Plan, Rows, Split, Statistics, Transform, Vocabulary,
+};
 use crate::diag::{Diagnostic, did_you_mean, rules};
-use crate::front::ast::{Column, Data};
+use crate::front::ast::{CallExpr, Column, Data};
 use crate::source::{MAX_SPEC_BYTES, Spanned};
 use crate::tensor::Shape;
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ impl Lowering<'_> {
             section.columns.iter().for_each(|column| self.lost.learn(&column.name.value));
             return;
         };
-        let mut plan = Plan { rows, groups: Vec::new(), about, span: section.head.0 };
+        let mut plan = Plan { rows, groups: Vec::new(), oversample: None, about, span: section.head.0 };
         let headers = self.headers(&plan);
         if let Rows::One(file, rule) = &plan.rows {
             let column = rule.column();
@@ -58,6 +60,7 @@ impl Lowering<'_> {
         }
         self.overrides(section, &mut plan);
         self.vocabularies(&mut plan);
+        plan.oversample = section.generated.as_ref().and_then(|call| self.oversample(call, &plan));
         for group in &plan.groups {
             self.check_group(group);
         }
@@ -133,7 +136,8 @@ impl Lowering<'_> {
                 (content, self.column_names(&[name])?)
             }
             other => {
-                let near = did_you_mean(other, ["numeric", "category", "class", "target", "csv"]);
+                let near =
+                    did_you_mean(other, ["numeric", "category", "class", "target", "csv", "oversample"]);
                 let message = format!("there is no kind of column `{other}`");
                 let known =
                     "the kinds are numeric, category, class and target; csv names a split's file".to_owned();
@@ -270,6 +274,68 @@ impl Lowering<'_> {
                 );
             }
         }
+    }
+
+    /// `oversample(y, only=train)`.
+    fn oversample(&mut self, call: &CallExpr, plan: &Plan) -> Option<Oversample> {
+        let how = "write rows oversample(y, only=train), y being a group of class labels";
+        if call.name.value != "oversample" {
+            let message = format!("there is no way to make rows called `{}`", call.name.value);
+            self.out.push(Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message).help(how));
+            return None;
+        }
+        let env = self.env();
+        let args = eval::arguments(&call.args, &env, &mut self.out)?;
+        let (mut by, mut only) = (None, None);
+        for arg in &args {
+            match (arg.name.as_ref().map(|name| name.value.as_str()), word(&arg.value.value)) {
+                (Some("by"), Some(name)) => by = Some(Spanned::new(name.to_owned(), arg.value.span)),
+                (Some("only"), Some(rows @ ("train" | "always"))) => {
+                    only = Some(Spanned::new(rows == "always", arg.value.span));
+                }
+                (Some(name @ ("by" | "only")), _) => {
+                    let wanted = if name == "by" { "the name of a group" } else { "`train`, or `always`" };
+                    let message = format!("`{name}` of `oversample` is `{}`", arg.value.value);
+                    self.out.push(
+                        Diagnostic::new(&rules::WRONG_TYPE, arg.value.span, message)
+                            .remark(format!("must be {wanted}"))
+                            .help(how),
+                    );
+                    return None;
+                }
+                (name, _) => {
+                    let what = name.map_or("a further argument".to_owned(), |name| format!("`{name}`"));
+                    let message = format!("`oversample` does not take {what}");
+                    self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, arg.value.span, message).help(how));
+                    return None;
+                }
+            }
+        }
+        let (Some(by), Some(always)) = (by.clone(), only) else {
+            let missing = if by.is_none() { "`by`, the classes that it balances" } else { "`only=train`" };
+            let message = format!("`oversample` needs {missing}");
+            self.out.push(Diagnostic::new(&rules::MISSING, call.span(), message).help(how));
+            return None;
+        };
+        let Some(group) = plan.group(&by.value) else {
+            if !self.lost.explains(&by.value) {
+                let near = did_you_mean(&by.value, plan.groups.iter().map(|group| group.name.value.as_str()));
+                let message = format!("there is no column group `{}`", by.value);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_NAME, by.span, message)
+                        .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                );
+            }
+            return None;
+        };
+        if !matches!(group.content, Content::Class(..)) {
+            let message = format!("`{}` holds no class labels, which `oversample` balances", by.value);
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, by.span, message).label(group.source, "declared here"),
+            );
+            return None;
+        }
+        Some(Oversample { by, always, span: call.span() })
     }
 
     /// Looks up vocabularies that the spec does not give: in the stored statistics, else in the training rows.

@@ -4,10 +4,12 @@ use super::{Lowering, eval};
 use crate::args::{Call, Kind, Reader, Value, mistyped};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::front::ast::{ArgExpr, CallExpr, Expr, Penalty as PenaltyExpr, Setting, Train};
-use crate::front::names::{LOSS_INPUTS, losses};
+use crate::front::names::{LOSS_INPUTS, PRECISIONS, losses};
 use crate::front::optimizers;
 use crate::graph::builder::Draft;
-use crate::graph::{Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Prediction, Source};
+use crate::graph::{
+    Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Precision, Prediction, Source,
+};
 use crate::manual::Callable;
 use crate::ops::{Category, OpKind};
 use crate::source::Spanned;
@@ -135,15 +137,37 @@ impl Lowering<'_> {
             self.graph.training.predict = self.predict(&setting.value);
             return;
         }
+        if name == "precision" {
+            self.graph.training.precision = self.precision(&setting.value);
+            return;
+        }
+        if name == "loss_scale" {
+            self.graph.training.loss_scale = self.loss_scale(&setting.value);
+            return;
+        }
         if !known.contains(&name) {
-            let all = ["loss", "l1", "l2", "batch", "epochs", "seed", "predict", "sgd", "adam", "adamw"];
+            let all = [
+                "loss",
+                "l1",
+                "l2",
+                "batch",
+                "epochs",
+                "seed",
+                "predict",
+                "precision",
+                "loss_scale",
+                "sgd",
+                "adam",
+                "adamw",
+            ];
             let near = did_you_mean(name, all);
             let help = match (name, near) {
                 ("loss", _) => "write loss cross_entropy(output, target)".to_owned(),
                 ("sgd" | "adam" | "adamw", _) => format!("write {name}(lr=...)"),
                 (_, Some(near)) => format!("did you mean `{near}`?"),
                 (_, None) => {
-                    "the training set-up has loss, l1, l2, an optimiser, batch, epochs, seed and predict"
+                    "the training set-up has loss, l1, l2, an optimiser, batch, epochs, seed, predict, precision \
+                     and loss_scale"
                         .to_owned()
                 }
             };
@@ -180,6 +204,45 @@ impl Lowering<'_> {
             "epochs" => training.epochs = usize::try_from(n).ok(),
             _ => training.seed = Some(n.unsigned_abs()),
         }
+    }
+
+    /// `f16`, `bf16` or `f32`.
+    fn precision(&mut self, value: &Spanned<Expr>) -> Option<Spanned<Precision>> {
+        let word = match &value.value {
+            Expr::Error => return None,
+            Expr::Name(word) => word.as_str(),
+            _ => "",
+        };
+        let found = Precision::find(word).map(|precision| Spanned::new(precision, value.span));
+        if found.is_none() {
+            let message = match word {
+                "" => "`precision` names the numbers that training runs in".to_owned(),
+                _ => format!("there is no precision `{word}`"),
+            };
+            let near = did_you_mean(word, PRECISIONS);
+            self.out.push(
+                Diagnostic::new(&rules::WRONG_TYPE, value.span, message)
+                    .remark("must be f16, bf16 or f32")
+                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+            );
+        }
+        found
+    }
+
+    /// What the loss is multiplied by before the way back.
+    fn loss_scale(&mut self, value: &Spanned<Expr>) -> Option<f64> {
+        let env = self.env();
+        let value = eval::eval(value, &env, &mut self.out)?;
+        let scale = crate::args::number(&value.value);
+        match scale {
+            Some(scale) if scale > 0.0 => return Some(scale),
+            Some(scale) => self.out.push(
+                Diagnostic::new(&rules::OUT_OF_RANGE, value.span, format!("`loss_scale` is {scale}"))
+                    .remark("must be above 0"),
+            ),
+            None => self.out.push(mistyped("`loss_scale`", Kind::Number, &value, &env.scope())),
+        }
+        None
     }
 
     /// `out`, or `unscale(out, price)`.

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wellposed::data::{self, Fitted, Pipeline, Plan, Split, Statistics};
 use wellposed::diag::Diagnostic;
-use wellposed::pipeline::compile;
+use wellposed::pipeline::{self, compile};
 use wellposed::source::{Loader, Sources};
-use wellposed::valid::rows;
+use wellposed::valid::{Samples, rows};
 
 /// The plan of a data section, whose spec must have no other fault.
 fn plan(section: &str, loader: &Memory) -> Plan {
@@ -104,6 +104,60 @@ fn load(section: &str, split: Split, loader: &Memory) -> BTreeMap<String, Vec<f6
     assert!(found.is_empty(), "{found:?}");
     let loaded = data::load(&plan, split, &statistics, 1000, 0, loader).expect("rows without a fault");
     loaded.groups.into_iter().map(|(name, tensor)| (name, tensor.data)).collect()
+}
+
+/// Class 0 has 7 rows, class 1 three, class 2 two: each gets 7, every row at least once, in the order of the file.
+#[test]
+fn oversampling_balances_the_classes_of_training_rows_alone() {
+    let labels = [0, 1, 0, 2, 0, 0, 1, 0, 2, 0, 1, 0];
+    let text: String = labels.iter().enumerate().map(|(i, y)| format!("{i},{y}\n")).collect();
+    let rows = format!("a,y\n{text}");
+    let loader = Memory::of("train.csv", rows.clone()).and("test.csv", rows);
+    let section = |only: &str| {
+        format!(
+            "  train csv(\"train.csv\")\n  test csv(\"test.csv\")\n  rows oversample(y, only={only})\n  \
+             x numeric(a)\n  y class(y, 3)"
+        )
+    };
+    // With floor((i + 1) 7 / n) - floor(i 7 / n) copies: 2, 2, 3 for three rows and 3, 4 for two.
+    let expected = [0, 1, 1, 2, 3, 3, 3, 4, 5, 6, 6, 7, 8, 8, 8, 8, 9, 10, 10, 10, 11].map(f64::from);
+    let train = load(&section("train"), Split::Train, &loader);
+    assert_eq!(train["x"], expected);
+    let of = |class: f64| train["y"].iter().filter(|y| **y == class).count();
+    assert_eq!([of(0.0), of(1.0), of(2.0)], [7; 3]);
+    let own = train["x"].iter().zip(&train["y"]).all(|(row, class)| {
+        labels.iter().enumerate().any(|(i, y)| (f64::from(*y), i.to_string()) == (*class, row.to_string()))
+    });
+    assert!(own, "a copy keeps the label of its row");
+    let test = load(&section("train"), Split::Test, &loader);
+    assert_eq!(test["x"], (0..12).map(f64::from).collect::<Vec<f64>>());
+    assert_eq!(load(&section("always"), Split::Test, &loader)["x"], expected);
+}
+
+/// Batches of the checks are made of the copied rows, statistics of the rows as they are.
+#[test]
+fn batches_are_drawn_from_the_copied_rows() {
+    let spec = |rows: &str| {
+        format!(
+            "spec 1\nmodel m\ndata {{\n  train csv(\"train.csv\")\n{rows}  x numeric(a) |> standardize(fit=train)\n  \
+             y class(y, 2)\n}}\nnet {{ out: linear(2, init=lecun_normal) <- x }}\n\
+             train {{ loss cross_entropy(out, y) }}\n"
+        )
+    };
+    let rows = "a,y\n1,0\n2,0\n3,0\n4,0\n5,1\n";
+    let seen = |rows_line: &str| {
+        let loader = Memory::of("train.csv", rows).and("m.nn", spec(rows_line));
+        let compiled = pipeline::compile(Path::new("m.nn"), &loader).expect("a text in memory can be opened");
+        let (statistics, found) = data::fit(compiled.graph.data.as_ref().expect("data"), &loader);
+        assert!(found.is_empty());
+        let samples = Samples::load(&compiled.graph, &statistics, 256, &loader).expect("rows").expect("data");
+        let labels = samples.batch(0, samples.rows()).into_iter().find(|feed| feed.dims.len() == 1);
+        (statistics.groups["x"].clone(), labels.expect("the target").data)
+    };
+    let (plain, copied) = (seen(""), seen("  rows oversample(y, only=train)\n"));
+    assert_eq!(plain.0, copied.0);
+    assert_eq!(plain.1, [0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(copied.1, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
 }
 
 #[test]

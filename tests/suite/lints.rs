@@ -235,8 +235,8 @@ fn every_fix_removes_its_finding_and_leaves_a_spec_that_parses() {
     }
     // Of the lints whose remedy can be written without the text, each has shown it.
     let able = [
-        "A005", "A007", "D001", "D003", "D005", "G002", "G005", "G006", "G009", "I001", "I002", "I003",
-        "I004", "I005", "I006", "I007", "I009", "M003", "O001", "O002", "T003",
+        "A005", "A007", "D001", "D003", "D005", "D012", "G002", "G005", "G006", "G009", "G010", "I001",
+        "I002", "I003", "I004", "I005", "I006", "I007", "I009", "M003", "O001", "O002", "T003",
     ];
     for code in able {
         assert!(applied.contains(code), "no fix of {code} was tried");
@@ -377,6 +377,68 @@ fn adam_bears_a_scale_that_the_seed_decides() {
     assert_eq!(adam("repeat 40", "repeat 40"), Some(Severity::Info));
     assert_eq!(adam("repeat 40", "repeat 120"), Some(Severity::Warning));
     assert_eq!(severity(&with(bad, "linear(24", "linear(64"), "G007"), None);
+}
+
+/// One layer of std s takes inputs of rms 1 over 64 to 8 s, six times which is 65504 at s = 1364.67.
+#[test]
+fn half_precision_ends_at_65504() {
+    let bad = "lint/half_precision_range/bad.nn";
+    let at = |std: &str| severity(&with(bad, "normal(2000)", &format!("normal({std})")), "G010");
+    assert_eq!(at("1364"), None);
+    assert_eq!(at("1365"), Some(Severity::Error));
+    for wide in ["bf16", "f32"] {
+        assert_eq!(severity(&with(bad, "precision f16", &format!("precision {wide}")), "G010"), None);
+    }
+    assert_eq!(severity(&with(bad, "  precision f16", ""), "G010"), None);
+    // A mean square of 64 s^2 is 1e36 at 1.25e17; before that the norm makes the gradient's too small.
+    for precision in ["  precision f32", "  precision bf16", ""] {
+        let at = |std: &str| {
+            let path = specs().join(bad);
+            let text = fs::read_to_string(&path).expect("readable").replace("2000", std);
+            let text = text.replace("  precision f16", precision);
+            let compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+            let found = compiled.found.iter().find(|d| d.rule.code == "G010");
+            found.map(|d| (d.severity, d.message.split(' ').next().unwrap_or_default().to_owned()))
+        };
+        let error = |what: &str| Some((Severity::Error, what.to_owned()));
+        assert_eq!(at("1e12"), None, "{precision}");
+        assert_eq!(at("1.24e17"), error("gradients"), "{precision}");
+        assert_eq!(at("1.26e17"), error("values"), "{precision}");
+    }
+}
+
+/// 26 layers of half the energy each, 256 wide, in the mean over 256 samples. The energy at the logits is
+/// 1 - 1/10, so that at the first layer sqrt(0.9 2^-26 / 256) / 256 = 2.8e-8 arrives, below 6e-8 unless it is scaled by 2.1.
+#[test]
+fn half_precision_loses_gradients_below_its_smallest_number() {
+    let seen = |depth: usize, rest: &str| {
+        let path = specs().join("lint/half_precision_range/table.nn");
+        let text = format!(
+            "spec 1\nmodel m\ninput x: f64[B, 256]\ntarget y: class(10)\nnet {{\n  h: repeat {depth} {{\n    \
+             fc: linear(256, init=xavier_normal)\n        relu\n  }}\n  out: linear(10, init=lecun_normal)\n}}\n\
+             train {{\n  loss cross_entropy(out, y)\n  adam(lr=1e-3, eps=1e-6)  batch 256  {rest}\n}}\n"
+        );
+        let compiled = compile(&path, &Files([(path.clone(), text)].into())).expect("the spec is there");
+        severity(&compiled, "G010")
+    };
+    assert_eq!(seen(26, "precision f16"), Some(Severity::Warning));
+    assert_eq!(seen(20, "precision f16"), None);
+    assert_eq!(seen(26, "precision f16  loss_scale 2"), Some(Severity::Warning));
+    assert_eq!(seen(26, "precision f16  loss_scale 1024"), None);
+    assert_eq!(seen(26, "precision bf16"), None);
+}
+
+/// The smallest number of half precision is 6e-8, to which Adam's 1e-8 is nothing.
+#[test]
+fn the_epsilon_of_adam_must_exist_in_half_precision() {
+    let ok = "lint/extreme_epsilon/ok.nn";
+    let at = |optimizer: &str| severity(&with(ok, "adam(lr=1e-3)", optimizer), "T002");
+    assert_eq!(at("adam(lr=1e-3)"), None);
+    assert_eq!(at("adam(lr=1e-3)  precision f16"), Some(Severity::Warning));
+    assert_eq!(at("adamw(lr=1e-3, eps=9e-8)  precision f16"), Some(Severity::Warning));
+    assert_eq!(at("adam(lr=1e-3, eps=1e-7)  precision f16"), None);
+    assert_eq!(at("adam(lr=1e-3)  precision bf16"), None);
+    assert_eq!(at("sgd(lr=0.1)  precision f16"), None);
 }
 
 #[test]

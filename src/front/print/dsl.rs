@@ -266,7 +266,7 @@ impl Printer<'_> {
     }
 
     fn data(&mut self, data: &Data) -> Vec<String> {
-        let Data { splits, rule, columns, overrides, head: _ } = data;
+        let Data { splits, rule, columns, overrides, generated, head: _ } = data;
         let names = splits.iter().map(|split| &split.name).chain(columns.iter().map(|column| &column.name));
         let longest = names.map(|name| width(&name.value) + 1).max().unwrap_or(0).max(NAMES);
         let mut pieces: Vec<(u32, Piece)> = Vec::new();
@@ -281,6 +281,10 @@ impl Printer<'_> {
                 line.push_str(&format!(" {} {}", share.name.value, self.writer.expr(&share.value)));
             }
             pieces.push((by.name.span.start, self.piece(item(by.name.span), vec![line])));
+        }
+        if let Some(call) = generated {
+            let lines = self.call(7, "  rows ", call, Callee::Source, true);
+            pieces.push((call.name.span.start, self.piece(item(call.name.span), lines)));
         }
         for column in columns {
             let prefix = format!("  {:<longest$}", column.name.value);

@@ -17,7 +17,7 @@ pub(super) use expr::quoted;
 pub use yaml::yaml;
 
 use super::ast::{CallExpr, Spec};
-use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS};
+use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS, OVERSAMPLE_ARGS};
 use crate::args::{Default, Kind, Param};
 use crate::data::Transform;
 use crate::ops::OpKind;
@@ -33,7 +33,7 @@ enum Callee {
     Transform,
     /// An optimiser.
     Optimizer,
-    /// What a split or a column is read from.
+    /// What a split or a column is read from, or rows are made of.
     Source,
 }
 
@@ -67,6 +67,7 @@ fn positional(spec: &Spec, call: &CallExpr, callee: Callee) -> usize {
         Callee::Source => match name {
             "class" => CLASS_ARGS.to_vec(),
             "category" => CATEGORY_ARGS.to_vec(),
+            "oversample" => OVERSAMPLE_ARGS[..1].to_vec(),
             _ => Vec::new(),
         },
     };

@@ -299,7 +299,7 @@ impl Finder<'_> {
     }
 
     fn data(&self, data: &Data) -> Unit {
-        let Data { splits, rule, columns, overrides, head } = data;
+        let Data { splits, rule, columns, overrides, generated, head } = data;
         let mut units = Vec::new();
         for split in splits {
             units.push(leaf(split.name.span, split.name.span.to(split.source.span())));
@@ -308,6 +308,7 @@ impl Finder<'_> {
             let shares = rule.shares.iter().map(|share| share.name.span.to(share.value.span));
             units.push(leaf(rule.by.name.span, shares.fold(rule.by.span(), Span::to)));
         }
+        units.extend(generated.iter().map(|call| leaf(call.name.span, call.span())));
         for column in columns {
             let shape = column.shape.iter().map(|shape| shape.span);
             let chain = column.chain.iter().map(CallExpr::span);

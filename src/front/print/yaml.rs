@@ -279,7 +279,7 @@ impl Printer<'_> {
     }
 
     fn data(&mut self, data: &Data) -> Doc {
-        let Data { splits, rule, columns, overrides, head: _ } = data;
+        let Data { splits, rule, columns, overrides, generated, head: _ } = data;
         let mut parts: Vec<(u32, Entry)> = Vec::new();
         if let Some(first) = splits.first() {
             let items = splits.iter().map(|split| {
@@ -309,6 +309,10 @@ impl Printer<'_> {
             let shares = shares.iter().map(|share| Entry::new(&share.name.value, self.value(&share.value)));
             let entry = Entry::new("split", Doc::Map(std::iter::once(by_entry).chain(shares).collect()));
             parts.push((by.name.span.start, self.around(item(by.name.span), entry)));
+        }
+        if let Some(call) = generated {
+            let entry = Entry::new("rows", self.call(call));
+            parts.push((call.name.span.start, self.around(item(call.name.span), entry)));
         }
         if let Some(first) = columns.first() {
             let items = columns.iter().map(|column| {

@@ -134,10 +134,16 @@ impl Decoder<'_> {
 
     fn data(&mut self, node: &Node) -> Data {
         let pairs = self.map("data", node);
-        self.unknown("data", pairs, &["splits", "split", "columns", "on"]);
+        self.unknown("data", pairs, &["splits", "split", "rows", "columns", "on"]);
         let head = Head(node.span.head());
-        let mut data =
-            Data { splits: Vec::new(), rule: None, columns: Vec::new(), overrides: Vec::new(), head };
+        let mut data = Data {
+            splits: Vec::new(),
+            rule: None,
+            columns: Vec::new(),
+            overrides: Vec::new(),
+            generated: None,
+            head,
+        };
         if let Some(node) = Self::get(pairs, "splits") {
             for (name, source) in self.map("splits", node) {
                 let call = match &source.value {
@@ -155,6 +161,7 @@ impl Decoder<'_> {
         if let Some(node) = Self::get(pairs, "split") {
             data.rule = self.split_rule(node);
         }
+        data.generated = Self::get(pairs, "rows").and_then(|node| self.call("rows", node));
         if let Some(node) = Self::get(pairs, "columns") {
             for (name, value) in self.map("columns", node) {
                 let column = self.column(name, value);
@@ -284,7 +291,18 @@ impl Decoder<'_> {
         self.unknown(
             "train",
             pairs,
-            &["loss", "l1", "l2", "optimizer", "batch", "epochs", "seed", "predict"],
+            &[
+                "loss",
+                "l1",
+                "l2",
+                "optimizer",
+                "batch",
+                "epochs",
+                "seed",
+                "predict",
+                "precision",
+                "loss_scale",
+            ],
         );
         let head = Head(node.span.head());
         let mut train =
@@ -308,7 +326,7 @@ impl Decoder<'_> {
                     };
                     train.settings.extend(value.map(|value| Setting { name: key.clone(), value }));
                 }
-                "batch" | "epochs" | "seed" => {
+                "batch" | "epochs" | "seed" | "precision" | "loss_scale" => {
                     train.settings.push(Setting { name: key.clone(), value: self.expr(value) });
                 }
                 _ => {}

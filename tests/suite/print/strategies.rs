@@ -312,12 +312,13 @@ fn data() -> BoxedStrategy<Data> {
     });
     let overrides =
         apart(own.boxed(), 4, |own: &Override| format!("{}.{}", own.split.value, own.group.value));
-    (splits, option::of(rule), columns, overrides)
-        .prop_map(|(splits, rule, columns, mut overrides)| {
+    let generated = option::of(call(chosen(&["oversample"]), 2));
+    (splits, option::of(rule), columns, overrides, generated)
+        .prop_map(|(splits, rule, columns, mut overrides, generated)| {
             // One key in YAML for each split.
             let first = overrides.first().map(|own| own.split.value.clone());
             overrides.sort_by_key(|own| Some(own.split.value.clone()) != first);
-            Data { splits, rule, columns, overrides, head: head() }
+            Data { splits, rule, columns, overrides, generated, head: head() }
         })
         .boxed()
 }
@@ -371,7 +372,7 @@ fn train() -> BoxedStrategy<Train> {
         option::of(loss),
         vec(penalty, 0..4),
         option::of(optimizer),
-        settings(chosen(&["batch", "epochs", "seed", "predict"])),
+        settings(chosen(&["batch", "epochs", "seed", "predict", "precision", "loss_scale"])),
     )
         .prop_map(|(loss, mut penalties, optimizer, settings)| {
             let first = penalties.first().map(|penalty| penalty.kind.value.clone());
