@@ -111,6 +111,14 @@ impl Foreign for Fake {
 }
 
 fn checked(text: &'static str, mistake: fn(&mut Tensors)) -> (Option<Report>, Diagnostics, String) {
+    checked_in(Precision::F64, text, mistake)
+}
+
+fn checked_in(
+    precision: Precision,
+    text: &'static str,
+    mistake: fn(&mut Tensors),
+) -> (Option<Report>, Diagnostics, String) {
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 32, 0);
@@ -201,6 +209,27 @@ fn a_wrong_gradient_is_found_against_both_and_named() {
             assert_eq!(node.as_deref(), tensor.split_once('.').map(|(node, _)| node));
         }
     }
+}
+
+#[test]
+#[expect(clippy::cast_possible_truncation, reason = "single precision is what is tested")]
+fn single_precision_has_its_own_step_and_bounds() {
+    let rounded = |tensors: &mut Tensors| {
+        let names: Vec<String> = tensors.keys().cloned().collect();
+        for name in names {
+            numbers(tensors, &name).iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        }
+    };
+    let (report, _, said) = checked_in(Precision::F32, MLP, rounded);
+    assert_eq!((report.expect("a report").verdict, said.as_str()), (Verdict::Pass, ""));
+    let (_, _, said) = checked(MLP, rounded);
+    assert!(said.contains("K004") || said.contains("K005"), "rounding is seen in double precision: {said}");
+    let wrong = |tensors: &mut Tensors| {
+        numbers(tensors, "grad/fc2.weight").iter_mut().for_each(|g| *g = f64::from((*g / 2.0) as f32));
+    };
+    let (report, _, said) = checked_in(Precision::F32, MLP, wrong);
+    assert!(said.contains("`fc2.weight` is wrong: it is 0.5 times ours"), "{said}");
+    assert!(report.expect("a report").tensors.iter().any(|tensor| tensor.wrong_by_own_loss));
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn compare(
         },
     };
     let largest = ours.params.iter().map(|(_, g)| norm(&g.data)).fold(0.0, f64::max);
-    let floor = 1e3 * precision.unit() * (our_loss.abs() + largest);
+    let floor = 100.0 * precision.unit() * (our_loss.abs() + largest);
     let curved = residuals(graph, visit, directions, precision.step(), &ours.params);
     // Without one row of the batch: what a loop that ends too early computes. Masks are numbered from the first row on.
     let fixed =
@@ -59,7 +59,7 @@ pub(super) fn compare(
         }
         lost
     };
-    let mut lost: Option<[Option<Vec<(String, Tensor)>>; 2]> = None;
+    let mut lost: Option<[Option<Named>; 2]> = None;
     let mut tensors = Vec::new();
     for (i, ((path, ours), (_, plain))) in ours.params.iter().zip(&plain.params).enumerate() {
         let Some(theirs) = &answer.gradients[i] else { continue };
@@ -128,6 +128,9 @@ pub(super) fn compare(
     }
     (Some(point), tensors)
 }
+
+/// Tensors by path.
+type Named = Vec<(String, Tensor)>;
 
 /// Root mean squares over the directions.
 struct Own {

@@ -228,7 +228,7 @@ pub fn answer(
     let stored = match files::read(file, bytes) {
         Ok(stored) => stored,
         Err(unreadable) => {
-            for finding in unreadable.iter() {
+            for finding in &unreadable {
                 found.push(fault(format!("the answer {file} cannot be read: {}", finding.message)));
             }
             return Answer::default();
@@ -249,7 +249,7 @@ pub fn answer(
     let inputs = graph.feeds.iter().zip(&feeds.tensors).map(|((_, feed), tensor)| {
         let name = format!("grad_input/{}", feed.name);
         let given = !feed.target && taking.stored.contains_key(&name);
-        if given { taking.take(&name, &tensor.dims, None) } else { None }
+        if given { taking.take(&name, &tensor.dims, Some(&name)) } else { None }
     });
     let inputs = inputs.collect();
     taking.finish();

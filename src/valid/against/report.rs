@@ -97,7 +97,7 @@ impl TensorReport {
     }
 }
 
-/// A finding at the node that a parameter belongs to.
+/// A finding at the node that a parameter belongs to, or at the declaration of an input (`grad_input/x`).
 pub(super) fn at(graph: &Graph, param: Option<&str>, rule: &'static Rule, message: String) -> Diagnostic {
     let owns = |path: &str| {
         let mut nodes = graph.nodes.iter().map(|(_, node)| node);
@@ -107,7 +107,12 @@ pub(super) fn at(graph: &Graph, param: Option<&str>, rule: &'static Rule, messag
         Some(node) => {
             Diagnostic::new(rule, node.span, message).node(node.path.to_string()).trail(&node.trail)
         }
-        None => Diagnostic::new(rule, graph.span, message),
+        None => {
+            let input = param.and_then(|name| name.strip_prefix("grad_input/"));
+            let feed =
+                graph.feeds.iter().map(|(_, feed)| feed).find(|feed| Some(feed.name.as_str()) == input);
+            Diagnostic::new(rule, feed.map_or(graph.span, |feed| feed.span), message)
+        }
     }
 }
 
