@@ -9,6 +9,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are those of the command line")]
 pub struct Arguments {
     #[command(flatten)]
     specs: Specs,
