@@ -14,8 +14,9 @@ use crate::moments::{Energy, Moments};
 use crate::ops::Category;
 use std::rc::Rc;
 
-/// How many coefficients are kept at most.
-const ROOM: usize = 1 << 22;
+/// How many coefficients are kept at most: those of about 700 layers one behind the other. Their number grows with the square of the depth, and
+/// four times as many take longer than all the rest of the analysis.
+const ROOM: usize = 1 << 20;
 
 /// The distribution of a measured logarithm around the prediction for infinite width.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -303,6 +303,7 @@ fn optimiser(adam: bool) -> &'static str {
 }
 
 /// Measures mutants of signal and gradient, but those whose row is known, and writes the rows of all.
+#[expect(clippy::print_stdout, reason = "who waits for it watches it")]
 fn write_labels(known: &BTreeMap<(String, String), String>) {
     let mutants = mutants(&corpus());
     let measured: Vec<_> = mutants.iter().filter(|mutant| mutant.family == Family::Signal).collect();
