@@ -20,6 +20,7 @@
 
 mod columns;
 mod exact;
+mod ledger;
 mod plain;
 mod plan;
 mod report;
@@ -27,7 +28,7 @@ mod stacked;
 mod sweep;
 
 pub use plan::Method;
-pub use report::{Component, NotFinite, PointReport, Report, TensorReport, Verdict};
+pub use report::{Component, Fault, FaultKind, NotFinite, PointReport, Report, TensorReport, Verdict};
 
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Handle, Node, Optimizer, ParamTensor, Runnable};
@@ -98,12 +99,19 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
             ),
         )
     };
-    let mut report = Report { verdict: Verdict::PassZero, method, points: Vec::new(), tensors: Vec::new() };
+    let mut report = Report {
+        verdict: Verdict::PassZero,
+        method,
+        points: Vec::new(),
+        tensors: Vec::new(),
+        faults: Vec::new(),
+    };
     let mut visit = |place: Place, weights: &Weights, feeds: &[Tensor]| {
-        let (point, tensors) =
+        let (point, tensors, faults) =
             visit(graph, &place, weights, feeds, &objective, most, options.method, reverse);
         report.points.push(point);
         tensors.into_iter().for_each(|tensor| report.keep(tensor));
+        faults.into_iter().for_each(|fault| report.blame(fault));
     };
     for (i, seed) in options.seeds.iter().enumerate() {
         let feeds = samples.batch(i * batch, batch);
@@ -128,6 +136,9 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
         }
     }
     report.verdict = report.tensors.iter().map(|tensor| tensor.verdict).max().unwrap_or(Verdict::PassZero);
+    if !report.faults.is_empty() {
+        report.verdict = Verdict::Fail;
+    }
     report
 }
 
@@ -157,7 +168,7 @@ fn visit(
     most: usize,
     asked: Option<Method>,
     reverse: &impl Reverse,
-) -> (PointReport, Vec<TensorReport>) {
+) -> (PointReport, Vec<TensorReport>, Vec<Fault>) {
     let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
     let settings = Settings { mode: place.mode, seed: place.seed, penalties: true };
     let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
@@ -184,6 +195,9 @@ fn visit(
     let terms = session.terms(objective, &point);
     let at =
         sweep::Place { graph, objective, settings, feeds, weights, point: &point, base: &session, terms };
+    let sound = graph.nodes.handles().all(|node| session.value(node).iter().all(f64::is_finite))
+        && graph.params.handles().all(finite);
+    let faults = if sound { ledger::audit(&at, &gradients, reverse) } else { Vec::new() };
     let numeric = sweep::differences(&at, &chosen, asked);
     let mut total = [0.0; 3];
     let mut tensors = Vec::new();
@@ -214,6 +228,13 @@ fn visit(
         tensors.push(tensor);
     }
     confirm(&at, reverse, &mut tensors);
+    let faults: Vec<Fault> = faults.iter().map(|fault| Fault::of(&graph, fault, &place.name)).collect();
+    // A tensor whose own contribution is wrong fails, however small the error is next to its gradient.
+    for tensor in &mut tensors {
+        if faults.iter().any(|fault| fault.tensors.contains(&tensor.name)) {
+            tensor.verdict = Verdict::Fail;
+        }
+    }
     let name = place.name.clone();
     let mode = place.mode.to_string();
     // Where no component was perturbed, the tangents speak.
@@ -224,7 +245,7 @@ fn visit(
         let value = session.value(handle).iter().find(|x| !x.is_finite())?;
         Some(NotFinite { node: node.path.to_string(), value: value.to_string() })
     });
-    (PointReport { name, mode, loss, error, ties: tied.iter().sum(), not_finite }, tensors)
+    (PointReport { name, mode, loss, error, ties: tied.iter().sum(), not_finite }, tensors, faults)
 }
 
 /// Lets double-double arithmetic decide about the tensors that fail: all of them at once, and one by one if that does not clear them.
