@@ -6,7 +6,7 @@
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
-//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
+//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}], "faults": [...]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"}}],

@@ -1,8 +1,9 @@
 //! What a gradient check concludes, as a value and as findings.
 
+use super::purity::Impurity;
 use super::{Method, ledger};
 use crate::diag::{Diagnostic, rules};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Handle, Node};
 use crate::ops::Arity;
 use crate::text::{number, plural};
 use serde::Serialize;
@@ -113,6 +114,14 @@ pub enum FaultKind {
     Sum,
     /// The derivative of the penalties is not theirs.
     Penalty,
+    /// Two runs of a kernel or rule on the same arguments differ.
+    Repeat,
+    /// A reverse rule reads what its buffers held before.
+    Leftover,
+    /// A reverse rule makes something of a cotangent of zeros.
+    Zero,
+    /// A reverse rule is not linear in its cotangent.
+    Nonlinear,
 }
 
 crate::text::serialize_words!(FaultKind);
@@ -125,6 +134,10 @@ impl FaultKind {
             Self::Rule => "rule",
             Self::Sum => "sum",
             Self::Penalty => "penalty",
+            Self::Repeat => "repeat",
+            Self::Leftover => "leftover",
+            Self::Zero => "zero",
+            Self::Nonlinear => "nonlinear",
         }
     }
 }
@@ -142,7 +155,7 @@ pub struct Fault {
     pub operands: Vec<String>,
     /// The tensors whose own contribution is wrong.
     pub tensors: Vec<String>,
-    /// The mismatch as a part of the magnitudes that were added up.
+    /// The mismatch as a part of the magnitudes that were added up; 1 for a law that holds or does not.
     pub error: f64,
     /// What rounding allows.
     pub bound: f64,
@@ -193,6 +206,25 @@ impl Fault {
         }
     }
 
+    pub(super) fn impure(graph: &Graph, node: Handle<Node>, law: Impurity, point: &str) -> Self {
+        let node = &graph.nodes[node];
+        Self {
+            kind: match law {
+                Impurity::Repeat => FaultKind::Repeat,
+                Impurity::Leftover => FaultKind::Leftover,
+                Impurity::Zero => FaultKind::Zero,
+                Impurity::Nonlinear => FaultKind::Nonlinear,
+            },
+            node: node.path.to_string(),
+            op: node.op.name().to_owned(),
+            operands: Vec::new(),
+            tensors: Vec::new(),
+            error: 1.0,
+            bound: 0.0,
+            point: point.to_owned(),
+        }
+    }
+
     /// What is wrong, without the numbers.
     fn said(&self) -> String {
         let Self { kind, node, op, operands, .. } = self;
@@ -207,6 +239,16 @@ impl Fault {
             }
             FaultKind::Sum => format!("the contributions to the gradient of `{node}` do not add up"),
             FaultKind::Penalty => format!("the gradient of the penalty on `{node}` is wrong"),
+            FaultKind::Repeat => format!("two runs of `{node}` ({op}) on the same arguments differ"),
+            FaultKind::Leftover => {
+                format!("the reverse rule of `{node}` ({op}) reads what its buffers held before")
+            }
+            FaultKind::Zero => {
+                format!("the reverse rule of `{node}` ({op}) makes something of a cotangent of zeros")
+            }
+            FaultKind::Nonlinear => {
+                format!("the reverse rule of `{node}` ({op}) is not linear in its cotangent")
+            }
         }
     }
 
@@ -215,16 +257,22 @@ impl Fault {
             node.path.to_string() == self.node
                 || node.params.iter().any(|param| graph.params[*param].path == self.node)
         });
-        let message = format!(
-            "{}: it is off by {} of the magnitudes at {}",
-            self.said(),
-            number(self.error),
-            self.point
-        );
-        let how = format!(
-            "the contributions times random tangents against the tangent of the forward kernel; rounding allows {}",
-            number(self.bound)
-        );
+        let balance = matches!(self.kind, FaultKind::Rule | FaultKind::Sum | FaultKind::Penalty);
+        let (said, error, point) = (self.said(), number(self.error), &self.point);
+        let (message, how) = if balance {
+            let allowed = number(self.bound);
+            (
+                format!("{said}: it is off by {error} of the magnitudes at {point}"),
+                format!(
+                    "the contributions times random tangents against the tangent of the forward kernel; rounding allows {allowed}"
+                ),
+            )
+        } else {
+            (
+                format!("{said} at {point}"),
+                "runs of the rule by itself, compared bit for bit or within rounding".to_owned(),
+            )
+        };
         let mut diagnostic =
             Diagnostic::new(&rules::GRADIENT_MISMATCH, owner.map_or(graph.span, |node| node.span), message)
                 .note("how", how);
@@ -246,7 +294,7 @@ pub struct Report {
     pub points: Vec<PointReport>,
     /// The tensors.
     pub tensors: Vec<TensorReport>,
-    /// The reverse rules and sums that are at fault.
+    /// The reverse rules and sums that are at fault, at each point.
     pub faults: Vec<Fault>,
 }
 
@@ -263,14 +311,17 @@ impl Report {
         }
     }
 
-    /// Keeps the largest fault of each place.
-    pub(super) fn blame(&mut self, fresh: Fault) {
-        let same = |known: &&mut Fault| known.kind == fresh.kind && known.node == fresh.node;
-        match self.faults.iter_mut().find(same) {
-            Some(known) if fresh.error > known.error => *known = fresh,
-            Some(_) => {}
-            None => self.faults.push(fresh),
+    /// The largest fault of each place over all points, in the order in which they were seen.
+    fn largest(&self) -> Vec<&Fault> {
+        let mut kept: Vec<&Fault> = Vec::new();
+        for fault in &self.faults {
+            match kept.iter_mut().find(|known| (known.kind, &known.node) == (fault.kind, &fault.node)) {
+                Some(known) if fault.error > known.error => *known = fault,
+                Some(_) => {}
+                None => kept.push(fault),
+            }
         }
+        kept
     }
 
     /// A finding for each rule at fault or, where none is found, for each tensor whose gradient is wrong, at the statement of its
@@ -282,7 +333,7 @@ impl Report {
         let mut findings: Vec<Diagnostic> = if self.faults.is_empty() {
             of(Verdict::Fail).map(|tensor| tensor.finding(graph)).collect()
         } else {
-            self.faults.iter().map(|fault| fault.finding(graph, &wrong)).collect()
+            self.largest().into_iter().map(|fault| fault.finding(graph, &wrong)).collect()
         };
         let invalid: Vec<&TensorReport> = of(Verdict::Invalid).collect();
         // The last one is the first that the reverse run reaches.
