@@ -124,6 +124,15 @@ impl<S: Scalar> Session<'_, S> {
         View::new(&self.cotangents[node.index()])
     }
 
+    /// Whether reverse runs compute the derivative by a value.
+    #[must_use]
+    pub fn wants(&self, source: Source) -> bool {
+        match source {
+            Source::Node(node) => self.plan.differentiable[node.index()],
+            Source::Feed(feed) => !self.graph.feeds[feed].target,
+        }
+    }
+
     /// The derivative of the objective by the value that it reads.
     fn seed(&mut self, objective: &Objective, started: &mut Started, gradients: &mut Gradients) {
         #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]

@@ -1,7 +1,7 @@
 //! Forward runs.
 
 use super::{Point, Session, Settings};
-use crate::graph::{Handle, Node, Source};
+use crate::graph::{Handle, Node, Penalty, Source};
 use crate::ops::Forward;
 use crate::scalar::Scalar;
 use crate::tensor::{Draws, Shape, Tape, View, ViewMut};
@@ -24,6 +24,16 @@ pub enum Objective {
     Loss,
     /// The mean over the batch of the prediction's product with fixed weights, for a graph without a loss.
     Projection(Vec<f64>),
+}
+
+/// One term of the penalties for one tensor: `factor * sum |w|` or `factor / 2 * sum w^2`.
+#[must_use]
+pub fn penalty<S: Scalar>(penalty: &Penalty, weights: View<'_, S>) -> S {
+    let mut sum = S::constant(0.0);
+    for w in weights.iter() {
+        sum += if penalty.order == 1 { w.abs() } else { w * w * 0.5 };
+    }
+    sum * penalty.factor
 }
 
 impl<S: Scalar> Session<'_, S> {
@@ -175,11 +185,7 @@ impl<S: Scalar> Session<'_, S> {
         let mut total = S::constant(0.0);
         for penalty in &self.graph.penalties {
             for (handle, _) in self.graph.params.iter().filter(|(_, param)| penalty.covers(param)) {
-                let mut sum = S::constant(0.0);
-                for w in View::<S>::new(point.params[handle.index()]).iter() {
-                    sum += if penalty.order == 1 { w.abs() } else { w * w * 0.5 };
-                }
-                total += sum * penalty.factor;
+                total += self::penalty(penalty, View::<S>::new(point.params[handle.index()]));
             }
         }
         total

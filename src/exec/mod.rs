@@ -5,6 +5,7 @@
 //! Decisions are recorded and replayed by name of the node; draws come from a seed and the node's path. The reverse rules come
 //! through a [`Reverse`] value, so that a test can plant a wrong one.
 
+mod alone;
 mod backward;
 pub mod files;
 mod forward;
@@ -15,8 +16,9 @@ mod run;
 mod stack;
 mod weights;
 
+pub use alone::{Alone, Ran};
 pub use backward::{Gradients, Registry, Reverse};
-pub use forward::{Objective, Tapes};
+pub use forward::{Objective, Tapes, penalty};
 pub use plan::{Keep, Plan};
 pub use route::Route;
 pub use run::{Feeds, Outputs, run};

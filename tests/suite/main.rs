@@ -7,6 +7,7 @@ mod cli;
 mod data;
 mod diagnostics;
 mod gradcheck;
+mod gradmut;
 mod hostile;
 mod kernels;
 mod lints;

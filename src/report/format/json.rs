@@ -6,7 +6,7 @@
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
-//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}]},
+//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}], "faults": [...]},
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],

@@ -12,6 +12,10 @@
 //! the graph for every component, another needs a difference for every output of the layer only and multiplies by exact
 //! columns, which are compared with the layer's kernel first. [`Method`] says what is numerical and what is algebra in each.
 //!
+//! Before that, every reverse rule is asked by itself: the ledger compares what it hands back with the tangent of its own kernel and
+//! names the node, the operator and the operand that are wrong, and the purity laws see that it depends on its arguments alone and is
+//! linear. A rule or sum that is at fault fails the check, also where its error is too small for differences.
+//!
 //! The verdict is per tensor. With e = |g - d|, s = |g| + |d| in the 2-norm, the ratio e/s of the course notes passes up to
 //! [`GOOD`]; above, the differences may be too coarse: their rounding error is about u |L| / h a component. A tensor that misses
 //! the ratio is therefore checked by a second oracle, the tangent of the forward kernels along a random direction, which is
@@ -20,14 +24,16 @@
 
 mod columns;
 mod exact;
+mod ledger;
 mod plain;
 mod plan;
+mod purity;
 mod report;
 mod stacked;
 mod sweep;
 
 pub use plan::Method;
-pub use report::{Component, NotFinite, PointReport, Report, TensorReport, Verdict};
+pub use report::{Component, Fault, FaultKind, NotFinite, PointReport, Report, TensorReport, Verdict};
 
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Handle, Node, Optimizer, ParamTensor, Runnable};
@@ -98,18 +104,25 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
             ),
         )
     };
-    let mut report = Report { verdict: Verdict::PassZero, method, points: Vec::new(), tensors: Vec::new() };
+    let mut report = Report {
+        verdict: Verdict::PassZero,
+        method,
+        points: Vec::new(),
+        tensors: Vec::new(),
+        faults: Vec::new(),
+    };
     let mut visit = |place: Place, weights: &Weights, feeds: &[Tensor]| {
-        let (point, tensors) =
+        let (point, tensors, faults) =
             visit(graph, &place, weights, feeds, &objective, most, options.method, reverse);
         report.points.push(point);
         tensors.into_iter().for_each(|tensor| report.keep(tensor));
+        report.faults.extend(faults);
     };
     for (i, seed) in options.seeds.iter().enumerate() {
         let feeds = samples.batch(i * batch, batch);
         let mode = if i % 2 == 0 { Mode::Train } else { Mode::Eval };
         visit(
-            Place { name: format!("seed {seed}"), mode, seed: *seed },
+            Place { name: format!("seed {seed}"), mode, seed: *seed, first: i == 0 },
             &Weights::draw(&graph, *seed),
             &feeds,
         );
@@ -124,10 +137,13 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
         // Training that diverges is reported by the rules of training, not as a wrong gradient.
         if optim::finite(&weights) {
             let name = format!("seed {seed} after {} steps", options.steps);
-            visit(Place { name, mode: Mode::Train, seed: *seed }, &weights, &feeds);
+            visit(Place { name, mode: Mode::Train, seed: *seed, first: false }, &weights, &feeds);
         }
     }
     report.verdict = report.tensors.iter().map(|tensor| tensor.verdict).max().unwrap_or(Verdict::PassZero);
+    if !report.faults.is_empty() {
+        report.verdict = Verdict::Fail;
+    }
     report
 }
 
@@ -145,6 +161,8 @@ struct Place {
     name: String,
     mode: Mode,
     seed: u64,
+    /// Whether it is the first of a check.
+    first: bool,
 }
 
 /// Checks every tensor at one point.
@@ -157,7 +175,7 @@ fn visit(
     most: usize,
     asked: Option<Method>,
     reverse: &impl Reverse,
-) -> (PointReport, Vec<TensorReport>) {
+) -> (PointReport, Vec<TensorReport>, Vec<Fault>) {
     let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
     let settings = Settings { mode: place.mode, seed: place.seed, penalties: true };
     let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
@@ -184,6 +202,10 @@ fn visit(
     let terms = session.terms(objective, &point);
     let at =
         sweep::Place { graph, objective, settings, feeds, weights, point: &point, base: &session, terms };
+    let sound = graph.nodes.handles().all(|node| session.value(node).iter().all(f64::is_finite))
+        && graph.params.handles().all(finite);
+    let faults = if sound { ledger::audit(&at, &gradients, reverse) } else { Vec::new() };
+    let impure = if sound && place.first { purity::audit(&at, &gradients, reverse) } else { Vec::new() };
     let numeric = sweep::differences(&at, &chosen, asked);
     let mut total = [0.0; 3];
     let mut tensors = Vec::new();
@@ -213,7 +235,24 @@ fn visit(
         }
         tensors.push(tensor);
     }
-    confirm(&at, reverse, &mut tensors);
+    confirm(&at, &gradients, reverse, &mut tensors);
+    // A rule that the ledger blames breaks other laws as well.
+    let blamed = |node: Handle<Node>| {
+        faults.iter().any(|fault| matches!(&fault.site, ledger::Site::Rule(wrong, _) if *wrong == node))
+    };
+    let impure: Vec<Fault> = impure
+        .into_iter()
+        .filter(|(node, _)| !blamed(*node))
+        .map(|(node, law)| Fault::impure(&graph, node, law, &place.name))
+        .collect();
+    let faults: Vec<Fault> =
+        faults.iter().map(|fault| Fault::of(&graph, fault, &place.name)).chain(impure).collect();
+    // A tensor whose own contribution is wrong fails, however small the error is next to its gradient.
+    for tensor in &mut tensors {
+        if faults.iter().any(|fault| fault.tensors.contains(&tensor.name)) {
+            tensor.verdict = Verdict::Fail;
+        }
+    }
     let name = place.name.clone();
     let mode = place.mode.to_string();
     // Where no component was perturbed, the tangents speak.
@@ -224,11 +263,16 @@ fn visit(
         let value = session.value(handle).iter().find(|x| !x.is_finite())?;
         Some(NotFinite { node: node.path.to_string(), value: value.to_string() })
     });
-    (PointReport { name, mode, loss, error, ties: tied.iter().sum(), not_finite }, tensors)
+    (PointReport { name, mode, loss, error, ties: tied.iter().sum(), not_finite }, tensors, faults)
 }
 
 /// Lets double-double arithmetic decide about the tensors that fail: all of them at once, and one by one if that does not clear them.
-fn confirm(at: &sweep::Place<'_, '_>, reverse: &impl Reverse, tensors: &mut [TensorReport]) {
+fn confirm(
+    at: &sweep::Place<'_, '_>,
+    gradients: &Gradients,
+    reverse: &impl Reverse,
+    tensors: &mut [TensorReport],
+) {
     let doubtful: Vec<Handle<ParamTensor>> = at
         .graph
         .params
@@ -241,9 +285,9 @@ fn confirm(at: &sweep::Place<'_, '_>, reverse: &impl Reverse, tensors: &mut [Ten
         return;
     }
     let exact = exact::Exact::new(at, reverse);
-    let all = exact.agrees(at, &doubtful);
+    let all = exact.agrees(at, gradients, &doubtful);
     for handle in doubtful {
-        if all || exact.agrees(at, &[handle]) {
+        if all || exact.agrees(at, gradients, &[handle]) {
             tensors[handle.index()].verdict = Verdict::Pass;
         }
     }

@@ -1,0 +1,209 @@
+//! The nets on which mutants are planted, and random clean ones.
+
+/// Norms, GELUs, dropout, a residual sum, tanh and square layers, with penalties.
+const MLP: &str = "spec 1
+model mlp()
+input x: f64[B, 8]
+target y: class(4)
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  a: linear(8)
+     layer_norm(gamma=normal(1, 0.2), beta=normal(0.2))
+     gelu
+  b: linear(8)
+     dropout(0.3)
+     gelu(approx=tanh)
+  r: residual {
+    s: linear(8)
+       silu
+    t: linear(8)
+       sigmoid
+  }
+  u: linear(6)
+     relu
+  v: linear(4)
+}
+train { loss cross_entropy(v, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// Convolutions of every kind, norms of channels, pools and a gate.
+const CNN: &str = "spec 1
+model cnn()
+input x: f64[B, 2, 8, 8]
+target y: class(3)
+default conv2d(init=he_normal, bias_init=normal(0.1))
+net {
+  a: conv2d(4, kernel=3, pad=1)
+     batch_norm(gamma=normal(1, 0.2), beta=normal(0.2), eps=1e-3)
+     leaky_relu(0.1)
+     max_pool(2)
+  d: conv2d(4, kernel=3, pad=1, groups=4)
+     elu
+  e: conv2d(4, kernel=3, pad=2, dilation=2)
+     group_norm(2, gamma=normal(1, 0.2), beta=normal(0.2))
+  g: conv2d(6, kernel=3, stride=2, pad=1)
+     relu
+     avg_pool(2)
+     flatten
+  h: linear(6, init=lecun_normal)
+     sigmoid
+  m: mul <- g.flatten, h.sigmoid
+  z: linear(3, init=lecun_normal, bias_init=normal(0.1))
+}
+train { loss cross_entropy(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// A regression on smooth hidden layers.
+const REG: &str = "spec 1
+model reg()
+input x: f64[B, 6]
+target y: f64[B, 3]
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  a: linear(6)
+     tanh
+  b: linear(5)
+     rms_norm(gamma=normal(1, 0.2))
+     softmax
+  c: linear(3)
+}
+train { loss mse(c, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// Maps that grow again, against a robust loss.
+const UP: &str = "spec 1
+model up()
+input x: f64[B, 3, 3, 3]
+target y: f64[B, 2, 6, 6]
+net {
+  a: conv_transpose2d(2, kernel=3, stride=2, pad=1, output_pad=1, init=he_normal, bias_init=normal(0.1))
+     prelu(channels=true)
+  b: conv2d(2, kernel=3, pad=1, init=he_normal, bias_init=normal(0.1))
+}
+train { loss huber(b, y, delta=0.5)  adam(lr=1e-2) }
+";
+
+/// A net by its name.
+pub fn net(name: &str) -> String {
+    let text = match name {
+        "mlp" => MLP,
+        "mlp, biases zero" => return MLP.replace("bias_init=normal(0.1)", "bias_init=zeros"),
+        "mlp, nothing dropped" => return MLP.replace("dropout(0.3)", "dropout(0)"),
+        "mlp, weights zero" => return MLP.replace("b: linear(8)", "b: linear(8, init=zeros)"),
+        "cnn" => CNN,
+        "reg" => REG,
+        "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
+        "up" => UP,
+        _ => panic!("no net is called {name}"),
+    };
+    text.to_owned()
+}
+
+/// Numbers of a counter through a mixing function.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+}
+
+const INITS: &[&str] = &[
+    "he_normal",
+    "lecun_normal",
+    "xavier_uniform",
+    "orthogonal",
+    "zeros",
+    "ones",
+    "normal(3)",
+    "normal(1e-6)",
+];
+const ACTIVATIONS: &[&str] = &[
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "selu",
+    "gelu",
+    "gelu(approx=tanh)",
+    "silu",
+    "mish",
+    "hardswish",
+    "tanh",
+    "hardtanh",
+    "softsign",
+    "sigmoid",
+    "softplus",
+    "softmax",
+    "log_softmax",
+];
+
+/// A random clean spec: layers, norms, activations, pools and losses in any order, with ties by zeros and ones.
+pub fn clean(seed: u64) -> String {
+    let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 77);
+    let maps = dice.below(2) == 1;
+    let mut net = String::new();
+    let mut line = |text: String| net.push_str(&format!("  {text}\n"));
+    for i in 0..1 + dice.below(4) {
+        let init = dice.one(INITS);
+        let bias = dice.one(&["zeros", "normal(0.1)", "ones"]);
+        let width = 4;
+        let layer = match (maps, dice.below(4)) {
+            (false, _) => format!("linear({width}, init={init}, bias_init={bias})"),
+            (true, 0) => format!("conv2d({width}, kernel=1, init={init}, bias_init={bias})"),
+            (true, 1) => format!("conv2d({width}, kernel=3, pad=2, dilation=2, init={init})"),
+            (true, 2) => format!("conv2d({width}, kernel=3, pad=same, groups=2, init={init}, bias=false)"),
+            (true, _) => format!("conv_transpose2d({width}, kernel=3, pad=1, init={init}, bias_init={bias})"),
+        };
+        let residual = i > 0 && dice.below(3) == 0;
+        if residual {
+            line(format!("r{i}: residual {{"));
+        }
+        line(format!("n{i}: {layer}"));
+        match dice.below(8) {
+            0 => line("batch_norm".to_owned()),
+            1 => line("layer_norm".to_owned()),
+            2 => line("group_norm(2)".to_owned()),
+            3 => line("rms_norm".to_owned()),
+            4 => line("dropout(0.4)".to_owned()),
+            _ => {}
+        }
+        if dice.below(6) > 0 {
+            line(dice.one(ACTIVATIONS).to_owned());
+        }
+        if residual {
+            line("}".to_owned());
+        } else if maps && i == 0 {
+            match dice.below(4) {
+                0 => line("max_pool(2)".to_owned()),
+                1 => line("avg_pool(2)".to_owned()),
+                2 => line("upsample(2)".to_owned()),
+                _ => {}
+            }
+        }
+    }
+    if maps {
+        line(dice.one(&["flatten", "global_avg_pool"]).to_owned());
+    }
+    let (target, loss) = [
+        ("class(3)", "cross_entropy(z, y)"),
+        ("f64[B, 3]", "mse(z, y)"),
+        ("f64[B, 3]", "mae(z, y)"),
+        ("f64[B, 3]", "huber(z, y, delta=0.5)"),
+    ][dice.below(4)];
+    let penalty = dice.one(&["", "l2 1e-3 on weights", "l1 1e-2 on all"]);
+    let input = if maps { "f64[B, 4, 4, 4]" } else { "f64[B, 4]" };
+    let init = dice.one(INITS);
+    let optimizer = dice.one(&["adam(lr=1e-2)", "sgd(lr=1e-2)", "sgd(lr=1e-3, momentum=0.9)"]);
+    format!(
+        "spec 1\nmodel m()\ninput x: {input}\ntarget y: {target}\nnet {{\n{net}  z: linear(3, init={init})\n}}\ntrain {{ loss {loss}  {penalty}  {optimizer} }}\n"
+    )
+}
