@@ -123,8 +123,7 @@ fn checked_in(
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 32, 0);
     let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, method: None };
-    let program =
-        Against { foreign: Arc::new(Fake { text, mistake }), precision: Precision::F64, directions: 3 };
+    let program = Against { foreign: Arc::new(Fake { text, mistake }), precision, directions: 3 };
     let (report, found) = against::check(graph, &samples, &options, &program);
     let text = concise(found.clone(), &compiled.sources);
     (report, found, text)
