@@ -139,7 +139,6 @@ fn every_planted_mistake_is_found_and_named() {
     for (number, name, why) in ABSENT {
         writeln!(text, "{number:>6}  {name:<22}  absent: {why}").expect("a string");
     }
-    #[expect(clippy::print_stdout, reason = "the table is the result")]
     {
         println!("{text}");
     }
@@ -177,7 +176,6 @@ fn clean_nets_raise_no_alarm() {
 #[ignore = "the whole benchmark"]
 fn no_clean_net_raises_an_alarm() {
     let [specs, points, tied] = clean(0..300);
-    #[expect(clippy::print_stdout, reason = "the count is the result")]
     {
         println!("{specs} clean specs, {points} points, {tied} with exact ties: 0 FAIL");
     }

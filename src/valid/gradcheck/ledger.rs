@@ -58,6 +58,11 @@ pub(super) fn gamma(k: usize) -> f64 {
     if ku < 0.5 { ku / (1.0 - ku) } else { f64::INFINITY }
 }
 
+/// Whether a mismatch is beyond a bound; what is not a number is beyond every bound.
+fn exceeds(error: f64, bound: f64) -> bool {
+    error > bound || error.is_nan()
+}
+
 /// How many terms the longest sum of a kernel or its reverse rule has, for a batch.
 pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     let elements = |shape: Option<&Shape>| shape.map_or(0, Shape::elements);
@@ -234,7 +239,7 @@ impl<R: Reverse> Case<'_, '_, R> {
                 .collect()
         };
         let wrong =
-            |i: &usize| parts[*i].is_some_and(|part| !(part.against(handed(&lone(*i))) <= self.bound));
+            |i: &usize| parts[*i].is_some_and(|part| exceeds(part.against(handed(&lone(*i))), self.bound));
         Some((error, (0..parts.len()).filter(wrong).collect()))
     }
 
@@ -339,7 +344,7 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
         }
         let error = values[handle.index()].against(arrived);
         let bound = gamma(BLOCK + batch * node.shape.as_ref().map_or(0, Shape::elements));
-        if !(error <= bound) {
+        if exceeds(error, bound) {
             faults.push(Fault { site: Site::Value(handle), error, bound });
         }
         let found = case
@@ -362,7 +367,7 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
         }
         let error = expected.against(gradient);
         let bound = gamma(BLOCK + ELEMENTARY + param.spec.elements());
-        if !(error <= bound) {
+        if exceeds(error, bound) {
             let site = if penalised { Site::Penalty(handle) } else { Site::Tensor(handle) };
             faults.push(Fault { site, error, bound });
         }
@@ -420,7 +425,7 @@ fn at_kinks<R: Reverse>(
     let near = |i: usize| {
         let step = i32::try_from(i / (2 * kinks.len()) % 13).map_or(0.0, |k| 10f64.powi(-k));
         let kink = kinks[i % kinks.len()];
-        let side = if i / kinks.len() % 2 == 0 { step } else { -step };
+        let side = if (i / kinks.len()).is_multiple_of(2) { step } else { -step };
         // Every thirteenth pair lies on the kink itself.
         let from = if step == 1.0 { kink } else { kink + side };
         from + targets.and_then(|targets| targets.get(i)).copied().unwrap_or(0.0)

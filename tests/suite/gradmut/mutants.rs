@@ -350,10 +350,10 @@ impl Mutant {
                 );
                 let mut turned = io.clone();
                 turned.params[0] = View::new(&flipped);
-                own[0] = turned.run(node, &like)[0].clone();
+                own[0].clone_from(&turned.run(node, &like)[0]);
             }
             "conv_pad_off1" => {
-                moved(&mut own[0][0], &|i| (i / width % height + 1 < height).then_some(i + width))
+                moved(&mut own[0][0], &|i| (i / width % height + 1 < height).then_some(i + width));
             }
             "conv_border_lost" => {
                 each(&mut own[0][0], &|i, d| if i / width % height == 0 { S::constant(0.0) } else { d });
@@ -401,10 +401,10 @@ impl Mutant {
                 each(&mut own[0][0], &|i, _| (h(i) - sum(i / n)) * io.saved.at(i / n * 2 + 1));
             }
             "leaky_slope" => {
-                slope(&mut own[0][0], &|x, _| if x.primal() > 0.0 { one() } else { one() * 0.2 })
+                slope(&mut own[0][0], &|x, _| if x.primal() > 0.0 { one() } else { one() * 0.2 });
             }
             "leaky_as_relu" => {
-                slope(&mut own[0][0], &|x, _| if x.primal() > 0.0 { one() } else { one() * 0.0 })
+                slope(&mut own[0][0], &|x, _| if x.primal() > 0.0 { one() } else { one() * 0.0 });
             }
             "relu_mask_shift" => {
                 slope(&mut own[0][0], &|x, _| if x.primal() > -1e-3 { one() } else { one() * 0.0 });
@@ -430,12 +430,12 @@ impl Mutant {
                 each(&mut own[0][0], &|i, _| g.at(above(i)) * 0.25);
             }
             "maxpool_idx_off1" => {
-                let beside = |i: usize| if i % width % 2 == 0 { i + 1 } else { i - 1 };
+                let beside = |i: usize| if (i % width).is_multiple_of(2) { i + 1 } else { i - 1 };
                 moved(&mut own[0][0], &|i| Some(beside(i)));
             }
             "avgpool_no_div" => each(&mut own[0][0], &|_, d| d * 4.0),
             "dropout_no_scale" => {
-                each(&mut own[0][0], &|_, d| d * if self.equivalent.is_some() { 1.0 } else { 0.7 })
+                each(&mut own[0][0], &|_, d| d * if self.equivalent.is_some() { 1.0 } else { 0.7 });
             }
             "dropout_mask_ignored" => {
                 let draws = Draws { seed: io.draws.seed + 1000, ..io.draws };
@@ -485,7 +485,7 @@ impl Mutant {
                 let stale = stored(x.iter().map(|x| x * 0.5 + x.tanh() * 0.25), elements);
                 let mut older = io.clone();
                 older.inputs[0] = View::new(&stale);
-                own[1] = older.run(node, &like)[1].clone();
+                own[1].clone_from(&older.run(node, &like)[1]);
             }
             "deconv_output_pad_lost" => {
                 let [_, rows, columns] = dims(io.shape);

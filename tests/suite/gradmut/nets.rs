@@ -103,6 +103,7 @@ pub fn net(name: &str) -> String {
 pub struct Dice(pub u64);
 
 impl Dice {
+    #[expect(clippy::cast_possible_truncation, reason = "below a usize")]
     pub fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -148,11 +149,11 @@ const ACTIVATIONS: &[&str] = &[
 
 /// A random clean spec: layers, norms, activations, pools and losses in any order, with ties by zeros and ones.
 pub fn clean(seed: u64) -> String {
-    let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 77);
+    let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 0x4D);
     let maps = dice.below(2) == 1;
     let mut net = String::new();
     let mut line = |text: String| net.push_str(&format!("  {text}\n"));
-    for i in 0..1 + dice.below(4) {
+    for i in 0..=dice.below(4) {
         let init = dice.one(INITS);
         let bias = dice.one(&["zeros", "normal(0.1)", "ones"]);
         let width = 4;
