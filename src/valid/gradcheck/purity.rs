@@ -1,11 +1,11 @@
 //! Purity: kernels and reverse rules depend on their arguments alone, and a reverse rule is linear in its cotangent.
 //!
 //! What it proves, at the first point of a net: a second forward run and a second reverse run give the same bits, so that nothing is
-//! drawn afresh, remembered or left over; weights, states and inputs are as before; every rule gives the same bits on buffers that
+//! drawn afresh, remembered or left over; every rule gives the same bits on buffers that
 //! hold NaN before, so that nothing is added to what a buffer held; a cotangent of zeros gives zeros; and
 //! `VJP(2a + b) = 2 VJP(a) + VJP(b)` for random cotangents a and b of every node.
 //!
-//! Bound: the first four are exact. A rule adds up k products a component, each of which may err by gamma_k of the magnitudes on either
+//! Bound: the first three are exact. A rule adds up k products a component, each of which may err by gamma_k of the magnitudes on either
 //! side; where terms cancel these exceed the result, so that linearity is measured against the largest component of the
 //! operand's gradients and not against each, times the condition 2^16 that a norm of nearly equal values may have: a rule that squares or
 //! clips its cotangent is off by a part of order 1.
@@ -15,7 +15,7 @@
 use super::ledger::{gamma, length, spread};
 use super::sweep::Place;
 use crate::exec::{Alone, Gradients, Keep, Reverse, Session, Tapes};
-use crate::graph::{Handle, Node};
+use crate::graph::{Handle, Node, Source};
 
 /// What the terms inside a rule may exceed its result by.
 const CONDITION: f64 = 65536.0;
@@ -46,24 +46,31 @@ pub(super) fn audit(
     again.forward(point, *settings, Tapes::Record);
     again.backward(objective, point, *settings, reverse, &mut second);
     let mut found = Vec::new();
+    let moved = |handle| !same(again.value(handle).plane(0), base.value(handle).plane(0));
+    let turned = |handle| !same(again.cotangent(handle).plane(0), base.cotangent(handle).plane(0));
     for (handle, node) in graph.nodes.iter() {
-        if !same(again.value(handle).plane(0), base.value(handle).plane(0)) {
-            found.push((handle, Impurity::Repeat));
+        let before = || {
+            node.inputs.iter().filter_map(|source| match source {
+                Source::Node(input) => Some(*input),
+                Source::Feed(_) => None,
+            })
+        };
+        // What differs already where it comes from is the fault of another node.
+        if moved(handle) {
+            if !before().any(moved) {
+                found.push((handle, Impurity::Repeat));
+            }
             continue;
         }
         let cotangent = base.cotangent(handle);
-        if cotangent.is_empty() {
-            continue;
-        }
-        if !same(again.cotangent(handle).plane(0), cotangent.plane(0)) {
-            found.push((handle, Impurity::Repeat));
+        if cotangent.is_empty() || turned(handle) {
             continue;
         }
         let own = node
             .params
             .iter()
             .any(|param| !same(&second.params[param.index()], &gradients.params[param.index()]));
-        if own {
+        if own || before().any(turned) {
             found.push((handle, Impurity::Repeat));
             continue;
         }
