@@ -44,6 +44,8 @@ train { loss cross_entropy(out, y) }
 ";
 
 type Tensors = BTreeMap<String, Stored>;
+/// What is done to an answer.
+type Change = fn(&mut Tensors);
 
 /// What a program without mistakes answers: the model of a spec, run by the library on what the request holds.
 fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
@@ -153,7 +155,7 @@ fn a_program_without_mistakes_passes() {
 
 #[test]
 fn a_wrong_gradient_is_found_against_both_and_named() {
-    let cases: [(&'static str, fn(&mut Tensors), &str, &str); 8] = [
+    let cases: [(&'static str, Change, &str, &str); 8] = [
         (MLP, |t| numbers(t, "grad/fc2.bias").fill(0.0), "fc2.bias", "it is zero"),
         (
             MLP,
@@ -306,7 +308,7 @@ fn a_loss_that_differs_is_said_once_and_gradients_that_fit_it_are_not() {
 
 #[test]
 fn an_answer_that_cannot_be_used_is_said() {
-    let cases: [(fn(&mut Tensors), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (BTreeMap::clear, "the program wrote no point0.answer.safetensors"),
         (|t| drop(t.remove("grad/fc1.bias")), "`grad/fc1.bias` is missing in point0.answer.safetensors"),
         (|t| drop(t.remove("loss")), "`loss` is missing"),
