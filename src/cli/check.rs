@@ -62,10 +62,7 @@ fn write(mended: &[(&PathBuf, mend::Mended)]) -> Result<(), Failure> {
         disk::write(path, mended.after.as_bytes())?;
         fixes += mended.fixes;
     }
-    say(&format!("{} written into {}\n", plural_es(fixes), plural(mended.len(), "spec")));
+    let count = if fixes == 1 { "1 fix".to_owned() } else { format!("{fixes} fixes") };
+    say(&format!("{count} written into {}\n", plural(mended.len(), "spec")));
     Ok(())
-}
-
-fn plural_es(fixes: usize) -> String {
-    if fixes == 1 { "1 fix".to_owned() } else { format!("{fixes} fixes") }
 }

@@ -221,7 +221,8 @@ rules! {
     /// For every parameter component that the budget allows, the reverse-mode gradient g against the two-sided
     /// difference d = (L(w + h) - L(w - h)) / 2h, with every discrete decision (the sign of a ReLU, the place of a
     /// maximum, the dropout mask) frozen at the unperturbed point, so that kinks cannot raise an alarm. The verdict
-    /// is per tensor, with the relative error |g - d| / (|g| + |d|) in the 2-norm.
+    /// is per tensor, with the relative error |g - d| / (|g| + |d|) in the 2-norm. Besides, the reverse rule of every node is compared
+    /// with the tangent of its own forward kernel; a rule that differs is named with its operator and operand.
     ///
     /// ## What to do
     ///

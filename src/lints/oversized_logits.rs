@@ -32,6 +32,8 @@ use super::uses::{Uses, logits, origin};
 use super::{Context, class_count_mismatch, lint, mismatched_gain, offset_weights, raw_input, scheme};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
+use crate::ops::ParamSpec;
+use crate::source::Span;
 use crate::text::number;
 
 pub static RULE: Rule = lint!("oversized_logits.rs" = "G002" "oversized-logits" Warning from "I13");
@@ -64,15 +66,9 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
     let message = format!("the logits start with a standard deviation of {}", number(std));
     let input = context.signal.of(*x).map_or(0.0, crate::moments::Moments::rms);
-    let (text, proposed) = scheme::proposal(graph, &uses, head, spec);
     let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
         .severity(severity)
-        .remark(format!(
-            "std {} over fan_in {}, inputs of rms {}",
-            number(spec.statistics().1.sqrt()),
-            spec.fan_in,
-            number(input)
-        ))
+        .remark(drawn(spec, input))
         .node(layer.path.to_string())
         .claim(Claim { name: "rms", quantity: Quantity::Rms, of: head.index(), over: None, offset: 0.0 })
         .trail(&layer.trail);
@@ -82,16 +78,25 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         diagnostic = diagnostic
             .note("loss", format!("far above that of a uniform guess, ln {classes} = {}", number(uniform)));
     }
-    // With inputs of unit scale the head is to blame; otherwise the growth before it is.
-    if input < 3.0 {
-        diagnostic = diagnostic.help(format!("init={text} (std {})", number(proposed))).fix(Fix {
-            title: format!("initialise with {text}"),
-            safety: Safety::Unsafe,
-            level: Level::Training,
-            edits: vec![Edit { span: init.span, text }],
-        });
-    } else {
-        diagnostic = diagnostic.help("a norm before the head, or init=zeros");
+    let proposal = scheme::proposal(graph, &uses, head, spec);
+    out.push(mended(diagnostic, init.span, input, proposal));
+}
+
+/// How the weights of a head are drawn, and what they take.
+pub fn drawn(spec: &ParamSpec, input: f64) -> String {
+    let std = number(spec.statistics().1.sqrt());
+    format!("std {std} over fan_in {}, inputs of rms {}", spec.fan_in, number(input))
+}
+
+/// What to do about a head that is too large. With inputs of unit scale its own weights are to blame; otherwise the growth before it is.
+pub fn mended(diagnostic: Diagnostic, span: Span, input: f64, (text, std): (String, f64)) -> Diagnostic {
+    if input >= 3.0 {
+        return diagnostic.help("a norm before the head, or init=zeros");
     }
-    out.push(diagnostic);
+    diagnostic.help(format!("init={text} (std {})", number(std))).fix(Fix {
+        title: format!("initialise with {text}"),
+        safety: Safety::Unsafe,
+        level: Level::Training,
+        edits: vec![Edit { span, text }],
+    })
 }

@@ -29,9 +29,11 @@
 
 use super::limits::Limits;
 use super::uses::{Uses, origin};
-use super::{Context, lint, mismatched_gain, offset_weights, raw_input, scheme, unstable_depth};
+use super::{
+    Context, lint, mismatched_gain, offset_weights, oversized_logits, raw_input, scheme, unstable_depth,
+};
 use crate::data::Transform;
-use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::graph::{Graph, Source};
 use crate::moments::Moments;
 use crate::text::number;
@@ -80,28 +82,12 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
     let message = format!("the predictions start at {} times the scale of their target", number(times));
     let input = layer.inputs.first().and_then(|x| context.signal.of(*x)).map_or(0.0, Moments::rms);
-    let (text, proposed) = scheme::proposal(graph, &uses, head, spec);
-    let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
+    let diagnostic = Diagnostic::new(&RULE, init.span, message)
         .severity(severity)
-        .remark(format!(
-            "std {} over fan_in {}, inputs of rms {}",
-            number(spec.statistics().1.sqrt()),
-            spec.fan_in,
-            number(input)
-        ))
+        .remark(oversized_logits::drawn(spec, input))
         .node(layer.path.to_string())
         .trail(&layer.trail)
         .note("predicted", format!("an rms of {} against {} of `{}`", number(rms), number(aim), feed.name));
-    // With inputs of unit scale the head is to blame; otherwise the growth before it is.
-    if input < 3.0 {
-        diagnostic = diagnostic.help(format!("init={text} (std {})", number(proposed))).fix(Fix {
-            title: format!("initialise with {text}"),
-            safety: Safety::Unsafe,
-            level: Level::Training,
-            edits: vec![Edit { span: init.span, text }],
-        });
-    } else {
-        diagnostic = diagnostic.help("a norm before the head, or init=zeros");
-    }
-    out.push(diagnostic);
+    let proposal = scheme::proposal(graph, &uses, head, spec);
+    out.push(oversized_logits::mended(diagnostic, init.span, input, proposal));
 }

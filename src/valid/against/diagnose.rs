@@ -42,7 +42,9 @@ pub fn diagnose(case: &Case<'_>) -> Option<String> {
         .or_else(|| {
             let c = dot(theirs, ours) / dot(ours, ours);
             // One number is a multiple of every other one.
-            let fits = theirs.len() > 1 && case.is(&scaled(ours, c));
+            // A factor that is 1 within the tolerance names nothing: the rest is noise.
+            let clear = (c - 1.0).abs() > 10.0 * case.tolerance;
+            let fits = clear && theirs.len() > 1 && case.is(&scaled(ours, c));
             fits.then(|| format!("it is {} times ours: a constant factor", number(c)))
         })
 }
