@@ -35,9 +35,27 @@ pub struct Transformed {
     pub contrast: f64,
 }
 
+/// An elementwise function with its slope.
+pub struct Curve<'a> {
+    /// f.
+    pub value: Box<dyn Fn(f64) -> f64 + 'a>,
+    /// f'.
+    pub slope: Box<dyn Fn(f64) -> f64 + 'a>,
+    /// Where f or a derivative of it jumps.
+    pub kinks: Vec<f64>,
+}
+
+impl Curve<'_> {
+    /// Where to split an integral over x / `rms`: at the kinks.
+    #[must_use]
+    pub fn breaks(&self, rms: f64) -> Vec<f64> {
+        self.kinks.iter().map(|kink| kink / rms).collect()
+    }
+}
+
 /// Nodes and weights of the n-point Gauss-Legendre rule on [-1, 1], by Newton's iteration on the Legendre recurrence
 /// (Golub and Welsch 1969 give the same nodes; the residual here is below 1e-15).
-fn legendre(n: usize) -> Vec<(f64, f64)> {
+pub(super) fn legendre(n: usize) -> Vec<(f64, f64)> {
     let mut rule = Vec::with_capacity(n);
     #[expect(clippy::cast_precision_loss, reason = "n is below 100")]
     for i in 0..n {

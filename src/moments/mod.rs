@@ -9,9 +9,11 @@
 
 mod energy;
 mod gaussian;
+pub mod law;
 
 pub use energy::Energy;
-pub use gaussian::{Gaussian, Transformed, through};
+pub use gaussian::{Curve, Gaussian, Transformed, through};
+pub use law::Law;
 
 /// A closed interval of logarithms.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,9 +4,11 @@
 //! kernels, tape and moments follow. The value is generic and yields the tangent; the slope is the reverse rule; neither is
 //! derived from the other.
 
-use super::{Backward, Block, Category, Forward, Inferred, Misfit, Op, Response, Shape, Spread, Transfer};
+use super::{
+    Backward, Block, Category, Forward, Inferred, Misfit, Op, ParamSpec, Response, Shape, Spread, Transfer,
+};
 use crate::args::{Param, Reader};
-use crate::moments::{self, Energy, Gaussian, Moments};
+use crate::moments::{self, Curve, Energy, Gaussian, Moments};
 use crate::scalar::Scalar;
 
 /// 1 above a kink, else 0. NaN counts as above, where functions do not hide it.
@@ -110,6 +112,18 @@ impl<A: Activation> Op for A {
 
     fn spread(&self, _: &Shape, _: Block) -> Spread {
         Spread::Elementwise
+    }
+
+    fn curve(&self, _: &[ParamSpec]) -> Option<Curve<'_>> {
+        let slope = |x: f64| {
+            let piece = self.piece(x);
+            self.slope(x, self.value(x, piece), piece)
+        };
+        Some(Curve {
+            value: Box::new(|x| self.value(x, self.piece(x))),
+            slope: Box::new(slope),
+            kinks: Activation::kinks(self).to_vec(),
+        })
     }
 
     fn response(&self) -> Option<Response> {

@@ -2,9 +2,9 @@
 
 use super::{
     Advance, Arity, Backward, Block, Category, Column, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
-    Response, Spread, Taps, Transfer,
+    ParamSpec, Response, Spread, Taps, Transfer,
 };
-use crate::moments::{Energy, Moments};
+use crate::moments::{Curve, Energy, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::{Mode, Shape, Tensor, View};
 use std::cell::RefCell;
@@ -111,6 +111,12 @@ impl OpKind {
             known.push_front((self.clone(), response));
             Some(response)
         })
+    }
+
+    /// The function that an elementwise operator applies to each element.
+    #[must_use]
+    pub fn curve(&self, params: &[ParamSpec]) -> Option<Curve<'_>> {
+        op!(self, o => o.curve(params))
     }
 
     /// What a window that slides over maps of this shape meets along either axis.

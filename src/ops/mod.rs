@@ -78,7 +78,7 @@ use crate::args::{Param, Reader};
 use crate::diag::{Rule, rules};
 use crate::inits::{Init, Target};
 use crate::manual::registry;
-use crate::moments::{Energy, Moments};
+use crate::moments::{Curve, Energy, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
@@ -408,6 +408,12 @@ pub trait Op: Sized {
 
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
+        None
+    }
+
+    /// The function that an elementwise operator applies; `None` for everything else, and where it differs from element to
+    /// element.
+    fn curve(&self, _params: &[ParamSpec]) -> Option<Curve<'_>> {
         None
     }
 

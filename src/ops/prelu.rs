@@ -20,7 +20,7 @@
 use super::{Backward, Category, Forward, Inferred, Misfit, Op, ParamSpec, Response, Role, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
 use crate::inits::Init;
-use crate::moments::{Energy, Gaussian, Moments, through};
+use crate::moments::{Curve, Energy, Gaussian, Moments, through};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 
@@ -140,6 +140,16 @@ impl Op for Prelu {
 
     fn kinks(&self) -> Vec<f64> {
         vec![0.0]
+    }
+
+    /// Slopes that are drawn make a mixture of functions.
+    fn curve(&self, params: &[ParamSpec]) -> Option<Curve<'_>> {
+        let (mean, variance) = params[0].statistics();
+        (variance == 0.0).then(|| Curve {
+            value: Box::new(move |x| if x > 0.0 { x } else { mean * x }),
+            slope: Box::new(move |x| if x > 0.0 { 1.0 } else { mean }),
+            kinks: vec![0.0],
+        })
     }
 
     fn response(&self) -> Option<Response> {

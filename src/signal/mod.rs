@@ -9,15 +9,17 @@ pub mod account;
 mod border;
 pub mod depth;
 pub mod scatter;
+mod shape;
 
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
-use crate::moments::{Energy, Moments};
+use crate::moments::{Curve, Energy, Law, Moments, law};
 use crate::ops::{Category, ParamSpec, Transfer};
 use crate::tensor::{Mode, Shape};
 use account::Account;
 use border::Profile;
 use scatter::{Logs, Scatter};
+use shape::{Passed, Shapes};
 
 /// The moments of all values.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Signal {
     pub scatter: Vec<Logs>,
     /// Likewise ln of the energy, around `energies`.
     pub gradient_scatter: Vec<Logs>,
+    /// By node: what an activation does to the energy, where it takes a value that is not Gaussian.
+    pub(crate) passed: Vec<Option<Passed>>,
     /// What the layers between norms do to the gradient, norms apart.
     pub account: Account,
 }
@@ -88,15 +92,19 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         energies: Vec::new(),
         scatter: Vec::new(),
         gradient_scatter: Vec::new(),
+        passed: vec![None; n],
         account: Account::default(),
     };
     let mut profiles = Profiles {
         feeds: graph.feeds.iter().map(|(_, feed)| border::uniform(feed.shape.as_ref())).collect(),
         nodes: Vec::with_capacity(n),
     };
+    let mut shapes = Shapes::new(graph);
     let mut elasticities = vec![Vec::new(); n];
     for (handle, node) in graph.nodes.iter() {
-        let found = with_transfer(graph, mode, &signal, node, |io| forward(node, io, &profiles.taken(node)));
+        let shaped = shapes.taken(graph, handle);
+        let found =
+            with_transfer(graph, mode, &signal, node, |io| forward(node, io, &profiles.taken(node), shaped));
         let (moments, profile) = match found {
             Some((step, profile)) => {
                 scatter.forward(handle, node, &signal, &step);
@@ -107,8 +115,9 @@ fn propagate(graph: &Verified<Graph>, mode: Mode, feeds: Vec<Moments>, assumed: 
         };
         signal.nodes.push(moments);
         profiles.nodes.push(profile);
+        shapes.forward(graph, handle, &signal);
     }
-    signal.energies = energies(graph, mode, &signal, &mut scatter, &profiles);
+    energies(graph, mode, &mut signal, &mut scatter, &profiles, &mut shapes);
     along_the_value(graph, &mut signal, &elasticities, &mut scatter);
     scatter.finish(&mut signal);
     signal.account = Account::of(graph, &signal);
@@ -147,13 +156,21 @@ struct Step {
 
 /// Applies a node's map. The rule of an operator tells how it hands scatter on, too: it is asked about inputs with none, and with a
 /// unit of it in one input. Operators that act on elements alone add none themselves.
-fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile) {
+fn forward(
+    node: &Node,
+    io: Transfer<'_>,
+    taken: &[&Profile],
+    shaped: Option<(&Curve<'_>, &Law)>,
+) -> (Step, Profile) {
     let category = node.op.category();
     let convolved = match category {
         Category::Layer => node.op.taps(io.shapes[0]).and_then(|taps| border::convolved(taken[0], &taps)),
         _ => None,
     };
-    let apply = |inputs: &[Moments]| node.op.transfer(Transfer { inputs, ..io });
+    let apply = |inputs: &[Moments]| match shaped {
+        Some((curve, law)) => law::through(&inputs[0], law, curve),
+        None => node.op.transfer(Transfer { inputs, ..io }),
+    };
     let with = |unit: Option<usize>| {
         let spread = |i: usize| if Some(i) == unit { 1.0 } else { 0.0 };
         let inputs: Vec<Moments> =
@@ -233,7 +250,10 @@ pub(crate) struct Back {
     coupling: Vec<Vec<f64>>,
 }
 
-fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> Back {
+fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments, passed: Option<Passed>) -> Back {
+    if let Some(Passed { square, fourth, coupling }) = passed {
+        return Back { arrived: vec![cotangent.slope(square, fourth)], coupling: vec![vec![coupling]] };
+    }
     let arrived = node.op.energy(io, cotangent, output);
     let depends = matches!(
         node.op.category(),
@@ -260,10 +280,11 @@ fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> B
 fn energies(
     graph: &Graph,
     mode: Mode,
-    signal: &Signal,
+    signal: &mut Signal,
     scatter: &mut Scatter,
     profiles: &Profiles,
-) -> Vec<Energy> {
+    shapes: &mut Shapes<'_>,
+) {
     let mut energies = vec![Energy::ZERO; graph.nodes.len()];
     let mut places: Vec<Profile> = vec![None; graph.nodes.len()];
     if let Some(Source::Node(prediction)) = graph.prediction() {
@@ -272,11 +293,17 @@ fn energies(
         energies[prediction.index()] = Energy::unit(units);
     }
     for (handle, node) in graph.nodes.iter().rev() {
-        let (cotangent, Some(output)) = (energies[handle.index()], signal.node(handle)) else { continue };
+        let (cotangent, Some(output)) = (energies[handle.index()], signal.node(handle).copied()) else {
+            continue;
+        };
         if cotangent.is_zero() || Some(handle) == graph.loss {
             continue;
         }
-        let Some(found) = with_transfer(graph, mode, signal, node, |io| back(node, io, cotangent, output))
+        shapes.settle(handle);
+        let passed = shapes.passed(graph, handle);
+        signal.passed[handle.index()] = passed;
+        let Some(found) =
+            with_transfer(graph, mode, signal, node, |io| back(node, io, cotangent, &output, passed))
         else {
             continue;
         };
@@ -292,6 +319,7 @@ fn energies(
                 taken[i],
                 found.coupling[i].get(i).copied().unwrap_or(0.0),
             );
+            shapes.back(graph, handle, i, energy, passed, signal);
             let before = energies[input.index()];
             // What the node adds becomes a deviation of its own.
             let own = Energy { spread: 0.0, ..energy };
@@ -307,7 +335,7 @@ fn energies(
             scatter.back(handle, *input, energy.spread, &found.coupling[i], (before, own));
         }
     }
-    energies
+    signal.energies = energies;
 }
 
 /// An energy that comes back to a map: what acts on its elements is alike at the places of a channel, so that the channels alone

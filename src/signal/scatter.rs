@@ -6,7 +6,12 @@
 //! back, where slopes depend on the scale. Values that share layers below share deviations: the sum x + f(x) scatters as the whole
 //! of x does, not as two independent halves. Each value therefore keeps one coefficient for every deviation, not a variance.
 //! Deviations forward and back of the same units are taken as independent, and the mean of ln of a mean of n independent squares as
-//! minus half of its variance. Beyond [`ROOM`] coefficients the operators' own recursion for independent inputs serves.
+//! minus half of its variance.
+//!
+//! The mean of a logarithm needs the second order, too: ln(1 - w + w e^d) = w d + w (1 - w) d^2 / 2, so that with E e^d = 1 the mean of a
+//! sum stays what it is and that of its logarithm falls by w^2 Var(d)/2, not by w Var(d)/2. A value behind a sum keeps these
+//! coefficients of d^2/2 as well. Where an energy depends on a scale with the coupling c, the next order is taken to be as large as c; what it
+//! adds is left uncertain, c^2 V^2 / 2. Beyond [`ROOM`] coefficients the operators' own recursion for independent inputs serves.
 
 use super::{Signal, Step};
 use crate::graph::{Graph, Handle, Node, Source};
@@ -42,21 +47,31 @@ impl Logs {
     }
 }
 
-/// By deviation, its coefficient; behind the end they are zero.
+/// By deviation, a coefficient; behind the end they are zero.
 type Terms = Rc<Vec<f64>>;
+
+/// How a logarithm depends on the deviations d of a graph: the sum of first d + second d^2 / 2.
+#[derive(Clone, Default)]
+struct Series {
+    first: Terms,
+    /// Empty but behind sums.
+    second: Terms,
+}
 
 /// The scatter of all values of a graph while it is analysed.
 pub(super) struct Scatter {
     /// The variance of each deviation.
     variances: Vec<f64>,
     /// By feed and by node.
-    feeds: Vec<Terms>,
-    nodes: Vec<Terms>,
+    feeds: Vec<Series>,
+    nodes: Vec<Series>,
     /// By node: the deviations of what it takes, as it measures them.
-    taken: Vec<Vec<Terms>>,
-    energies: Vec<Terms>,
-    /// By node: what else makes the gradient's scale uncertain.
+    taken: Vec<Vec<Series>>,
+    energies: Vec<Series>,
+    /// By node: what else makes the gradient's scale uncertain there.
     uncertain: Vec<f64>,
+    /// By node: what the next order may add to the variance of ln of the energy.
+    unsure: Vec<f64>,
     /// Whether the graph is too large.
     full: bool,
 }
@@ -72,26 +87,48 @@ fn add(into: &mut Vec<f64>, factor: f64, terms: &[f64]) {
 }
 
 /// The standard deviation that a value has in a full graph.
-fn deviation(terms: &Terms) -> f64 {
-    terms.first().copied().unwrap_or(0.0)
+fn deviation(series: &Series) -> f64 {
+    series.first.first().copied().unwrap_or(0.0)
 }
 
-/// The sum of several terms with factors; shared where it is one of them unchanged. In a `full` graph the one coefficient is a
+/// The sum of several terms with factors.
+fn weighted<'a>(parts: impl Iterator<Item = (f64, &'a Terms)>) -> Vec<f64> {
+    let mut out = Vec::new();
+    parts.for_each(|(factor, terms)| add(&mut out, factor, terms));
+    out
+}
+
+/// The sum of several logarithms with factors; shared where it is one of them unchanged. In a `full` graph the one coefficient is a
 /// standard deviation, and parts are independent.
-fn sum(full: bool, parts: &[(f64, &Terms)]) -> Terms {
+fn sum(full: bool, parts: &[(f64, &Series)]) -> Series {
     match parts {
-        [] => Rc::default(),
-        [(factor, terms)] if (factor - 1.0).abs() < 1e-9 => Rc::clone(terms),
+        [] => Series::default(),
+        [(factor, series)] if (factor - 1.0).abs() < 1e-9 => Series::clone(series),
         _ if full => {
-            let squares = parts.iter().map(|(factor, terms)| (factor * deviation(terms)).powi(2));
-            Rc::new(vec![squares.sum::<f64>().sqrt()])
+            let squares = parts.iter().map(|(factor, series)| (factor * deviation(series)).powi(2));
+            Series { first: Rc::new(vec![squares.sum::<f64>().sqrt()]), second: Rc::default() }
         }
-        _ => {
-            let mut out = Vec::new();
-            parts.iter().for_each(|(factor, terms)| add(&mut out, *factor, terms));
-            Rc::new(out)
-        }
+        _ => Series {
+            first: Rc::new(weighted(parts.iter().map(|(factor, series)| (*factor, &series.first)))),
+            second: Rc::new(weighted(parts.iter().map(|(factor, series)| (*factor, &series.second)))),
+        },
     }
+}
+
+/// The logarithm of a sum of values, each with its share: ln sum w e^(a d + b d^2 / 2) has the coefficients A = sum w a and
+/// sum w (b + a^2) - A^2.
+fn mixed(full: bool, parts: &[(f64, &Series)]) -> Series {
+    let mut mixed = sum(full, parts);
+    if !full && parts.len() > 1 {
+        let mut second = Vec::clone(&mixed.second);
+        second.resize(mixed.first.len(), 0.0);
+        for (share, series) in parts {
+            second.iter_mut().zip(series.first.iter()).for_each(|(b, a)| *b += share * a * a);
+        }
+        second.iter_mut().zip(mixed.first.iter()).for_each(|(b, a)| *b -= a * a);
+        mixed.second = Rc::new(second);
+    }
+    mixed
 }
 
 impl Scatter {
@@ -101,55 +138,58 @@ impl Scatter {
         let mut scatter = Self {
             variances: Vec::new(),
             feeds: Vec::new(),
-            nodes: vec![Rc::default(); n],
+            nodes: vec![Series::default(); n],
             taken: vec![Vec::new(); n],
-            energies: vec![Rc::default(); n],
+            energies: vec![Series::default(); n],
             uncertain: vec![0.0; n],
+            unsure: vec![0.0; n],
             full: sources.saturating_mul(n) > ROOM,
         };
         for feed in feeds {
-            let terms = scatter.deviate(Rc::default(), feed.spread);
-            scatter.feeds.push(terms);
+            let series = scatter.deviate(Series::default(), feed.spread);
+            scatter.feeds.push(series);
         }
         scatter
     }
 
-    /// The terms with a deviation of their own.
-    fn deviate(&mut self, terms: Terms, variance: f64) -> Terms {
+    /// The logarithm with a deviation of its own.
+    fn deviate(&mut self, series: Series, variance: f64) -> Series {
         if variance <= 0.0 || !variance.is_finite() {
-            return terms;
+            return series;
         }
         if self.full {
-            return Rc::new(vec![deviation(&terms).hypot(variance.sqrt())]);
+            let first = Rc::new(vec![deviation(&series).hypot(variance.sqrt())]);
+            return Series { first, ..series };
         }
         let mut own = Vec::with_capacity(self.variances.len() + 1);
-        own.extend_from_slice(&terms);
+        own.extend_from_slice(&series.first);
         own.resize(self.variances.len(), 0.0);
         own.push(1.0);
         self.variances.push(variance);
-        Rc::new(own)
+        Series { first: Rc::new(own), ..series }
     }
 
     /// Goes forward over one node.
     pub(super) fn forward(&mut self, handle: Handle<Node>, node: &Node, signal: &Signal, step: &Step) {
         let norm = node.op.category() == Category::Norm && !node.op.mixes_batch(crate::tensor::Mode::Train);
-        let taken: Vec<Terms> = node
+        let taken: Vec<Series> = node
             .inputs
             .iter()
             .map(|source| {
-                let terms = Rc::clone(match source {
+                let series = Series::clone(match source {
                     Source::Feed(feed) => &self.feeds[feed.index()],
                     Source::Node(input) => &self.nodes[input.index()],
                 });
                 // A norm divides by the mean over the units that are there, not by that over all that could be.
                 match signal.of(*source) {
-                    Some(x) if norm => self.deviate(terms, x.tail / x.units),
-                    _ => terms,
+                    Some(x) if norm => self.deviate(series, x.tail / x.units),
+                    _ => series,
                 }
             })
             .collect();
-        let parts: Vec<(f64, &Terms)> = step.elasticity.iter().copied().zip(&taken).collect();
-        let handed = sum(self.full, &parts);
+        let parts: Vec<(f64, &Series)> = step.elasticity.iter().copied().zip(&taken).collect();
+        let adds = node.op.category() == Category::Combine && node.op.name() != "mul";
+        let handed = if adds { mixed(self.full, &parts) } else { sum(self.full, &parts) };
         self.nodes[handle.index()] = if norm { handed } else { self.deviate(handed, step.injected) };
         self.taken[handle.index()] = taken;
     }
@@ -167,9 +207,12 @@ impl Scatter {
             return;
         }
         let taken = &self.taken[from.index()];
-        let mut parts: Vec<(f64, &Terms)> = vec![(1.0, &self.energies[from.index()])];
-        parts.extend(coupling.iter().copied().zip(taken).filter(|(factor, _)| factor.abs() > 1e-9));
+        let coupled = || coupling.iter().copied().zip(taken).filter(|(factor, _)| factor.abs() > 1e-9);
+        let mut parts: Vec<(f64, &Series)> = vec![(1.0, &self.energies[from.index()])];
+        parts.extend(coupled());
         let arrived = sum(self.full, &parts);
+        let next_order = |(c, series): (f64, &Series)| 0.5 * (c * self.logs(series).variance).powi(2);
+        let unsure = self.unsure[from.index()] + coupled().map(next_order).sum::<f64>();
         let arrived = self.deviate(arrived, injected);
         let there = &mut self.energies[to.index()];
         *there = if before.is_zero() {
@@ -177,8 +220,10 @@ impl Scatter {
         } else {
             let total = before.plus(own).ln.middle();
             let share = |part: Energy| (part.ln.middle() - total).exp();
-            sum(self.full, &[(share(before), there), (share(own), &arrived)])
+            mixed(self.full, &[(share(before), there), (share(own), &arrived)])
         };
+        let there = &mut self.unsure[to.index()];
+        *there = there.max(unsure);
     }
 
     /// Adds to the variance of ln of a gradient's energy, without moving its mean.
@@ -186,18 +231,18 @@ impl Scatter {
         self.uncertain[node.index()] += variance;
     }
 
-    fn logs(&self, terms: &Terms) -> Logs {
+    /// The variance of a logarithm, and the offset of its mean: E d = -Var(d)/2 makes it (second - first) Var(d)/2.
+    fn logs(&self, series: &Series) -> Logs {
         if self.full {
-            return Logs::default().with(deviation(terms).powi(2));
+            return Logs::default().with(deviation(series).powi(2));
         }
         let mut logs = Logs::default();
-        for (a, variance) in terms.iter().zip(&self.variances) {
+        let second = series.second.iter().copied().chain(std::iter::repeat(0.0));
+        for ((a, b), variance) in series.first.iter().zip(second).zip(&self.variances) {
             logs.variance += a * a * variance;
-            if *a > 0.0 {
-                logs.below += 0.5 * a * variance;
-            } else {
-                logs.above -= 0.5 * a * variance;
-            }
+            let offset = 0.5 * (b - a) * variance;
+            logs.above += offset.max(0.0);
+            logs.below -= offset.min(0.0);
         }
         logs
     }
@@ -215,7 +260,9 @@ impl Scatter {
             signal.scatter.push(logs.with(moments.tail / moments.units));
             let logs = self.logs(&self.energies[i]);
             let logs = logs.with(energy.tail / energy.units);
-            signal.gradient_scatter.push(Logs { variance: logs.variance + self.uncertain[i], ..logs });
+            signal
+                .gradient_scatter
+                .push(Logs { variance: logs.variance + self.uncertain[i] + self.unsure[i], ..logs });
             energy.spread = logs.variance;
         }
     }

@@ -325,6 +325,52 @@ fn residual_networks_keep_the_predicted_scales() {
     agrees("post-norm", &spec("128", post), 1, 16);
 }
 
+/// Streams that run through activations: what they carry is not Gaussian, and a unit that is on stays on.
+#[test]
+fn post_activation_residual_networks_keep_the_predicted_scales() {
+    let mut wrong = Vec::new();
+    let mut check = |name: &str, text: &str, batch: usize| {
+        let compared = compare(text, batch, 16);
+        println!("{name}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
+        if compared.share > 1.0 {
+            wrong.push(format!("{name}: {}", compared.worst));
+        }
+    };
+    for act in ["relu", "gelu", "silu", "tanh"] {
+        let two = |norm: &str| {
+            format!(
+                "a: linear(128, init=he_normal)\n{norm}\n{act}\nb: linear(128, init=lecun_normal)\n{norm}"
+            )
+        };
+        for (name, branch, batch) in [
+            ("two layers", two(""), 1),
+            ("one layer", "a: linear(128, init=lecun_normal)".to_owned(), 1),
+            ("layer norm", two("layer_norm"), 1),
+            ("batch norm", two("batch_norm"), 128),
+        ] {
+            let body = format!(
+                "stem: linear(128, init=lecun_normal)\n{act}\nh: repeat 20 {{\nres: residual {{\n{branch}\n}}\n\
+                 act: {act}\n}}\nout: linear(128, init=lecun_normal)"
+            );
+            check(&format!("{act}, {name}"), &spec("128", &body), batch);
+        }
+    }
+    // As in ResNets: maps that shrink while channels grow, the shortcut projected where they do.
+    let stage = |channels: usize, stride: usize| {
+        format!(
+            "s{channels}: residual {{\na: conv2d({channels}, kernel=3, stride={stride}, pad=1, bias=false, init=he_normal)\nbatch_norm\n\
+             relu\nb: conv2d({channels}, kernel=3, pad=1, bias=false, init=he_normal)\nbatch_norm\n}} \
+             shortcut {{\nconv: conv2d({channels}, kernel=1, stride={stride}, bias=false, init=he_normal)\nbatch_norm\n}}\nrelu\n\
+             t{channels}: repeat 4 {{\nres: residual {{\na: conv2d({channels}, kernel=3, pad=1, bias=false, init=he_normal)\nbatch_norm\n\
+             relu\nb: conv2d({channels}, kernel=3, pad=1, bias=false, init=he_normal)\nbatch_norm\n}}\nact: relu\n}}"
+        )
+    };
+    let net =
+        format!("{}\n{}\nglobal_avg_pool\nout: linear(64, init=lecun_normal)", stage(32, 1), stage(64, 2));
+    check("resnet", &spec("32, 12, 12", &net), 16);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn normalised_networks_keep_the_predicted_scales() {
     for act in ["relu", "tanh", "gelu", "sigmoid", "leaky_relu(0.2)"] {
