@@ -12,6 +12,7 @@
 
 mod activation;
 mod add;
+mod attention;
 mod avg_pool;
 mod batch_norm;
 mod bce;
@@ -38,6 +39,7 @@ mod leaky_relu;
 mod linear;
 mod log_softmax;
 mod mae;
+mod matmul;
 mod max_pool;
 mod mish;
 mod mse;
@@ -118,6 +120,8 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    matmul::Matmul,
+    attention::Attention,
     flatten::Flatten,
     reshape::Reshape,
     transpose::Transpose,

@@ -143,7 +143,7 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
             };
             (mean == 0.0).then(|| vec![arrived; node.inputs.len()])
         }
-        Category::Activation | Category::Combine => through(),
+        Category::Activation | Category::Combine | Category::Product => through(),
         // The average of a map divides the energy by its size, but weights below sum it up again over as many places.
         Category::Pool | Category::Noise | Category::Layout => Some(vec![energy; node.inputs.len()]),
         Category::Norm | Category::Distribution | Category::Loss => None,

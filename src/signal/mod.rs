@@ -200,7 +200,11 @@ fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile)
                 io.inputs.iter().map(weight).zip(taken.iter().copied()).collect();
             border::mixed(&parts)
         }
-        Category::Combine | Category::Layout | Category::Distribution | Category::Loss => None,
+        Category::Combine
+        | Category::Product
+        | Category::Layout
+        | Category::Distribution
+        | Category::Loss => None,
     };
     // A convolution over a map without a profile says nothing of the places behind it.
     (Step { moments, injected, elasticity }, profile)
@@ -237,7 +241,11 @@ fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments) -> B
     let arrived = node.op.energy(io, cotangent, output);
     let depends = matches!(
         node.op.category(),
-        Category::Activation | Category::Norm | Category::Distribution | Category::Combine
+        Category::Activation
+            | Category::Norm
+            | Category::Distribution
+            | Category::Combine
+            | Category::Product
     );
     let n = io.inputs.len();
     if n > MANY {
@@ -357,7 +365,7 @@ fn placed(
             None => (arrived, None),
         },
         Category::Layout => (by_channel(arrived, shape), border::uniform(shape)),
-        Category::Combine | Category::Distribution | Category::Loss => (arrived, None),
+        Category::Combine | Category::Product | Category::Distribution | Category::Loss => (arrived, None),
     }
 }
 
