@@ -180,7 +180,7 @@ fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile)
         };
         (moments, moments.spread, (0..io.inputs.len()).map(elasticity).collect())
     };
-    let mut moments = Moments { spread: 0.0, ..moments };
+    let mut moments = Moments { spread: 0.0, variety: variety(node, io, &moments), ..moments };
     let profile = match category {
         Category::Layer => convolved.and_then(|(profile, _)| profile),
         Category::Activation => {
@@ -208,6 +208,27 @@ fn forward(node: &Node, io: Transfer<'_>, taken: &[&Profile]) -> (Step, Profile)
     };
     // A convolution over a map without a profile says nothing of the places behind it.
     (Step { moments, injected, elasticity }, profile)
+}
+
+/// What two positions of a node's value differ in. What acts on each position does to two of them what it does to two samples, so
+/// its rule is asked for the contrast of inputs whose contrast is their variety. Where features become positions they have their mean
+/// in common, and so do the places of a map, of which the spec says nothing.
+fn variety(node: &Node, io: Transfer<'_>, moments: &Moments) -> f64 {
+    let by_position = match node.op.category() {
+        Category::Product => return moments.variety,
+        Category::Layer | Category::Activation | Category::Norm | Category::Noise | Category::Combine => {
+            io.shape.rank() == 3 && !node.op.mixes_batch(io.mode)
+        }
+        Category::Pool | Category::Layout | Category::Distribution | Category::Loss => false,
+    };
+    if !by_position {
+        return 1.0 - moments.mean_share * moments.mean_share;
+    }
+    let inputs: Vec<Moments> = io.inputs.iter().map(|x| Moments { contrast: x.variety, ..*x }).collect();
+    if inputs.iter().zip(io.inputs).all(|(moved, x)| moved.contrast == x.contrast) {
+        return moments.contrast;
+    }
+    node.op.transfer(Transfer { inputs: &inputs, ..io }).contrast
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
