@@ -127,6 +127,12 @@ impl Shares {
         // E sum a^2 - 2 a^3 + (sum a^2) a^2, which one share that has all makes 0 up to rounding.
         (self.square - 2.0 * self.cube + self.square_square).max(f64::EPSILON)
     }
+
+    /// E (1 - sum a^2)^2: what is left beside the largest shares.
+    #[must_use]
+    pub fn rest(&self) -> f64 {
+        (1.0 - 2.0 * self.square + self.square_square).max(0.0)
+    }
 }
 
 /// Places and weights under N(0, width^2).

@@ -254,74 +254,86 @@ impl Op for Attention {
     }
 
     /// Given a query, its scores are Gaussian over the keys. With rho what two positions of the values have in common,
-    /// E y^2 = E v^2 (rho + (1 - rho) PR). Two positions of the result have E v^2 (rho + (1 - rho) O) in common with the overlap
+    /// E y^2 = E v^2 (rho + (1 - rho) (PR + lv (1 - PR)^2 / d)). The last term is the [`lean`](Scores::lean) of the mean of tokens
+    /// towards those that the query asks for. Two positions of the result have E v^2 (rho + (1 - rho) O) in common with the overlap
     /// O = E sum_j a_j a'_j of their shares. It is 1/T for scores that have nothing in common, PR for equal ones and
-    /// PR^c / T^(1-c) for those with correlation c, that of the queries: exact for many keys and moderate scores. Two samples
-    /// have in common what different positions of them have, which is no more than the same positions have, and their overlap
-    /// times the rest.
+    /// PR^c / T^(1-c) for those with correlation c, that of the queries: exact for many keys and moderate scores; the lean has c in
+    /// common. Two samples have in common what different positions of them have, which is no more than the same positions have, and
+    /// their overlap times the rest.
     fn transfer(&self, io: Transfer<'_>) -> Moments {
         let [q, k, v] = [0, 1, 2].map(|i| &io.inputs[i]);
         if v.ln_square.hi == f64::NEG_INFINITY {
             return Moments::ZERO;
         }
-        let sizes = Sizes::of(io.shapes, self.heads);
         let scores = self.scores(&io);
         let shares = scores.shares();
         let lasting = v.variety.clamp(0.0, 1.0);
-        let square = |shares: Shares| 1.0 - lasting + lasting * shares.square;
-        let here = square(shares);
+        let square = |scores: Scores| {
+            let shares = scores.shares();
+            1.0 - lasting + lasting * (shares.square + scores.lean(shares))
+        };
+        let here = square(scores);
         // d ln E y^2 / d ln lv, which is that by the scale of queries and of keys.
         let step = 1e-2;
-        let moved = |by: f64| square(Scores { ln_variance: scores.ln_variance + by, ..scores }.shares()).ln();
+        let moved = |by: f64| square(Scores { ln_variance: scores.ln_variance + by, ..scores }).ln();
         let elasticity = (moved(step) - moved(-step)) / (2.0 * step);
-        let keys = real(sizes.keys);
-        let (even, apart) = if self.causal {
-            // Rows with n and m keys overlap in 1/max(n, m): on average over pairs of rows 2 (1 - H/T) / (T - 1).
-            let mean = harmonic(sizes.keys) / keys;
-            (mean, if sizes.keys > 1 { 2.0 * (1.0 - mean) / (keys - 1.0) } else { 1.0 })
-        } else {
-            (1.0 / keys, 1.0 / keys)
-        };
-        let sharper = (shares.square / even).max(1.0);
-        let overlap = |of: f64, correlation: f64| (of * sharper.powf(correlation.clamp(0.0, 1.0))).min(1.0);
-        let rows = 1.0 - lasting + lasting * overlap(apart, 1.0 - q.variety);
+        let rows = scores.rows_overlap(shares, 1.0 - q.variety);
+        let parting = shares.square - rows + scores.lean(shares) * q.variety.clamp(0.0, 1.0);
         let common = |x: &Moments| ((1.0 - x.contrast).min(1.0 - x.variety), 1.0 - x.contrast);
         let ((elsewhere, same), (key_elsewhere, key_same)) = (common(v), common(k));
         let alike = (1.0 - q.contrast) * (key_same - key_elsewhere) / k.variety.max(f64::MIN_POSITIVE);
-        let samples = elsewhere + (same - elsewhere) * overlap(even, alike);
+        let samples = elsewhere + (same - elsewhere) * scores.overlap(shares, alike);
         // Given the shares, a result is Gaussian: E y^4 = 3 E (rho + (1 - rho) sum a^2)^2 of E v^2 squared.
         let fourth = (1.0 - lasting).powi(2)
             + 2.0 * (1.0 - lasting) * lasting * shares.square
             + lasting * lasting * shares.square_square;
+        let plain = 1.0 - lasting + lasting * shares.square;
         Moments {
             ln_square: v.ln_square.shift(here.ln()),
             mean_share: (v.mean_share / here.sqrt()).clamp(-1.0, 1.0),
             contrast: (1.0 - samples / here).clamp(0.0, 2.0),
-            variety: (1.0 - rows / here).clamp(0.0, 2.0),
+            variety: lasting * parting.max(0.0) / here,
             spread: v.spread + elasticity * elasticity * (q.measured_spread() + k.measured_spread()),
-            tail: 3.0 * fourth / (here * here) - 1.0,
+            tail: 3.0 * fourth / (plain * plain) - 1.0,
             units: v.units,
         }
     }
 
-    /// Values get PR of the energy. A score gets a (w - sum_j a_j w_j) with w = g v, of which E sum_j is E v^2 (1 - rho) times
-    /// [`slope`](Shares::slope); a query sums it over keys, of which only what differs counts, a key over queries. The gradients at two
-    /// positions count as independent.
+    /// Let g and g' be the gradients at two positions of the result, with gamma in common, and O the overlap of two rows of shares.
+    ///
+    /// A value gets sum_t a_t g_t: of the energy F = PR + gamma (T - 1) O. As a row of shares sums to 1, the gradients at all values
+    /// sum up to those at all results, which says what two values have in common. A score gets a (w - sum_j a_j w_j) with w = g v, of
+    /// which E sum_j is E v^2 (1 - rho) times K, the [`slope`](Shares::slope). A query sums it over keys, of which only what differs
+    /// counts; keys and values that come from one token of d features add (1 - PR)^2 / d, in which they agree. A key sums it over
+    /// queries, which adds gamma times what two queries have in common.
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         let [q, k, v] = [0, 1, 2].map(|i| &io.inputs[i]);
-        let own = Sizes::of(io.shapes, self.heads).own;
-        let shares = self.scores(&io).shares();
-        let to_scores = self.gain(own).ln() + v.variety.max(0.0).ln() + shares.slope().ln();
-        let through = |i: usize, factor: Interval| {
+        let Sizes { queries, keys, features, own } = Sizes::of(io.shapes, self.heads);
+        let scores = self.scores(&io);
+        let shares = scores.shares();
+        let rows = scores.rows_overlap(shares, 1.0 - q.variety);
+        let (own_slope, agreement) = (shares.slope(), shares.rest() / real(features));
+        let gamma = 1.0 - cotangent.variety;
+        let others = gamma * (real(queries) - 1.0);
+        let to_scores = self.gain(own).ln() + v.variety.max(0.0).ln();
+        let through = |i: usize, factor: Interval, common: f64| {
             if factor.hi == f64::NEG_INFINITY {
                 return Energy::ZERO;
             }
-            cotangent.linear(factor, io.shapes[i].last().unwrap_or(1))
+            let arrived = cotangent.linear(factor, io.shapes[i].last().unwrap_or(1));
+            Energy { variety: 1.0 - common.clamp(0.0, 1.0), ..arrived }
         };
+        let sharing = rows / shares.square;
+        let queried = own_slope + agreement;
+        let query_common = gamma * (own_slope * sharing + agreement) / queried;
+        let keyed = own_slope * (1.0 + others * (1.0 - q.variety).max(0.0) * sharing);
+        let valued = shares.square + others * rows;
+        let value_common = ((1.0 + others) / valued - 1.0) / (real(keys) - 1.0).max(1.0);
+        let query_gain = to_scores + k.variety.max(0.0).ln() + queried.ln();
         vec![
-            through(0, v.ln_square.plus(k.ln_square).shift(to_scores + k.variety.max(0.0).ln())),
-            through(1, v.ln_square.plus(q.ln_square).shift(to_scores)),
-            through(2, Interval::point(shares.square.ln())),
+            through(0, v.ln_square.plus(k.ln_square).shift(query_gain), query_common),
+            through(1, v.ln_square.plus(q.ln_square).shift(to_scores + keyed.ln()), 0.0),
+            through(2, Interval::point(valued.ln()), value_common),
         ]
     }
 }
@@ -335,7 +347,7 @@ impl Attention {
     /// How the scores of a query are distributed.
     pub(super) fn scores(&self, io: &Transfer<'_>) -> Scores {
         let (q, k) = (&io.inputs[0], &io.inputs[1]);
-        let Sizes { keys, own, .. } = Sizes::of(io.shapes, self.heads);
+        let Sizes { keys, features, own, .. } = Sizes::of(io.shapes, self.heads);
         Scores {
             rows: if self.causal { Rows::UpTo(keys) } else { Rows::Of(keys) },
             ln_variance: self.gain(own).ln()
@@ -343,6 +355,7 @@ impl Attention {
                 + k.ln_square.middle()
                 + k.variety.clamp(0.0, 1.0).ln(),
             scatter: q.tail / real(own),
+            features: real(features),
         }
     }
 }
@@ -355,13 +368,15 @@ pub(super) struct Scores {
     pub(super) ln_variance: f64,
     /// The relative variance of the mean square of a query.
     scatter: f64,
+    /// How many directions tokens have.
+    features: f64,
 }
 
 impl Scores {
     /// The shares, averaged over queries. The mean square of n Gaussian features has a Gamma distribution of shape s = n/2: the
     /// two-point rule of Gauss and Laguerre at s + 1 +- sqrt(s + 1) is exact for the first three moments.
     fn shares(self) -> Shares {
-        let Self { rows, ln_variance, scatter } = self;
+        let Self { rows, ln_variance, scatter, features: _ } = self;
         let variance = ln_variance.exp();
         if scatter < 1e-6 || variance < 1e-12 {
             return Shares::of(rows, variance);
@@ -376,6 +391,35 @@ impl Scores {
             square: mean(less.square, more.square),
             cube: mean(less.cube, more.cube),
             square_square: mean(less.square_square, more.square_square),
+        }
+    }
+
+    /// Keys and values that come from one token z of d independent features: the scores are z w with |w|^2 = lv, and a mean of tokens
+    /// with their shares has the part E sum_j a_j z_j = lv (1 - PR) w / |w|^2 along w (Stein's identity), which is lv (1 - PR)^2 of a
+    /// token's d. It counts where T e^-lv, over which the rest is averaged, is not far below d.
+    fn lean(self, shares: Shares) -> f64 {
+        self.ln_variance.exp() * shares.rest() / self.features
+    }
+
+    /// E sum_j a_j a'_j of two softmaxes over the same keys whose scores have this correlation.
+    fn overlap(self, shares: Shares, correlation: f64) -> f64 {
+        let even = match self.rows {
+            Rows::Of(keys) => 1.0 / real(keys),
+            Rows::UpTo(keys) => harmonic(keys) / real(keys),
+        };
+        (even * (shares.square / even).max(1.0).powf(correlation.clamp(0.0, 1.0))).min(1.0)
+    }
+
+    /// The same of two rows of one sample. Causal rows of n and m keys overlap in 1/max(n, m) where scores are even: on average over pairs
+    /// of rows 2 (1 - H/T) / (T - 1) with H = 1 + 1/2 + ... + 1/T.
+    fn rows_overlap(self, shares: Shares, correlation: f64) -> f64 {
+        let overlap = self.overlap(shares, correlation);
+        match self.rows {
+            Rows::UpTo(keys) if keys > 1 => {
+                let even = harmonic(keys) / real(keys);
+                overlap * 2.0 * (1.0 - even) / ((real(keys) - 1.0) * even)
+            }
+            Rows::UpTo(_) | Rows::Of(_) => overlap,
         }
     }
 }

@@ -22,7 +22,7 @@
 
 use super::{Arity, Backward, Category, Forward, Inferred, Misfit, Op, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, optional};
-use crate::moments::{Energy, Interval, Moments};
+use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;
 use crate::tensor::{Product, View, ViewMut, product};
 
@@ -194,18 +194,27 @@ impl Op for Matmul {
         }
     }
 
-    /// An element of a factor sums over as many gradients as the other factor has elements that meet it: summed over all
-    /// elements, the energy is multiplied by K E b^2 for the first factor and by K E a^2 for the second.
+    /// An element of a factor sums over as many gradients as the other factor has elements that meet it: summed over all elements, the
+    /// energy is multiplied by K E b^2 for the first factor and by K E a^2 for the second. The second sums over rows of the
+    /// result, which are positions: what their gradients have in common, and rows of the first factor, adds up. Its own
+    /// positions, where its rows are, get the same gradients by other columns of the first factor.
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
-        let gain = Interval::point(count(self.sizes(io.shapes).k).ln());
-        let through = |own: usize, other: usize| {
-            let factor = gain.plus(io.inputs[other].ln_square);
+        let Sizes { m, k, .. } = self.sizes(io.shapes);
+        let through = |own: usize, other: usize, rows: f64, common: f64| {
+            let factor = io.inputs[other].ln_square.shift(count(k).ln() + rows.ln_1p());
             if factor.hi == f64::NEG_INFINITY {
                 return Energy::ZERO;
             }
-            cotangent.linear(factor, io.shapes[own].last().unwrap_or(1))
+            let arrived = cotangent.linear(factor, io.shapes[own].last().unwrap_or(1));
+            Energy { variety: 1.0 - common.clamp(0.0, 1.0), ..arrived }
         };
-        vec![through(0, 1), through(1, 0)]
+        let gamma = 1.0 - cotangent.variety;
+        let a = Common::of(&io.inputs[0], self.transpose_a);
+        let rows = gamma * (count(m) - 1.0) * a.beside.max(0.0);
+        vec![
+            through(0, 1, 0.0, if self.transpose_a { 0.0 } else { gamma }),
+            through(1, 0, rows, if self.transpose_b { 0.0 } else { a.within }),
+        ]
     }
 }
 

@@ -75,7 +75,7 @@ impl Op for Mul {
         let through = |own: usize| {
             others(own).fold(cotangent, |energy, x| Energy {
                 tail: energy.tail_times(1.0 + x.tail),
-                ..energy.times(x.ln_square)
+                ..energy.times(x.ln_square).parted(x.variety)
             })
         };
         (0..io.inputs.len()).map(through).collect()
