@@ -38,6 +38,7 @@ mod oversized_logits;
 mod oversized_prediction;
 mod plain_norm_stack;
 mod raw_input;
+mod saturated_attention;
 mod saturated_units;
 mod scaled_prediction;
 mod scheme;
@@ -150,6 +151,7 @@ lints! {
     narrow_relu,
     oversized_prediction,
     half_precision_range,
+    saturated_attention,
     mismatched_gain,
     symmetric_units,
     missing_init,

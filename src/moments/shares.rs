@@ -128,10 +128,18 @@ impl Shares {
         (self.square - 2.0 * self.cube + self.square_square).max(f64::EPSILON)
     }
 
-    /// E (1 - sum a^2)^2: what is left beside the largest shares.
+    /// The relative variance of [`slope`](Self::slope) between rows. Where one share has nearly all, only rows whose two largest inputs
+    /// nearly agree have a slope; it is 2 a^2 (1 - a)^2, at most 1/8, so that its mean square is at most 1/8 of its mean. Where
+    /// many share, it hardly varies: the square of the participation ratio leads from one to the other.
+    #[must_use]
+    pub fn slope_scatter(&self) -> f64 {
+        self.square * self.square / (8.0 * self.slope())
+    }
+
+    /// (1 - E sum a^2)^2: by Stein's identity E sum a z = v (1 - E sum a^2), and likewise what shares make of other Gaussians.
     #[must_use]
     pub fn rest(&self) -> f64 {
-        (1.0 - 2.0 * self.square + self.square_square).max(0.0)
+        (1.0 - self.square).powi(2)
     }
 }
 

@@ -26,7 +26,7 @@
 //! | `attention(2)` | `[B,3,4]` `[B,3,4]` | error |
 //! | `attention` | `[B,3,4]` `[B,3,4]` `[B,3,4]` | error |
 
-use super::{Arity, Backward, Category, Forward, Inferred, Misfit, Op, Room, Shape, Transfer};
+use super::{Arity, Backward, Category, Dealt, Forward, Inferred, Misfit, Op, Room, Shape, Transfer};
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::diag::rules;
 use crate::moments::{Energy, Interval, Moments, Rows, Shares, harmonic};
@@ -316,13 +316,14 @@ impl Op for Attention {
         let gamma = 1.0 - cotangent.variety;
         let others = gamma * (real(queries) - 1.0);
         let to_scores = self.gain(own).ln() + v.variety.max(0.0).ln();
-        let through = |i: usize, factor: Interval, common: f64| {
+        let through = |factor: Interval, common: f64, scatter: f64| {
             if factor.hi == f64::NEG_INFINITY {
                 return Energy::ZERO;
             }
-            let arrived = cotangent.linear(factor, io.shapes[i].last().unwrap_or(1));
-            Energy { variety: 1.0 - common.clamp(0.0, 1.0), ..arrived }
+            let arrived = cotangent.linear(factor, features);
+            Energy { variety: 1.0 - common.clamp(0.0, 1.0), spread: arrived.spread + scatter, ..arrived }
         };
+        let scatter = shares.slope_scatter() / real(queries * self.heads);
         let sharing = rows / shares.square;
         let queried = own_slope + agreement;
         let query_common = gamma * (own_slope * sharing + agreement) / queried;
@@ -331,10 +332,22 @@ impl Op for Attention {
         let value_common = ((1.0 + others) / valued - 1.0) / (real(keys) - 1.0).max(1.0);
         let query_gain = to_scores + k.variety.max(0.0).ln() + queried.ln();
         vec![
-            through(0, v.ln_square.plus(k.ln_square).shift(query_gain), query_common),
-            through(1, v.ln_square.plus(q.ln_square).shift(to_scores + keyed.ln()), 0.0),
-            through(2, Interval::point(valued.ln()), value_common),
+            through(v.ln_square.plus(k.ln_square).shift(query_gain), query_common, scatter),
+            through(v.ln_square.plus(q.ln_square).shift(to_scores + keyed.ln()), 0.0, scatter),
+            through(Interval::point(valued.ln()), value_common, 0.0),
         ]
+    }
+
+    fn dealt(&self, io: Transfer<'_>) -> Option<Dealt> {
+        let Sizes { keys, own, .. } = Sizes::of(io.shapes, self.heads);
+        let scores = self.scores(&io);
+        Some(Dealt {
+            variance: scores.ln_variance.exp(),
+            keys,
+            participation: scores.shares().square,
+            terms: own,
+            scale: self.factor(own),
+        })
     }
 }
 
@@ -345,7 +358,7 @@ impl Attention {
     }
 
     /// How the scores of a query are distributed.
-    pub(super) fn scores(&self, io: &Transfer<'_>) -> Scores {
+    fn scores(&self, io: &Transfer<'_>) -> Scores {
         let (q, k) = (&io.inputs[0], &io.inputs[1]);
         let Sizes { keys, features, own, .. } = Sizes::of(io.shapes, self.heads);
         Scores {
@@ -362,10 +375,10 @@ impl Attention {
 
 /// The scores of a query over the keys: Gaussian, with a variance that is proportional to the query's square.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scores {
+struct Scores {
     rows: Rows,
     /// ln of the mean variance.
-    pub(super) ln_variance: f64,
+    ln_variance: f64,
     /// The relative variance of the mean square of a query.
     scatter: f64,
     /// How many directions tokens have.

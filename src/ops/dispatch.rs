@@ -1,7 +1,7 @@
 //! What an operator says, asked of the registry: each method hands on to the member.
 
 use super::{
-    Advance, Arity, Backward, Block, Category, Column, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
+    Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
     Response, Spread, Taps, Transfer,
 };
 use crate::moments::{Energy, Moments};
@@ -111,6 +111,12 @@ impl OpKind {
             known.push_front((self.clone(), response));
             Some(response)
         })
+    }
+
+    /// What a softmax inside deals to scores of two inputs.
+    #[must_use]
+    pub fn dealt(&self, io: Transfer<'_>) -> Option<Dealt> {
+        op!(self, o => o.dealt(io))
     }
 
     /// What a window that slides over maps of this shape meets along either axis.

@@ -353,6 +353,21 @@ pub struct Response {
     pub elasticity: f64,
 }
 
+/// What the softmax inside an operator deals to its inputs at initialisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dealt {
+    /// The variance of its inputs, the scores, along the axis that it sums over.
+    pub variance: f64,
+    /// How many there are.
+    pub keys: usize,
+    /// E sum a^2 of the shares: 1 over the number of inputs that matter.
+    pub participation: f64,
+    /// How many products each score sums up.
+    pub terms: usize,
+    /// What multiplies their sum.
+    pub scale: f64,
+}
+
 /// What an operator must say of itself.
 pub trait Op: Sized {
     /// The parameters in positional order.
@@ -412,6 +427,11 @@ pub trait Op: Sized {
 
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
+        None
+    }
+
+    /// What a softmax inside deals to scores of two inputs; `None` for an operator without one.
+    fn dealt(&self, _: Transfer<'_>) -> Option<Dealt> {
         None
     }
 

@@ -333,6 +333,8 @@ fn attention_and_products_keep_the_predicted_scales() {
         ("scores of variance 1/4", "64, 128", once("0.5", "4")),
         ("scores of variance 4", "64, 128", once("2", "4")),
         ("scores of variance 16", "64, 128", once("4", "4")),
+        ("scores of variance 256", "64, 128", once("16", "4")),
+        ("scores of variance 4096", "12, 128", once("64", "4")),
         ("one head", "64, 128", once("1", "1")),
         ("heads of four", "64, 128", once("1", "32")),
         ("no scale", "64, 128", once("1", "32, scale=1")),
