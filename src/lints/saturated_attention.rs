@@ -67,7 +67,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     // A statement is named once, with its worst place.
     let mut statements: Vec<Vec<(Handle<Node>, Dealt)>> = Vec::new();
     for (handle, dealt) in found {
-        let same = |of: &&mut Vec<(Handle<Node>, Dealt)>| graph.nodes[of[0].0].span == graph.nodes[handle].span;
+        let same =
+            |of: &&mut Vec<(Handle<Node>, Dealt)>| graph.nodes[of[0].0].span == graph.nodes[handle].span;
         match statements.iter_mut().find(same) {
             Some(statement) => statement.push((handle, dealt)),
             None => statements.push(vec![(handle, dealt)]),

@@ -221,11 +221,9 @@ mod tests {
         for n in [1usize, 2, 10, 1000] {
             let even = Shares::of(Rows::Of(n), 0.0);
             let n = count(n);
-            for (found, want) in [
-                (even.square, 1.0 / n),
-                (even.cube, 1.0 / (n * n)),
-                (even.square_square, 1.0 / (n * n)),
-            ] {
+            for (found, want) in
+                [(even.square, 1.0 / n), (even.cube, 1.0 / (n * n)), (even.square_square, 1.0 / (n * n))]
+            {
                 assert!((found / want - 1.0).abs() < 1e-7, "n = {n}: {found} against {want}");
             }
         }

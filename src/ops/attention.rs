@@ -73,6 +73,13 @@ impl Sizes {
         }
     }
 
+    /// Takes the first position away from all: what they have in common is subtracted without a rounding where they nearly agree.
+    fn part<S: Scalar>(self, values: &mut ViewMut<'_, S>) {
+        for i in (0..values.len()).rev() {
+            values.set(i, values.at(i) - values.at(i % self.own));
+        }
+    }
+
     /// Copies them back to their places.
     fn put<S: Scalar>(self, from: View<'_, S>, head: usize, to: &mut ViewMut<'_, S>) {
         let Self { features, own, .. } = self;
@@ -100,11 +107,8 @@ impl Attention {
             let (start, seen) = (row * keys, self.seen(row, keys));
             let (most, sum) = super::shifted_sum(scores.view(), start..start + seen);
             for i in start..start + keys {
-                let share = if i < start + seen {
-                    (scores.at(i) + -most).exp() / sum
-                } else {
-                    S::constant(0.0)
-                };
+                let share =
+                    if i < start + seen { (scores.at(i) + -most).exp() / sum } else { S::constant(0.0) };
                 scores.set(i, share);
             }
         }
@@ -115,7 +119,11 @@ impl Op for Attention {
     const SIGNATURE: &'static [Param] = &[
         required("heads", Kind::Size, "into how many heads the features fall"),
         optional("causal", Kind::Flag, "false", "whether a position takes only keys up to its own"),
-        absent("scale", Kind::Number, "what multiplies the products of queries and keys; 1/sqrt(d/heads) if not given"),
+        absent(
+            "scale",
+            Kind::Number,
+            "what multiplies the products of queries and keys; 1/sqrt(d/heads) if not given",
+        ),
     ];
     const CATEGORY: Category = Category::Product;
     const ARITY: Arity = Arity::Exactly(3);
@@ -140,22 +148,29 @@ impl Op for Attention {
         let [q, k, v] = [0, 1, 2].map(|i| inputs[i]);
         let (Some([queries, features]), Some([keys, of_keys]), Some(_)) = (tokens(q), tokens(k), tokens(v))
         else {
-            let message = format!("`attention` takes queries, keys and values [B, T, d] and gets {q}, {k} and {v}");
-            return Err(Misfit::shape(message).help("T positions of d features each: reshape or transpose before"));
+            let message =
+                format!("`attention` takes queries, keys and values [B, T, d] and gets {q}, {k} and {v}");
+            return Err(
+                Misfit::shape(message).help("T positions of d features each: reshape or transpose before")
+            );
         };
         if k != v {
             let message = format!("`attention` takes a value for each key and gets keys {k} and values {v}");
             return Err(Misfit::shape(message).help("keys and values come from the same positions"));
         }
         if features != of_keys {
-            let message =
-                format!("`attention` compares queries of {features} features with keys of {of_keys}: {q} and {k}");
+            let message = format!(
+                "`attention` compares queries of {features} features with keys of {of_keys}: {q} and {k}"
+            );
             return Err(Misfit::shape(message).help(format!("project both to {features} features")));
         }
         if !features.is_multiple_of(self.heads) {
             let message = format!("{} heads of `attention` do not divide {features} features", self.heads);
             let nearest = (1..=self.heads).rev().find(|heads| features.is_multiple_of(*heads)).unwrap_or(1);
-            let help = format!("each head takes an equal share: heads={nearest} gives {} to each", features / nearest);
+            let help = format!(
+                "each head takes an equal share: heads={nearest} gives {} to each",
+                features / nearest
+            );
             return Err(Misfit::argument(&rules::NOT_DIVISIBLE, "heads", message).help(help));
         }
         if self.causal && queries != keys {
@@ -203,7 +218,9 @@ impl Op for Attention {
     }
 
     /// With shares A and the gradient G of a head: dV = A^T G, dA = G V^T, the scores get dS = A (dA - sum_j A dA) element by element,
-    /// row by row, dQ = scale dS K and dK = scale dS^T Q.
+    /// row by row, dQ = scale dS K and dK = scale dS^T Q. A number that is added to all values of a feature cancels in dS, and one
+    /// that is added to all keys in dQ, as rows of dS sum to 0: both are taken relative to the first position, so that nearly
+    /// equal tokens cost no digits. Nor does a share that rounds to 1, as dA is taken relative to that of the largest share.
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
         let Backward { batch, shapes, inputs, saved, mut scratch, cotangent, inputs_grad, .. } = io;
         let sizes = Sizes::of(shapes, self.heads);
@@ -232,14 +249,18 @@ impl Op for Attention {
                 continue;
             }
             sizes.take(inputs[2].part(whole(keys)), head, &mut v);
+            sizes.part(&mut v);
             S::gemm(Product::new(queries, own, keys).b_transposed(), g.view(), v.view(), &mut slopes);
             for row in (0..queries).map(|query| query * keys..(query + 1) * keys) {
-                let mut along = S::constant(0.0);
-                row.clone().for_each(|i| along += shares.at(i) * slopes.at(i));
-                row.for_each(|i| slopes.set(i, shares.at(i) * (slopes.at(i) - along) * factor));
+                let size = |i: &usize| shares.at(*i).primal();
+                let Some(top) = row.clone().max_by(|i, j| size(i).total_cmp(&size(j))) else { continue };
+                let (most, mut along) = (slopes.at(top), S::constant(0.0));
+                row.clone().for_each(|i| along += shares.at(i) * (slopes.at(i) - most));
+                row.for_each(|i| slopes.set(i, shares.at(i) * (slopes.at(i) - most - along) * factor));
             }
             if let Some(grad) = &mut inputs_grad[0] {
                 sizes.take(inputs[1].part(whole(keys)), head, &mut k);
+                sizes.part(&mut k);
                 let mut result = room.part(0..queries * own);
                 S::gemm(Product::new(queries, keys, own), slopes.view(), k.view(), &mut result);
                 sizes.put(result.view(), head, &mut grad.part(whole(queries)));
@@ -247,7 +268,12 @@ impl Op for Attention {
             if let Some(grad) = &mut inputs_grad[1] {
                 sizes.take(inputs[0].part(whole(queries)), head, &mut q);
                 let mut result = room.part(0..keys * own);
-                S::gemm(Product::new(keys, queries, own).a_transposed(), slopes.view(), q.view(), &mut result);
+                S::gemm(
+                    Product::new(keys, queries, own).a_transposed(),
+                    slopes.view(),
+                    q.view(),
+                    &mut result,
+                );
                 sizes.put(result.view(), head, &mut grad.part(whole(keys)));
             }
         }

@@ -1,8 +1,8 @@
 //! What an operator says, asked of the registry: each method hands on to the member.
 
 use super::{
-    Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
-    Response, Spread, Taps, Transfer,
+    Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op,
+    OpKind, Response, Spread, Taps, Transfer,
 };
 use crate::moments::{Energy, Moments};
 use crate::scalar::Scalar;

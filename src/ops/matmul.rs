@@ -50,7 +50,8 @@ fn matrix(shape: &Shape) -> Option<[usize; 2]> {
 impl Matmul {
     /// Rows and columns of both factors as they are multiplied.
     fn factors(&self, a: [usize; 2], b: [usize; 2]) -> [[usize; 2]; 2] {
-        let turn = |[rows, columns]: [usize; 2], turned| if turned { [columns, rows] } else { [rows, columns] };
+        let turn =
+            |[rows, columns]: [usize; 2], turned| if turned { [columns, rows] } else { [rows, columns] };
         [turn(a, self.transpose_a), turn(b, self.transpose_b)]
     }
 
@@ -62,11 +63,7 @@ impl Matmul {
     }
 
     /// The products of all matrices: `c = op(a) op(b)`, where `a` and `b` are stored transposed if their flag says so.
-    fn products<S: Scalar>(
-        product: Product,
-        (a, b): (View<'_, S>, View<'_, S>),
-        c: &mut ViewMut<'_, S>,
-    ) {
+    fn products<S: Scalar>(product: Product, (a, b): (View<'_, S>, View<'_, S>), c: &mut ViewMut<'_, S>) {
         let Product { m, n, k, .. } = product;
         for i in 0..c.len() / (m * n).max(1) {
             let (a, b) = (a.part(i * m * k..(i + 1) * m * k), b.part(i * k * n..(i + 1) * k * n));
@@ -82,7 +79,12 @@ fn stored(product: Product, a_transposed: bool, b_transposed: bool) -> Product {
 
 impl Op for Matmul {
     const SIGNATURE: &'static [Param] = &[
-        optional("transpose_a", Kind::Flag, "false", "whether the first input holds columns of its matrix as rows"),
+        optional(
+            "transpose_a",
+            Kind::Flag,
+            "false",
+            "whether the first input holds columns of its matrix as rows",
+        ),
         optional("transpose_b", Kind::Flag, "false", "whether the second input does"),
     ];
     const CATEGORY: Category = Category::Product;
@@ -101,7 +103,9 @@ impl Op for Matmul {
     fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
         let (Some(a), Some(b)) = (matrix(inputs[0]), matrix(inputs[1])) else {
             let message = format!("`matmul` multiplies matrices and gets {} and {}", inputs[0], inputs[1]);
-            return Err(Misfit::shape(message).help("a matrix is the last two axes of [B, ..., rows, columns]"));
+            return Err(
+                Misfit::shape(message).help("a matrix is the last two axes of [B, ..., rows, columns]")
+            );
         };
         let outer = |shape: &Shape| shape.sample()[..shape.sample().len() - 2].to_vec();
         if outer(inputs[0]) != outer(inputs[1]) {

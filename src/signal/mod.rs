@@ -386,9 +386,7 @@ fn placed(
             None => (arrived, None),
         },
         // Positions become features or places, of which nothing is known.
-        Category::Layout => {
-            (by_channel(Energy { variety: 1.0, ..arrived }, shape), border::uniform(shape))
-        }
+        Category::Layout => (by_channel(Energy { variety: 1.0, ..arrived }, shape), border::uniform(shape)),
         Category::Combine | Category::Product | Category::Distribution | Category::Loss => (arrived, None),
     }
 }

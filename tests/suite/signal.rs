@@ -314,14 +314,22 @@ fn attention_and_products_keep_the_predicted_scales() {
         format!("{}\nout: linear(32, init=lecun_normal)", heads(gain, call).replace("<- z", "<- x"))
     };
     let ff = "f: linear(256, init=he_normal)\ngelu\ng: linear(128, init=lecun_normal)";
-    let stack = |count: usize, block: &str| format!("h: repeat {count} {{\n{block}\n}}\nout: linear(32, init=lecun_normal)");
+    let stack = |count: usize, block: &str| {
+        format!("h: repeat {count} {{\n{block}\n}}\nout: linear(32, init=lecun_normal)")
+    };
     let pre = |call: &str| {
         let attention = heads("1", call);
-        stack(6, &format!("residual {{\nz: layer_norm\n{attention}\n}}\nm: residual {{\nlayer_norm\n{ff}\n}}"))
+        stack(
+            6,
+            &format!("residual {{\nz: layer_norm\n{attention}\n}}\nm: residual {{\nlayer_norm\n{ff}\n}}"),
+        )
     };
     let post = |call: &str| {
         let attention = heads("1", call).replace("<- z", "<- in");
-        stack(6, &format!("r: residual {{\n{attention}\n}}\nl: layer_norm\nm: residual {{\n{ff}\n}}\nlayer_norm"))
+        stack(
+            6,
+            &format!("r: residual {{\n{attention}\n}}\nl: layer_norm\nm: residual {{\n{ff}\n}}\nlayer_norm"),
+        )
     };
     let bare = |call: &str| stack(2, &format!("z: layer_norm\n{}", heads("1", call)));
     let written = "q: linear(128, init=variance_scaling(1/128, fan_in, normal)) <- x\nk: linear(128, init=lecun_normal) <- x\n\
