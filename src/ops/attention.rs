@@ -32,6 +32,7 @@ use crate::diag::rules;
 use crate::moments::{Energy, Interval, Moments, Rows, Shares, harmonic};
 use crate::scalar::Scalar;
 use crate::tensor::{Product, View, ViewMut, product};
+use std::ops::Range;
 
 /// The operator `attention`.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,18 +102,28 @@ impl Attention {
         if self.causal { query + 1 } else { keys }
     }
 
-    /// The softmax of each row of scores over the keys that it may take; the others become 0.
+    /// The softmax of each row of scores over the keys that it may take; the others become 0. Scores are taken relative to the largest
+    /// one, derivative and all: it cancels, and a share that rounds to 1 has no derivative that would have to cancel.
     fn share_out<S: Scalar>(&self, scores: &mut ViewMut<'_, S>, keys: usize) {
         for row in 0..scores.len() / keys {
-            let (start, seen) = (row * keys, self.seen(row, keys));
-            let (most, sum) = super::shifted_sum(scores.view(), start..start + seen);
-            for i in start..start + keys {
-                let share =
-                    if i < start + seen { (scores.at(i) + -most).exp() / sum } else { S::constant(0.0) };
-                scores.set(i, share);
+            let start = row * keys;
+            let seen = start..start + self.seen(row, keys);
+            let Some(top) = largest(scores.view(), seen.clone()) else { continue };
+            let (most, mut sum) = (scores.at(top), S::constant(0.0));
+            for i in seen.clone() {
+                scores.set(i, (scores.at(i) - most).exp());
+                sum += scores.at(i);
             }
+            seen.clone().for_each(|i| scores.set(i, scores.at(i) / sum));
+            (seen.end..start + keys).for_each(|i| scores.set(i, S::constant(0.0)));
         }
     }
+}
+
+/// The place of the largest element of a range. It decides nothing but how results are rounded, so it is on no tape.
+fn largest<S: Scalar>(of: View<'_, S>, mut range: Range<usize>) -> Option<usize> {
+    let first = range.next()?;
+    Some(range.fold(first, |top, i| if of.at(i).primal() > of.at(top).primal() { i } else { top }))
 }
 
 impl Op for Attention {
@@ -252,8 +263,7 @@ impl Op for Attention {
             sizes.part(&mut v);
             S::gemm(Product::new(queries, own, keys).b_transposed(), g.view(), v.view(), &mut slopes);
             for row in (0..queries).map(|query| query * keys..(query + 1) * keys) {
-                let size = |i: &usize| shares.at(*i).primal();
-                let Some(top) = row.clone().max_by(|i, j| size(i).total_cmp(&size(j))) else { continue };
+                let Some(top) = largest(shares, row.clone()) else { continue };
                 let (most, mut along) = (slopes.at(top), S::constant(0.0));
                 row.clone().for_each(|i| along += shares.at(i) * (slopes.at(i) - most));
                 row.for_each(|i| slopes.set(i, shares.at(i) * (slopes.at(i) - most - along) * factor));
