@@ -53,6 +53,7 @@ mod unconverged_statistics;
 mod uneven_splits;
 mod unmet_fact;
 mod unreachable_target;
+mod unscaled_branches;
 mod unstable_depth;
 mod unused_input;
 mod unused_node;
@@ -161,6 +162,7 @@ lints! {
     wrong_slope,
     dropout_between_selu,
     offset_weights,
+    unscaled_branches,
     tiny_norm_batch,
     dropout_before_norm,
     unconverged_statistics,
