@@ -59,7 +59,7 @@ impl Limits {
                     node.op.response().is_some_and(|f| (f.elasticity - 1.0).abs() < HOMOGENEOUS)
                 }
                 Category::Combine => node.op.name() == "concat",
-                Category::Distribution => false,
+                Category::Distribution | Category::Product => false,
                 _ => true,
             },
         );

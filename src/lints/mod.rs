@@ -38,6 +38,7 @@ mod oversized_logits;
 mod oversized_prediction;
 mod plain_norm_stack;
 mod raw_input;
+mod saturated_attention;
 mod saturated_units;
 mod scaled_prediction;
 mod scheme;
@@ -52,6 +53,7 @@ mod unconverged_statistics;
 mod uneven_splits;
 mod unmet_fact;
 mod unreachable_target;
+mod unscaled_branches;
 mod unstable_depth;
 mod unused_input;
 mod unused_node;
@@ -150,6 +152,7 @@ lints! {
     narrow_relu,
     oversized_prediction,
     half_precision_range,
+    saturated_attention,
     mismatched_gain,
     symmetric_units,
     missing_init,
@@ -159,6 +162,7 @@ lints! {
     wrong_slope,
     dropout_between_selu,
     offset_weights,
+    unscaled_branches,
     tiny_norm_batch,
     dropout_before_norm,
     unconverged_statistics,

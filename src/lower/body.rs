@@ -346,16 +346,23 @@ impl<'a> Lowering<'a> {
         let fits = match op.arity() {
             Arity::One => inputs.len() == 1,
             Arity::Many => inputs.len() >= 2,
+            Arity::Exactly(wanted) => inputs.len() == wanted,
             Arity::Loss => false,
         };
         if !fits {
             let (name, n) = (op.name(), inputs.len());
-            let wanted = if op.arity() == Arity::One { "one input" } else { "two or more inputs" };
+            let (wanted, example) = match op.arity() {
+                Arity::One => ("one input".to_owned(), "a, b"),
+                Arity::Exactly(2) => ("two inputs".to_owned(), "a, b"),
+                Arity::Exactly(3) => ("three inputs".to_owned(), "q, k, v"),
+                Arity::Exactly(n) => (format!("{n} inputs"), "a, b, ..."),
+                Arity::Many | Arity::Loss => ("two or more inputs".to_owned(), "a, b"),
+            };
             let place = statement.from.get(1).map_or(call.span(), |name| name.span);
             let message = format!("`{name}` takes {wanted} and gets {n}");
             self.out.push(
                 Diagnostic::new(&rules::SHAPE_MISMATCH, place, message)
-                    .help(format!("name them: {name} <- a, b")),
+                    .help(format!("name them: {name} <- {example}")),
             );
             return None;
         }

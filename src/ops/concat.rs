@@ -119,6 +119,7 @@ impl Op for Concat {
             ln_square,
             mean_share: sum(&|x, w, ratio| w * ratio.sqrt() * x.mean_share).clamp(-1.0, 1.0),
             contrast: sum(&|x, w, ratio| w * ratio * x.contrast).clamp(0.0, 2.0),
+            variety: sum(&|x, w, ratio| w * ratio * x.variety).clamp(0.0, 2.0),
             spread: sum(&|x, w, ratio| (w * ratio).powi(2) * x.spread),
             tail: (sum(&|x, w, ratio| w * ratio * ratio * (1.0 + x.tail)) - 1.0).max(0.0),
             units: if features { units.sum() } else { units.fold(f64::INFINITY, f64::min) },

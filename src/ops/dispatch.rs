@@ -1,8 +1,8 @@
 //! What an operator says, asked of the registry: each method hands on to the member.
 
 use super::{
-    Advance, Arity, Backward, Block, Category, Column, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
-    ParamSpec, Response, Spread, Taps, Transfer,
+    Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op,
+    OpKind, ParamSpec, Response, Spread, Taps, Transfer,
 };
 use crate::moments::{Curve, Energy, Moments};
 use crate::scalar::Scalar;
@@ -117,6 +117,12 @@ impl OpKind {
     #[must_use]
     pub fn curve(&self, params: &[ParamSpec]) -> Option<Curve<'_>> {
         op!(self, o => o.curve(params))
+    }
+
+    /// What a softmax inside deals to scores of two inputs.
+    #[must_use]
+    pub fn dealt(&self, io: Transfer<'_>) -> Option<Dealt> {
+        op!(self, o => o.dealt(io))
     }
 
     /// What a window that slides over maps of this shape meets along either axis.

@@ -12,6 +12,7 @@
 
 mod activation;
 mod add;
+mod attention;
 mod avg_pool;
 mod batch_norm;
 mod bce;
@@ -38,6 +39,7 @@ mod leaky_relu;
 mod linear;
 mod log_softmax;
 mod mae;
+mod matmul;
 mod max_pool;
 mod mish;
 mod mse;
@@ -118,6 +120,8 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    matmul::Matmul,
+    attention::Attention,
     flatten::Flatten,
     reshape::Reshape,
     transpose::Transpose,
@@ -349,6 +353,21 @@ pub struct Response {
     pub elasticity: f64,
 }
 
+/// What the softmax inside an operator deals to its inputs at initialisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dealt {
+    /// The variance of its inputs, the scores, along the axis that it sums over.
+    pub variance: f64,
+    /// How many there are.
+    pub keys: usize,
+    /// E sum a^2 of the shares: 1 over the number of inputs that matter.
+    pub participation: f64,
+    /// How many products each score sums up.
+    pub terms: usize,
+    /// What multiplies their sum.
+    pub scale: f64,
+}
+
 /// What an operator must say of itself.
 pub trait Op: Sized {
     /// The parameters in positional order.
@@ -414,6 +433,11 @@ pub trait Op: Sized {
     /// The function that an elementwise operator applies; `None` for everything else, and where it differs from element to
     /// element.
     fn curve(&self, _params: &[ParamSpec]) -> Option<Curve<'_>> {
+        None
+    }
+
+    /// What a softmax inside deals to scores of two inputs; `None` for an operator without one.
+    fn dealt(&self, _: Transfer<'_>) -> Option<Dealt> {
         None
     }
 

@@ -148,7 +148,24 @@ fn moments(batch: &Tensor) -> Moments {
     } else {
         mean * mean
     };
-    Moments { spread: scatter(&batch.data, width), ..Moments::new(square, mean, cross) }
+    let moments = Moments { spread: scatter(&batch.data, width), ..Moments::new(square, mean, cross) };
+    match batch.dims[..] {
+        [_, positions, features] if positions > 1 && square > 0.0 => {
+            Moments { variety: 1.0 - beside(&batch.data, positions, features) / square, ..moments }
+        }
+        _ => moments,
+    }
+}
+
+/// E x x' over all pairs of different positions of a row.
+#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+fn beside(data: &[f64], positions: usize, features: usize) -> f64 {
+    let pairs: f64 = data
+        .chunks_exact(positions * features)
+        .flat_map(|row| (0..features).map(move |feature| row[feature..].iter().step_by(features)))
+        .map(|line| line.clone().sum::<f64>().powi(2) - line.map(|x| x * x).sum::<f64>())
+        .sum();
+    pairs / (data.len() as f64 * (positions as f64 - 1.0))
 }
 
 /// The variance over rows of ln of the mean square of a row; rows of zeros have no logarithm.

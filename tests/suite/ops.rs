@@ -278,7 +278,7 @@ fn moment_and_energy_rules_agree_with_draws() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-    let scaling = ["layer", "norm", "activation", "distribution", "combine"];
+    let scaling = ["layer", "norm", "activation", "distribution", "combine", "product"];
     let missing: Vec<&str> = OpKind::ALL
         .iter()
         .filter(|op| scaling.contains(&op.group) && !seen.contains(op.name))

@@ -300,6 +300,69 @@ fn norms_layouts_gates_and_heads_keep_the_predicted_scales() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Attention over 32 to 64 tokens, and the same written out as products and a softmax.
+#[test]
+fn attention_and_products_keep_the_predicted_scales() {
+    let heads = |gain: &str, call: &str| {
+        let init = format!("variance_scaling({gain}, fan_in, normal)");
+        format!(
+            "q: linear(128, init={init}) <- z\nk: linear(128, init={init}) <- z\nv: linear(128, init=lecun_normal) <- z\n\
+             a: attention({call}) <- q, k, v\no: linear(128, init=lecun_normal)"
+        )
+    };
+    let once = |gain: &str, call: &str| {
+        format!("{}\nout: linear(32, init=lecun_normal)", heads(gain, call).replace("<- z", "<- x"))
+    };
+    let ff = "f: linear(256, init=he_normal)\ngelu\ng: linear(128, init=lecun_normal)";
+    let stack = |count: usize, block: &str| {
+        format!("h: repeat {count} {{\n{block}\n}}\nout: linear(32, init=lecun_normal)")
+    };
+    let pre = |call: &str| {
+        let attention = heads("1", call);
+        stack(
+            6,
+            &format!("residual {{\nz: layer_norm\n{attention}\n}}\nm: residual {{\nlayer_norm\n{ff}\n}}"),
+        )
+    };
+    let post = |call: &str| {
+        let attention = heads("1", call).replace("<- z", "<- in");
+        stack(
+            6,
+            &format!("r: residual {{\n{attention}\n}}\nl: layer_norm\nm: residual {{\n{ff}\n}}\nlayer_norm"),
+        )
+    };
+    let bare = |call: &str| stack(2, &format!("z: layer_norm\n{}", heads("1", call)));
+    let written = "q: linear(128, init=variance_scaling(1/128, fan_in, normal)) <- x\nk: linear(128, init=lecun_normal) <- x\n\
+                   v: linear(128, init=lecun_normal) <- x\ns: matmul(transpose_b=true) <- q, k\nsoftmax\n\
+                   matmul <- s.softmax, v\nout: linear(64, init=lecun_normal)";
+    let mut wrong = Vec::new();
+    for (name, input, net) in [
+        ("scores of variance 1", "64, 128", once("1", "4")),
+        ("scores of variance 1/4", "64, 128", once("0.5", "4")),
+        ("scores of variance 4", "64, 128", once("2", "4")),
+        ("scores of variance 16", "64, 128", once("4", "4")),
+        ("scores of variance 256", "64, 128", once("16", "4")),
+        ("scores of variance 4096", "12, 128", once("64", "4")),
+        ("one head", "64, 128", once("1", "1")),
+        ("heads of four", "64, 128", once("1", "32")),
+        ("no scale", "64, 128", once("1", "32, scale=1")),
+        ("causal", "64, 128", once("1", "4, causal=true")),
+        ("causal, variance 4", "64, 128", once("2", "4, causal=true")),
+        ("pre-norm", "32, 128", pre("4")),
+        ("pre-norm, causal", "32, 128", pre("4, causal=true")),
+        ("post-norm", "32, 128", post("4")),
+        ("no residual", "32, 128", bare("4")),
+        ("products", "24, 128", written.to_owned()),
+    ] {
+        let compared = compare(&spec(input, &net), 1, 16);
+        println!("{name}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
+        if compared.share > 1.0 {
+            wrong.push(format!("{name}: {}", compared.worst));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn residual_networks_keep_the_predicted_scales() {
     for (name, block, batch) in [
