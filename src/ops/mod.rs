@@ -16,6 +16,7 @@ mod avg_pool;
 mod batch_norm;
 mod bce;
 mod bce_with_logits;
+mod class_token;
 mod classes;
 mod common;
 mod concat;
@@ -46,6 +47,7 @@ mod nll;
 mod normed;
 mod pairwise;
 mod patches;
+mod position_embedding;
 mod prelu;
 mod relu;
 mod relu6;
@@ -54,6 +56,7 @@ mod rms_norm;
 mod selu;
 mod sigmoid;
 mod silu;
+mod slice;
 mod softmax;
 mod softplus;
 mod softsign;
@@ -118,8 +121,11 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    class_token::ClassToken,
+    position_embedding::PositionEmbedding,
     flatten::Flatten,
     reshape::Reshape,
+    slice::Slice,
     transpose::Transpose,
     cross_entropy::CrossEntropy,
     nll::Nll,
