@@ -304,6 +304,9 @@ impl Scope<'_> {
                 (Role::Slope, Some(init)) if init.value.constant() != Some(USUAL_SLOPE) => {
                     arguments.push(format!("init={}", init.value));
                 }
+                (Role::Given, Some(init)) => {
+                    let _ = write!(inits, "  init {}", with_std(&init.value, spec));
+                }
                 _ => {}
             }
         }

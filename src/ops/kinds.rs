@@ -84,4 +84,6 @@ pub enum Role {
     Shift,
     /// The slope of an activation.
     Slope,
+    /// A value that every sample is given alike: a class token, a table of positions.
+    Given,
 }

@@ -17,6 +17,7 @@ mod avg_pool;
 mod batch_norm;
 mod bce;
 mod bce_with_logits;
+mod class_token;
 mod classes;
 mod common;
 mod concat;
@@ -48,6 +49,7 @@ mod nll;
 mod normed;
 mod pairwise;
 mod patches;
+mod position_embedding;
 mod prelu;
 mod relu;
 mod relu6;
@@ -56,6 +58,7 @@ mod rms_norm;
 mod selu;
 mod sigmoid;
 mod silu;
+mod slice;
 mod softmax;
 mod softplus;
 mod softsign;
@@ -120,10 +123,13 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    class_token::ClassToken,
+    position_embedding::PositionEmbedding,
     matmul::Matmul,
     attention::Attention,
     flatten::Flatten,
     reshape::Reshape,
+    slice::Slice,
     transpose::Transpose,
     cross_entropy::CrossEntropy,
     nll::Nll,
