@@ -18,7 +18,7 @@ pub use load::{Loaded, Pipeline, Reading, load, missing_column};
 pub use split::{Divider, Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
-pub use transforms::Transform;
+pub use transforms::{Impute, Score, Select, Transform};
 
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
@@ -107,7 +107,7 @@ pub struct Group {
     pub columns: Vec<String>,
     /// Where the columns are named.
     pub source: Span,
-    /// The shape that `as` gives a row.
+    /// The shape that `as` gives a row; behind a step that leaves columns out, if there is one.
     pub reshape: Option<Shape>,
     /// The transforms.
     pub chain: Vec<Step>,
@@ -126,7 +126,7 @@ impl Group {
     #[must_use]
     pub fn shape(&self) -> Option<Shape> {
         let width = match &self.content {
-            Content::Numeric | Content::Target => self.columns.len(),
+            Content::Numeric | Content::Target => width(&self.chain, self.columns.len()),
             Content::Category(_) if !self.one_hot() => self.columns.len(),
             Content::Category(vocabulary) => vocabulary.size()? * self.columns.len(),
             Content::Class(..) => return Some(Shape::new([])),
@@ -138,11 +138,26 @@ impl Group {
         }
     }
 
+    /// How many classes its labels tell apart; `None` if it holds none.
+    #[must_use]
+    pub fn classes(&self) -> Option<usize> {
+        match self.content {
+            Content::Class(classes, _) => Some(classes),
+            _ => None,
+        }
+    }
+
     /// Whether categories become indicator columns.
     #[must_use]
     pub fn one_hot(&self) -> bool {
         self.chain.iter().any(|step| matches!(step.transform, Transform::OneHot(_)))
     }
+}
+
+/// How many numbers a chain makes of a row of numbers.
+#[must_use]
+pub fn width(chain: &[Step], columns: usize) -> usize {
+    chain.iter().fold(columns, |width, step| step.transform.width(width))
 }
 
 /// The split whose words are the vocabulary of a category with this chain.
@@ -253,6 +268,12 @@ impl Plan {
     #[must_use]
     pub fn by_time(&self) -> bool {
         matches!(self.rows, Rows::One(_, Rule::Time { .. }))
+    }
+
+    /// The group of a name, if it is a target of one column.
+    #[must_use]
+    pub fn target(&self, name: &str) -> Option<&Group> {
+        self.group(name).filter(|group| group.content.is_target() && group.columns.len() == 1)
     }
 
     /// The group of a name.

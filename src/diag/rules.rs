@@ -214,6 +214,18 @@ rules! {
     /// nothing pins them for serving.
     NO_STATISTICS = "D111" "statistics-not-stored" Info;
 
+    /// Columns are to be chosen by a score that is 0 for all of them.
+    ///
+    /// ## What it checks
+    ///
+    /// The scores of `select(top=K, by=..., fit=SPLIT)` on the rows that it is fitted on. All of them are 0 if every column, or the target, is
+    /// constant there.
+    ///
+    /// ## Why it matters
+    ///
+    /// The first K columns would be taken for the best ones, and nothing would say that they are not.
+    BLIND_SELECTION = "D112" "blind-selection" Error from "P20";
+
     /// A gradient differs from the numerical derivative of the loss.
     ///
     /// ## What it checks

@@ -131,8 +131,8 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
 }
 
 fn print_feed(feed: &Feed, out: &mut String) {
-    let Feed { name, shape, kind, range, target, chain, span: _ } = feed;
-    let shape = shape.as_ref().map_or("[?]".to_owned(), ToString::to_string);
+    let Feed { name, raw, shape: _, kind, range, target, chain, span: _ } = feed;
+    let shape = raw.as_ref().map_or("[?]".to_owned(), ToString::to_string);
     let what = match kind {
         FeedKind::Real => format!("f64{shape}"),
         FeedKind::Unit => format!("unit{shape}"),

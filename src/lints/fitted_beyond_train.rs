@@ -10,7 +10,9 @@
 //!
 //! The test error is to estimate the error on rows that nobody has seen. Use the training set's mu and sigma for the test set:
 //! a test row then meets exactly the transform that a future row will meet. Refitting on the test rows also hides a shift
-//! between the two, because it moves the test rows back to mean 0.
+//! between the two, because it moves the test rows back to mean 0. Worst is a step that looks at the target, like
+//! `select(by=correlation(y))`: fitted on all rows it finds columns that fit the test labels, too. With random labels, where 0.5 is all there is
+//! to find, scikit-learn's guide measures an accuracy of 0.76.
 //!
 //! ## Example
 //!
@@ -77,6 +79,11 @@ fn finding(
         }
         (Some(_), None) => diagnostic,
     };
+    // Statistics of the rows alone move them a little; a choice by the answers fits the answers that judge it.
+    let target = step.transform.target().and_then(|name| plan.target(name));
+    if let Some(target) = target {
+        diagnostic = diagnostic.label(target.name.span, "these answers of the same rows have a say in it");
+    }
     if let Some(place) = spoilt.iter().find_map(|split| plan.place(*split)) {
         diagnostic = diagnostic.label(place, format!("judged on {}", SplitSet(spoilt)));
     }

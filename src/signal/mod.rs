@@ -432,6 +432,7 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
             | Transform::Clip(_)
             | Transform::Impute(_)
             | Transform::OneHot(_)
+            | Transform::Select(_)
             | Transform::Noise(_) => {}
         }
     }

@@ -19,6 +19,7 @@ mod print;
 mod properties;
 mod reference;
 mod scalars;
+mod select;
 mod signal;
 mod splits;
 mod support;
