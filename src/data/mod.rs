@@ -175,6 +175,8 @@ pub struct Step {
     pub span: Span,
     /// The split that `fit=` names, where it was written.
     pub fit: Option<Spanned<Split>>,
+    /// The split on which another spec has fitted the constants that `stats=` shares.
+    pub shared: Option<Split>,
 }
 
 /// The data section of a spec.

@@ -156,7 +156,7 @@ fn quoted(words: &[String]) -> String {
 }
 
 fn chained(chain: &[Step]) -> String {
-    chain.iter().map(|Step { transform, span: _, fit: _ }| format!(" |> {transform}")).collect()
+    chain.iter().map(|Step { transform, span: _, fit: _, shared: _ }| format!(" |> {transform}")).collect()
 }
 
 /// Nodes that share the first `depth` parts of their paths.

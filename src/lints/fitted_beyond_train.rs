@@ -4,7 +4,8 @@
 //!
 //! Every fitted step carries the set of splits whose rows it has seen: those of its `fit=`, and those of the steps before it, so that
 //! statistics fitted on `train` behind statistics fitted on `all` have seen `all`. Weights have seen what the chain of `train` has. A split of
-//! evaluation must be in neither: `fit=train` is right everywhere; `fit=val` leaves `test` unseen and spoils `val`; `fit=all` spoils both.
+//! evaluation must be in neither: `fit=train` is right everywhere; `fit=val` leaves `test` unseen and spoils `val`; `fit=all` spoils both. Where a
+//! spec trains on statistics that it shares with `stats=`, they have seen the split on which the other spec has fitted them.
 //!
 //! ## Why it matters
 //!
@@ -32,6 +33,7 @@ use super::{Context, lint};
 use crate::data::provenance::{Artefact, artefacts, spoils};
 use crate::data::{Plan, Split, SplitSet};
 use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::source::Spanned;
 
 pub static RULE: Rule =
     lint!("fitted_beyond_train.rs" = "D001" "fitted-beyond-train" Error from "P01" "P02" "P03" "P20");
@@ -60,7 +62,8 @@ fn finding(
     behind: &[Artefact<'_>],
 ) -> Option<Diagnostic> {
     let Artefact { group, own, step: Some(step), fit: label, seen: _ } = artefact else { return None };
-    let fit = step.fit.as_ref()?;
+    let shared = step.shared.map(|split| Spanned::new(split, step.span));
+    let fit = step.fit.as_ref().or(shared.as_ref())?;
     let seen = match fit.value {
         Split::All => {
             let words: Vec<&str> = label.splits().iter().map(|split| split.word()).collect();
@@ -89,6 +92,10 @@ fn finding(
     }
     for next in behind.iter().filter_map(|next| next.step.filter(|_| next.fit.is_below(*label))) {
         diagnostic = diagnostic.label(next.span, "fitted behind it, so that it has seen the same rows");
+    }
+    if shared.is_some() {
+        let file = "the spec whose statistics it shares must fit on `train`, too";
+        return Some(diagnostic.note("of", "statistics of another spec: `stats=`").help(file));
     }
     let written = step.transform.to_string().replace(&format!("fit={}", fit.value), "fit=train");
     Some(diagnostic.help(written).fix(Fix {

@@ -2,7 +2,7 @@
 //!
 //! Only the header lines of the files are read here, and the training rows where a vocabulary is neither given nor stored.
 
-use super::feeds::of_target;
+use super::feeds::{of_labels, of_target};
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
 use crate::data::{
@@ -416,9 +416,7 @@ impl Lowering<'_> {
                 self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, fit.span, message));
             }
             if matches!(group.content, Content::Class(..)) {
-                let message =
-                    format!("`{}` holds class labels, which no transform applies to", group.name.value);
-                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+                self.out.push(of_labels(&group.name.value, step));
             }
             if group.content == Content::Target && matches!(step.transform, Transform::Select(_)) {
                 self.out.push(of_target(&group.name.value, step));

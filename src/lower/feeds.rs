@@ -82,6 +82,8 @@ impl Lowering<'_> {
             }
             if target && matches!(step.transform, Transform::Select(_)) {
                 self.out.push(of_target(name, step));
+            } else if matches!(kind, Some(FeedKind::Class(..))) {
+                self.out.push(of_labels(name, step));
             }
         }
         let raw = shape;
@@ -350,14 +352,17 @@ impl Lowering<'_> {
             };
             let nth = calls[..i].iter().filter(shares).count();
             let Some(call) = eval::invocation(call, &env, &mut self.out) else { continue };
-            let Some(Shared { call, words }) = self.with_stored(name, nth, call) else {
+            let Some(Shared { call, words, fit }) = self.with_stored(name, nth, call) else {
                 // What the net sees is unknown without the constants.
                 self.graph.partial = true;
                 continue;
             };
             let mut step = Transform::step(&call, &scope, &mut self.out);
-            if let Some(Step { transform: Transform::OneHot(encoding), .. }) = &mut step {
-                encoding.shared = words;
+            if let Some(step) = &mut step {
+                step.shared = fit;
+                if let Transform::OneHot(encoding) = &mut step.transform {
+                    encoding.shared = words;
+                }
             }
             steps.extend(step);
         }
@@ -369,4 +374,10 @@ impl Lowering<'_> {
 pub(super) fn of_target(name: &str, step: &Step) -> Diagnostic {
     Diagnostic::new(&rules::WRONG_TYPE, step.span, format!("`{name}` is a target: `select` is for inputs"))
         .help("name the columns of the target that are wanted")
+}
+
+/// The finding for class labels that a step would turn into other numbers.
+pub(super) fn of_labels(name: &str, step: &Step) -> Diagnostic {
+    let message = format!("`{name}` holds class labels, which no transform applies to");
+    Diagnostic::new(&rules::WRONG_TYPE, step.span, message)
 }

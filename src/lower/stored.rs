@@ -5,7 +5,7 @@
 
 use super::Lowering;
 use crate::args::{Arg, Call, Value};
-use crate::data::{Fitted, GroupStatistics, Statistics};
+use crate::data::{Fitted, GroupStatistics, Split, Statistics};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::source::{MAX_SPEC_BYTES, Span, Spanned};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(super) struct Shared {
     pub call: Call,
     /// The words that it shares.
     pub words: Option<Vec<String>>,
+    /// The split that they were fitted on.
+    pub fit: Option<Split>,
 }
 
 /// Whether an argument names a statistics file.
@@ -30,7 +32,7 @@ impl Lowering<'_> {
         let kind = call.name.value.clone();
         let shares = ["standardize", "minmax", "impute", "select", "one_hot"].contains(&kind.as_str());
         let Some(at) = call.args.iter().position(is_stats).filter(|_| shares) else {
-            return Some(Shared { call, words: None });
+            return Some(Shared { call, words: None, fit: None });
         };
         let given = &call.args[at].value;
         // What `impute` stands in with is said in any case.
@@ -69,7 +71,7 @@ impl Lowering<'_> {
             return None;
         }
         let (args, words) = constants(group, at, step, (&file, given.span));
-        Some(Shared { call: Call { args, ..call }, words })
+        Some(Shared { call: Call { args, ..call }, words, fit: Split::find(&group.fit) })
     }
 
     /// The statistics file that a value names, as written and as read.

@@ -6,6 +6,7 @@ mod audit;
 mod cli;
 mod data;
 mod diagnostics;
+mod faults;
 mod gradcheck;
 mod gradmut;
 mod hostile;

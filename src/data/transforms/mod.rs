@@ -144,7 +144,7 @@ impl Transform {
             .fit()
             .or(transform.vocabulary())
             .map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
-        Some(Step { transform, span: call.span, fit })
+        Some(Step { transform, span: call.span, fit, shared: None })
     }
 
     /// The split whose rows produce the statistics.
