@@ -3,9 +3,10 @@
 //! A [`Reading`] walks the rows of one group on one split; a [`Pipeline`] is a chain with its statistics. Both are used for
 //! fitting, loading and serving, so that there is one way in which a row becomes numbers.
 
+use super::history::History;
 use super::statistics::Fitted;
 use super::table::Table;
-use super::{Content, Group, Plan, Rows, Select, Split, Statistics, Step, Transform, Vocabulary};
+use super::{Content, Divider, Group, Plan, Rows, Select, Split, Statistics, Step, Transform, Vocabulary};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::source::Loader;
 use crate::tensor::{Draws, Shape, Tensor, stream};
@@ -163,13 +164,17 @@ impl<'a> Reading<'a> {
         Self { beside, ..self }
     }
 
-    /// Calls `see` for each row of the split until it returns `false`.
-    fn walk(&self, mut see: impl FnMut(&Table<'_>, &[usize]) -> Checked<bool>) -> Checked<()> {
+    /// Calls `see` for each row of the split until it returns `false`: with the table, the places of the columns, and what they held in earlier
+    /// rows if the group looks back.
+    fn walk(&self, mut see: impl FnMut(&Table<'_>, &[usize], &[f64]) -> Checked<bool>) -> Checked<()> {
+        let lags = self.group.lag.as_ref().map_or(&[][..], |lag| &lag.rows);
+        let raw = Pipeline::start(self.group, self.group.chain_on(self.split), None);
         let mut rows = 0u64;
         for file in self.plan.files(self.split) {
             let mut table = Table::open(self.loader, file)?;
             let mut columns = Vec::new();
-            for name in self.group.columns.iter().chain(self.beside.iter().flat_map(|group| &group.columns)) {
+            for name in self.group.sources().iter().chain(self.beside.iter().flat_map(|group| &group.columns))
+            {
                 columns.push(
                     table
                         .header
@@ -178,7 +183,7 @@ impl<'a> Reading<'a> {
                 );
             }
             let rule = match &self.plan.rows {
-                Rows::One(_, rule) if self.split != Split::All => {
+                Rows::One(_, rule) if self.split != Split::All || self.plan.looks_back() => {
                     let name = &rule.column().value;
                     let at = table.header.find(name).ok_or_else(|| {
                         missing_column(rule.column().span, &file.shown, name, &table.header.names)
@@ -187,12 +192,27 @@ impl<'a> Reading<'a> {
                 }
                 _ => None,
             };
+            let mut history = match &rule {
+                Some((Divider::Cut(_), time)) => History::of(self.plan, &table, *time)?,
+                _ => None,
+            };
             while table.advance()? {
+                let mut past = Vec::new();
                 if let Some((rule, at)) = &rule {
                     let at = *at;
                     let text = String::from_utf8_lossy(table.field(at));
+                    if let (Some(history), Divider::Cut(cuts)) = (&mut history, rule)
+                        && let Some(moment) = cuts.moment(&text)
+                    {
+                        let own =
+                            if lags.is_empty() { &[][..] } else { &columns[..self.group.sources().len()] };
+                        let now = own.iter().map(|&column| self.value(self.group, &table, column, &raw));
+                        let now = now.collect::<Checked<Vec<f64>>>()?;
+                        let Some(earlier) = history.enter(&table, moment, now, lags)? else { continue };
+                        past = earlier;
+                    }
                     match rule.split_of(&text) {
-                        Some(split) if split == self.split => {}
+                        Some(split) if split == self.split || self.split == Split::All => {}
                         Some(_) => continue,
                         None => {
                             let message = format!("`{text}` names no split");
@@ -202,7 +222,7 @@ impl<'a> Reading<'a> {
                     }
                 }
                 rows += 1;
-                if !see(&table, &columns)? {
+                if !see(&table, &columns, &past)? {
                     return Ok(());
                 }
             }
@@ -216,7 +236,7 @@ impl<'a> Reading<'a> {
 
     /// The raw text of the group's fields, and of the one beside them.
     pub fn fields(&self, mut see: impl FnMut(&[&[u8]])) -> Checked<()> {
-        self.walk(|table, columns| {
+        self.walk(|table, columns, _| {
             let fields: Vec<&[u8]> = columns.iter().map(|&column| table.field(column)).collect();
             see(&fields);
             Ok(true)
@@ -225,7 +245,7 @@ impl<'a> Reading<'a> {
 
     /// The distinct words of the group's fields.
     pub fn words(&self, words: &mut BTreeSet<String>) -> Checked<()> {
-        self.walk(|table, columns| {
+        self.walk(|table, columns, _| {
             for &column in columns {
                 let word = std::str::from_utf8(table.field(column)).map_err(|_| {
                     let shown = String::from_utf8_lossy(table.field(column)).into_owned();
@@ -245,9 +265,9 @@ impl<'a> Reading<'a> {
         // What stands beside the rows is taken as it is; it may be missing where its own chain fills it.
         let start = |group: &'a Group| (group, Pipeline::start(group, group.chain_on(self.split), None));
         let beside = self.beside.map(start);
-        self.walk(|table, columns| {
-            let (own, other) = columns.split_at(self.group.columns.len());
-            self.row(table, own, pipeline, &mut row)?;
+        self.walk(|table, columns, past| {
+            let (own, other) = columns.split_at(self.group.sources().len());
+            self.row(table, (own, past), pipeline, &mut row)?;
             if let (Some((group, pipeline)), [column]) = (&beside, other) {
                 row.push(self.value(group, table, *column, pipeline)?);
             }
@@ -261,8 +281,8 @@ impl<'a> Reading<'a> {
     pub fn first(&self, pipeline: &Pipeline, most: usize, copies: &[usize]) -> Checked<(Vec<f64>, usize)> {
         let (mut data, mut rows, mut row) = (Vec::new(), 0, Vec::new());
         let mut copies = copies.iter().copied();
-        self.walk(|table, columns| {
-            self.row(table, columns, pipeline, &mut row)?;
+        self.walk(|table, columns, past| {
+            self.row(table, (columns, past), pipeline, &mut row)?;
             for _ in 0..copies.next().unwrap_or(1).min(most - rows) {
                 data.extend_from_slice(&row);
                 rows += 1;
@@ -298,13 +318,24 @@ impl<'a> Reading<'a> {
     fn row(
         &self,
         table: &Table<'_>,
-        columns: &[usize],
+        (columns, past): (&[usize], &[f64]),
         pipeline: &Pipeline,
         row: &mut Vec<f64>,
     ) -> Checked<()> {
         row.clear();
-        for &column in columns {
-            row.push(self.value(self.group, table, column, pipeline)?);
+        if let Some(lag) = &self.group.lag {
+            row.extend_from_slice(past);
+            // Without a largest lag above 0 there is no history, and every number is that of the row itself.
+            if past.is_empty() {
+                for &column in columns {
+                    let now = self.value(self.group, table, column, pipeline)?;
+                    row.extend(lag.rows.iter().map(|_| now));
+                }
+            }
+        } else {
+            for &column in columns {
+                row.push(self.value(self.group, table, column, pipeline)?);
+            }
         }
         if pipeline.steps.is_empty() && pipeline.fills_missing {
             // The step that fills missing values is being fitted.
@@ -312,7 +343,8 @@ impl<'a> Reading<'a> {
         }
         pipeline.apply(row);
         if let Some(i) = row.iter().position(|x| !x.is_finite()) {
-            let column = pipeline.kept.get(i).and_then(|&at| columns.get(at)).or(columns.first());
+            let each = self.group.lag.as_ref().map_or(1, |lag| lag.rows.len().max(1));
+            let column = pipeline.kept.get(i).and_then(|&at| columns.get(at / each)).or(columns.first());
             let column = column.copied().unwrap_or(0);
             let text = String::from_utf8_lossy(table.field(column)).into_owned();
             let message =

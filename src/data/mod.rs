@@ -5,6 +5,7 @@
 //! Statistics come from the rows of one named split, are streamed in constant memory, and are used unchanged everywhere
 //! else. Reading fails with file, line and column, never with a wrong number.
 
+mod history;
 mod load;
 pub mod provenance;
 mod split;
@@ -14,11 +15,12 @@ pub mod time;
 pub mod transforms;
 pub mod units;
 
+pub use history::Lag;
 pub use load::{Loaded, Pipeline, Reading, load, missing_column};
 pub use split::{Divider, Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
-pub use transforms::{Impute, Score, Select, Transform};
+pub use transforms::{Back, Impute, Score, Select, Transform};
 
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
@@ -103,8 +105,10 @@ pub struct Group {
     pub name: Spanned<String>,
     /// What its columns are.
     pub content: Content,
-    /// The columns, in the order of the declaration (globs in the order of the file).
+    /// The columns, in the order of the declaration (globs in the order of the file); behind `lag`, those that it makes.
     pub columns: Vec<String>,
+    /// How they are taken from earlier rows.
+    pub lag: Option<Lag>,
     /// Where the columns are named.
     pub source: Span,
     /// The shape that `as` gives a row; behind a step that leaves columns out, if there is one.
@@ -116,6 +120,12 @@ pub struct Group {
 }
 
 impl Group {
+    /// The columns of the file that it is read from.
+    #[must_use]
+    pub fn sources(&self) -> &[String] {
+        self.lag.as_ref().map_or(&self.columns, |lag| &lag.columns)
+    }
+
     /// The chain that a split passes through.
     #[must_use]
     pub fn chain_on(&self, split: Split) -> &[Step] {
@@ -264,6 +274,12 @@ impl Plan {
             Rows::Files(files) => files.iter().find(|(of, _)| *of == split).map(|(_, file)| file.span),
             Rows::One(_, rule) => Some(rule.column().span),
         }
+    }
+
+    /// Whether a group takes numbers from earlier rows.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.groups.iter().any(|group| group.lag.is_some())
     }
 
     /// Whether the order of time divides the rows.

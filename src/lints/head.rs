@@ -94,7 +94,8 @@ pub fn targets(graph: &Graph, feed: &Feed) -> Option<Targets> {
             | Transform::Clip(_)
             | Transform::OneHot(_)
             | Transform::Select(_)
-            | Transform::Noise(_) => None,
+            | Transform::Noise(_)
+            | Transform::Back(_) => None,
             Transform::Impute(_) => known,
         };
     }

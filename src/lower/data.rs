@@ -6,7 +6,7 @@ use super::feeds::{of_labels, of_target};
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
 use crate::data::{
-    self, Content, File, Group, Header, Oversample, Plan, Rows, Split, Statistics, Step, Transform,
+    self, Content, File, Group, Header, Lag, Oversample, Plan, Rows, Split, Statistics, Step, Transform,
     Vocabulary,
 };
 use crate::diag::{Diagnostic, did_you_mean, rules};
@@ -85,7 +85,7 @@ impl Lowering<'_> {
         let env = self.env();
         let kind = &column.source.name;
         let args = eval::arguments(&column.source.args, &env, &mut self.out)?;
-        let chain = self.chain(&column.name.value, &column.chain);
+        let mut chain = self.chain(&column.name.value, &column.chain);
         let (content, names) = match kind.value.as_str() {
             "numeric" => (Content::Numeric, self.column_names(&args)?),
             "target" => (Content::Target, self.column_names(&args)?),
@@ -163,13 +163,15 @@ impl Lowering<'_> {
             }
         };
         let columns = self.expand(&names, headers);
+        let lag = self.lag(&content, &mut chain, &columns);
+        let columns = lag.as_ref().map_or(columns, Lag::names);
         let width = data::width(&chain, columns.len());
         let reshape = match &column.shape {
             Some(shape) => self.reshape(shape, width),
             None => None,
         };
         let (name, source) = (column.name.clone(), column.source.span());
-        Some(Group { name, content, columns, source, reshape, chain, overrides: BTreeMap::new() })
+        Some(Group { name, content, columns, lag, source, reshape, chain, overrides: BTreeMap::new() })
     }
 
     fn column_names(&mut self, args: &[Arg]) -> Option<Vec<Spanned<String>>> {
@@ -266,7 +268,7 @@ impl Lowering<'_> {
                 );
                 continue;
             };
-            let chain = self.chain(&group.value, &replacement.chain);
+            let mut chain = self.chain(&group.value, &replacement.chain);
             let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
                 .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
@@ -281,6 +283,17 @@ impl Lowering<'_> {
                 continue;
             };
             let place = chain.iter().fold(group.span, |place, step| place.to(step.span));
+            if let Some(lag) = &target.lag {
+                if chain.first().is_none_or(|step| step.transform != lag.step()) {
+                    let message = format!("`{}` takes other rows on `{of}`", group.value);
+                    self.out.push(
+                        Diagnostic::new(&rules::SHAPE_MISMATCH, place, message)
+                            .label(lag.span, "on the other splits")
+                            .help(format!("begin with {}", lag.step())),
+                    );
+                }
+                chain.retain(|step| !matches!(step.transform, Transform::Back(_)));
+            }
             if let Some((first, _)) = target.overrides.insert(of, (place, chain)) {
                 let message = format!("`{}` is replaced twice on `{of}`", group.value);
                 self.out.push(
@@ -397,6 +410,7 @@ impl Lowering<'_> {
 
     fn check_group(&mut self, group: &Group, plan: &Plan) {
         self.check_widths(group);
+        self.check_lag(group, plan);
         let category = matches!(group.content, Content::Category(_));
         let chains = std::iter::once(&group.chain).chain(group.overrides.values().map(|(_, chain)| chain));
         for (i, step) in chains.flat_map(|chain| chain.iter().enumerate()) {
@@ -423,6 +437,62 @@ impl Lowering<'_> {
             }
             if let Some(target) = step.transform.target() {
                 self.check_looked_at(target, step, plan);
+            }
+        }
+    }
+
+    /// Takes the step that looks back from the front of a chain.
+    fn lag(&mut self, content: &Content, chain: &mut Vec<Step>, columns: &[String]) -> Option<Lag> {
+        let first = match chain.first() {
+            Some(Step { transform: Transform::Back(back), span, .. }) if *content == Content::Numeric => {
+                (back.rows.clone(), *span)
+            }
+            _ => return None,
+        };
+        chain.remove(0);
+        let (rows, span) = first;
+        if let Some(ahead) = rows.iter().find(|rows| **rows < 0) {
+            let message = format!("`lag` by {ahead} takes later rows: they are not known when the row is");
+            let finding = Diagnostic::new(&rules::FUTURE_VALUES, span, message);
+            let rule = self.spec.data.as_ref().and_then(|data| data.rule.as_ref());
+            self.out.push(
+                match rule {
+                    Some(rule) => finding.label(rule.by.span(), "rows have this order in time"),
+                    None => finding,
+                }
+                .help(format!("earlier rows have positive numbers: {}", ahead.abs())),
+            );
+            self.graph.partial = true;
+            return None;
+        }
+        let rows = rows.into_iter().filter_map(|rows| usize::try_from(rows).ok()).collect();
+        Some(Lag { rows, columns: columns.to_vec(), span })
+    }
+
+    /// Whether rows have an order to look back in, and nothing that is looked at is the answer.
+    fn check_lag(&mut self, group: &Group, plan: &Plan) {
+        let chains = std::iter::once(&group.chain).chain(group.overrides.values().map(|(_, chain)| chain));
+        for step in chains.flatten().filter(|step| matches!(step.transform, Transform::Back(_))) {
+            let message = "`lag` stands first in a chain of numeric columns";
+            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+        }
+        let Some(lag) = &group.lag else { return };
+        if !plan.by_time() {
+            let message = "`lag` needs one file whose rows have an order in time";
+            self.out.push(
+                Diagnostic::new(&rules::MISSING, lag.span, message)
+                    .help("write all csv(\"path\") and split by time(column) train 80 val 10 test 10"),
+            );
+        }
+        let targets = plan.groups.iter().filter(|group| group.content.is_target());
+        for target in targets.filter(|_| lag.rows.contains(&0)) {
+            if let Some(column) = lag.columns.iter().find(|column| target.columns.contains(column)) {
+                let message = format!("`{}` holds the answer: `lag` by 0 of `{column}`", group.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::FUTURE_VALUES, lag.span, message)
+                        .label(target.source, "to be predicted")
+                        .help("leave 0 out: the earlier values of a target are known, its own is not"),
+                );
             }
         }
     }

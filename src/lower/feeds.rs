@@ -76,6 +76,9 @@ impl Lowering<'_> {
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, fit.span, message).help(format!(
                     "a declared input takes given constants: {kind}(stats=\"train.nn.stats.json\"), or the numbers themselves"
                 )));
+            } else if matches!(step.transform, Transform::Back(_)) {
+                let message = format!("`{name}` has no earlier rows: `lag` needs the columns of a file");
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             } else if matches!(step.transform, Transform::OneHot(_)) {
                 let message = format!("`{name}` holds numbers: `one_hot` needs a category");
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));

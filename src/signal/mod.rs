@@ -433,7 +433,8 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
             | Transform::Impute(_)
             | Transform::OneHot(_)
             | Transform::Select(_)
-            | Transform::Noise(_) => {}
+            | Transform::Noise(_)
+            | Transform::Back(_) => {}
         }
     }
     (moments, assumed)

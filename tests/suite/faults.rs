@@ -127,6 +127,7 @@ const TABLE: &[(&str, &str, How)] = &[
         "D001",
         Visits("time(day) train 70 val 15 test 15", "select(top=2, by=correlation(y), fit=test)"),
     ),
+    ("P23", "D021", Spec("specs/faulty/pulse_of_the_next_visit.nn")),
     ("P24", "D007", Spec("specs/lint/divided_group/bad.nn")),
 ];
 

@@ -11,6 +11,7 @@ mod gradcheck;
 mod gradmut;
 mod hostile;
 mod kernels;
+mod lags;
 mod lints;
 mod mutants;
 mod ops;

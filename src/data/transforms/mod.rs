@@ -6,6 +6,7 @@
 
 mod clip;
 mod impute;
+mod lag;
 mod log1p;
 mod minmax;
 mod noise;
@@ -24,6 +25,7 @@ use crate::tensor::Shape;
 use std::fmt;
 
 pub use impute::Impute;
+pub use lag::Back;
 pub use select::{Score, Select};
 
 registry! {
@@ -38,6 +40,7 @@ registry! {
     one_hot::OneHot,
     select::Select,
     noise::Noise,
+    lag::Back,
 }
 
 /// What a transform must say of itself.
