@@ -544,9 +544,10 @@ impl Lowering<'_> {
             return;
         };
         if plan.target(name).is_none() && !target.columns.is_empty() {
-            let wrong = match target.content.is_target() {
-                true => format!("it has {} columns", target.columns.len()),
-                false => "it is an input".to_owned(),
+            let wrong = if target.content.is_target() {
+                format!("it has {} columns", target.columns.len())
+            } else {
+                "it is an input".to_owned()
             };
             let message = format!("`{}` needs a target of one column, and `{name}` is none", step.transform);
             self.out

@@ -148,7 +148,7 @@ impl<'a> Side<'a> {
         let mut at = usize::from(
             statistics.is_some_and(|group| matches!(group.steps.first(), Some(Fitted::Category { .. }))),
         );
-        let mut next = |step: &&Step| {
+        let next = |step: &&Step| {
             step.transform.fit()?;
             at += 1;
             let group = statistics?;
@@ -156,7 +156,7 @@ impl<'a> Side<'a> {
             let (before, columns) = (group.before(at - 1).to_vec(), group.columns_of(at - 1).to_vec());
             Some(Known { fitted, before, columns })
         };
-        steps.iter().map(|step| next(step)).collect()
+        steps.iter().map(next).collect()
     }
 }
 

@@ -317,6 +317,10 @@ fn a_choice_beyond_train_is_an_error() {
     }
 }
 
+fn real(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a small count"))
+}
+
 /// Random labels: whoever chooses columns on all rows finds some that fit the test labels, too (scikit-learn's guide, "Common pitfalls").
 #[test]
 fn random_labels_tell_a_leaking_choice_from_an_honest_one() {
@@ -348,7 +352,7 @@ fn random_labels_tell_a_leaking_choice_from_an_honest_one() {
                     .filter(|(_, label)| **label == class)
                     .map(|(row, _)| row)
             };
-            let n = own().count() as f64;
+            let n = real(own().count());
             own().fold(vec![0.0; 20], |sum, row| sum.iter().zip(row).map(|(s, x)| s + x / n).collect())
         };
         let centres = [centre(0.0), centre(1.0)];
@@ -358,7 +362,7 @@ fn random_labels_tell_a_leaking_choice_from_an_honest_one() {
             .chunks(20)
             .zip(&test["y"])
             .filter(|(row, label)| (apart(row, &centres[1]) < apart(row, &centres[0])) == (**label == 1.0));
-        right.count() as f64 / HALF as f64
+        real(right.count()) / real(HALF)
     };
     let mean = |fit: &str| (0..6).map(|seed| accuracy(seed, fit)).sum::<f64>() / 6.0;
     let (honest, leaking) = (mean("train"), mean("all"));
