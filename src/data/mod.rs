@@ -148,15 +148,6 @@ impl Group {
         }
     }
 
-    /// How many classes its labels tell apart; `None` if it holds none.
-    #[must_use]
-    pub fn classes(&self) -> Option<usize> {
-        match self.content {
-            Content::Class(classes, _) => Some(classes),
-            _ => None,
-        }
-    }
-
     /// Whether categories become indicator columns.
     #[must_use]
     pub fn one_hot(&self) -> bool {

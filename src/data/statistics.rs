@@ -256,8 +256,8 @@ fn fit_chain(
             target => target.flatten(),
         };
         let columns = pipeline.columns();
-        let classes = target.and_then(Group::classes);
-        if let Some(mut fitter) = step.transform.fitter(&Sight { columns: &columns, classes }) {
+        let labels = target.is_some_and(|group| matches!(group.content, Content::Class(..)));
+        if let Some(mut fitter) = step.transform.fitter(&Sight { columns: &columns, labels }) {
             let from = step.transform.fit().unwrap_or(Split::Train);
             loop {
                 let reading = Reading::new(plan, group, from, loader).beside(target);

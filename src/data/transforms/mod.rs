@@ -110,8 +110,8 @@ pub trait Transformer: Sized {
 pub struct Sight<'a> {
     /// The names of the columns of a row.
     pub columns: &'a [String],
-    /// How many classes the target behind the row tells apart; `None` for a number, and where none was asked for.
-    pub classes: Option<usize>,
+    /// Whether the target behind the row is the label of a class.
+    pub labels: bool,
 }
 
 /// Computes statistics from rows, pass by pass.

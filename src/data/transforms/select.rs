@@ -25,6 +25,7 @@ use super::{
 use crate::args::{Kind, Value, absent, word};
 use crate::diag::{Diagnostic, rules};
 use crate::source::Spanned;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The transform `select`.
@@ -129,8 +130,7 @@ impl Transformer for Select {
     fn fitter(&self, sight: &Sight<'_>) -> Option<Box<dyn Fitter>> {
         let Self::Fitted { top, by, .. } = self else { return None };
         let pair = matches!(by, Score::Correlation(_));
-        let classes = if pair { sight.classes } else { None };
-        Some(Box::new(Scorer::new(*top, sight.columns.to_vec(), pair, classes)))
+        Some(Box::new(Scorer::new(*top, sight.columns.to_vec(), pair, sight.labels)))
     }
 
     fn target(&self) -> Option<&str> {
@@ -222,10 +222,8 @@ struct Scorer {
     pair: bool,
     /// Whether that is the number of a class.
     labels: bool,
-    /// How many rows each class has; without classes all rows are of one.
-    counts: Vec<f64>,
-    /// The sums of each column, class behind class.
-    sums: Vec<Sum>,
+    /// How many rows each class has, and the sums of their columns; without classes all rows are of one. Only classes that occur are held.
+    parts: BTreeMap<u64, (f64, Vec<Sum>)>,
     target: Sum,
     /// The mean of each column and that of the target, once they are known.
     means: Option<(Vec<f64>, f64)>,
@@ -235,15 +233,14 @@ struct Scorer {
 }
 
 impl Scorer {
-    fn new(top: usize, columns: Vec<String>, pair: bool, classes: Option<usize>) -> Self {
-        let (width, parts) = (columns.len(), classes.unwrap_or(1));
+    fn new(top: usize, columns: Vec<String>, pair: bool, labels: bool) -> Self {
+        let width = columns.len();
         Self {
             top,
             columns,
             pair,
-            labels: classes.is_some(),
-            counts: vec![0.0; parts],
-            sums: vec![Sum::default(); width * parts],
+            labels,
+            parts: BTreeMap::new(),
             target: Sum::default(),
             means: None,
             squares: vec![Sum::default(); width],
@@ -253,12 +250,7 @@ impl Scorer {
     }
 
     fn rows(&self) -> f64 {
-        self.counts.iter().sum()
-    }
-
-    /// The sum of column `i` over the rows of a class.
-    fn sum(&self, class: usize, i: usize) -> f64 {
-        self.sums[class * self.columns.len() + i].value()
+        self.parts.values().map(|(count, _)| count).sum()
     }
 
     /// The score of each column.
@@ -279,21 +271,12 @@ impl Scorer {
                     (self.products[i].value().abs() / (squares.sqrt() * against.sqrt())).min(1.0)
                 }
                 (true, true) => {
-                    let part = |(class, count): (usize, &f64)| {
-                        if *count > 0.0 {
-                            count * (self.sum(class, i) / count - means[i]).powi(2)
-                        } else {
-                            0.0
-                        }
+                    let part = |(count, sums): &(f64, Vec<Sum>)| {
+                        count * (sums[i].value() / count - means[i]).powi(2)
                     };
-                    let between: f64 = self.counts.iter().enumerate().map(part).sum();
-                    let share = between / squares;
+                    let between: f64 = self.parts.values().map(part).sum();
                     // Of one class the mean is that of all rows, up to its rounding.
-                    if self.counts.iter().filter(|count| **count > 0.0).count() < 2 {
-                        0.0
-                    } else {
-                        share.sqrt().min(1.0)
-                    }
+                    if self.parts.len() < 2 { 0.0 } else { (between / squares).sqrt().min(1.0) }
                 }
             }
         };
@@ -309,14 +292,10 @@ impl Fitter for Scorer {
             return;
         }
         let Some((means, mean)) = &self.means else {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "the reader admits classes only"
-            )]
-            let class = if self.labels { target as usize } else { 0 };
-            self.counts[class] += 1.0;
-            self.sums[class * width..][..width].iter_mut().zip(row).for_each(|(sum, &x)| sum.add(x));
+            let class = if self.labels { target.to_bits() } else { 0 };
+            let (count, sums) = self.parts.entry(class).or_insert_with(|| (0.0, vec![Sum::default(); width]));
+            *count += 1.0;
+            sums.iter_mut().zip(row).for_each(|(sum, &x)| sum.add(x));
             self.target.add(target);
             return;
         };
@@ -332,7 +311,7 @@ impl Fitter for Scorer {
             return false;
         }
         let rows = self.rows().max(1.0);
-        let mean = |i: usize| (0..self.counts.len()).map(|class| self.sum(class, i)).sum::<f64>() / rows;
+        let mean = |i: usize| self.parts.values().map(|(_, sums)| sums[i].value()).sum::<f64>() / rows;
         self.means = Some(((0..self.columns.len()).map(mean).collect(), self.target.value() / rows));
         true
     }
