@@ -214,6 +214,40 @@ rules! {
     /// nothing pins them for serving.
     NO_STATISTICS = "D111" "statistics-not-stored" Info;
 
+    /// Rows that `lag` looks back from do not stand in the order of time.
+    ///
+    /// The row before a row in the file is then not the one before it in time, and may be a later one. Sort the file by the column of
+    /// `split by time(column)`; rows of equal time keep the order of the file.
+    UNORDERED_ROWS = "D113" "rows-out-of-order" Error from "P23";
+
+    /// A feature holds what is not known yet when the target is to be predicted.
+    ///
+    /// ## What it checks
+    ///
+    /// `lag` by a negative number of rows, and `lag` by 0 rows of a column that is a target.
+    ///
+    /// ## Why it matters
+    ///
+    /// Training and test rows come from a file in which the future stands beside the past. A model that reads the next row, or the answer itself, is
+    /// judged far better than it will be when there is no next row.
+    ///
+    /// ## References
+    ///
+    /// Kaufman et al. 2012, "Leakage in data mining"; research: static.md P23.
+    FUTURE_VALUES = "D021" "future-values" Error from "P23";
+
+    /// Columns are to be chosen by a score that is 0 for all of them.
+    ///
+    /// ## What it checks
+    ///
+    /// The scores of `select(top=K, by=..., fit=SPLIT)` on the rows that it is fitted on. All of them are 0 if every column, or the target, is
+    /// constant there.
+    ///
+    /// ## Why it matters
+    ///
+    /// The first K columns would be taken for the best ones, and nothing would say that they are not.
+    BLIND_SELECTION = "D112" "blind-selection" Error from "P20";
+
     /// A gradient differs from the numerical derivative of the loss.
     ///
     /// ## What it checks

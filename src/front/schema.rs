@@ -173,6 +173,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Axis => any([json!({"type": "integer"}), reference("expression")]),
         Kind::Number => number(),
         Kind::Numbers => listed(number()),
+        Kind::NumbersOr(words) => any([listed(number()), json!({"enum": words})]),
         Kind::Flag => any([json!({"type": "boolean"}), reference("expression")]),
         Kind::Word(words) => any([json!({"enum": words}), reference("expression")]),
         Kind::Init => reference("initialiser"),

@@ -96,10 +96,10 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
     }
     let splits = plan.splits();
     for group in groups {
-        let Group { name, content, columns, source: _, reshape, chain, overrides } = group;
+        let Group { name, content, columns, lag, source: _, reshape, chain, overrides } = group;
         let width = columns.len();
         let what = match content {
-            Content::Numeric => format!("numeric[{width}]"),
+            Content::Numeric => format!("numeric[{}]", group.sources().len()),
             Content::Target => format!("target[{width}]"),
             Content::Class(classes, None) => format!("class[{classes}]"),
             Content::Class(classes, Some(labels)) => format!("class[{classes}] {}", quoted(labels)),
@@ -121,18 +121,20 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
                 format!("  apply {}", SplitSet(&common))
             }
         };
+        let lagged = lag.as_ref().map_or(String::new(), |lag| format!(" |> {}", lag.step()));
         // A group that no node takes is still part of the interface, so it is printed whether or not it is a feed.
         let unused = if feed.is_some() { "" } else { "  unused" };
-        let _ = writeln!(out, "data {}: {what}{shape}{}{applied}{unused}", name.value, chained(chain));
+        let steps = chained(chain);
+        let _ = writeln!(out, "data {}: {what}{shape}{lagged}{steps}{applied}{unused}", name.value);
         for (split, (_, chain)) in overrides {
-            let _ = writeln!(out, "data {} on {split}: raw{}", name.value, chained(chain));
+            let _ = writeln!(out, "data {} on {split}: raw{lagged}{}", name.value, chained(chain));
         }
     }
 }
 
 fn print_feed(feed: &Feed, out: &mut String) {
-    let Feed { name, shape, kind, range, target, chain, span: _ } = feed;
-    let shape = shape.as_ref().map_or("[?]".to_owned(), ToString::to_string);
+    let Feed { name, raw, shape: _, kind, range, target, chain, span: _ } = feed;
+    let shape = raw.as_ref().map_or("[?]".to_owned(), ToString::to_string);
     let what = match kind {
         FeedKind::Real => format!("f64{shape}"),
         FeedKind::Unit => format!("unit{shape}"),
@@ -156,7 +158,7 @@ fn quoted(words: &[String]) -> String {
 }
 
 fn chained(chain: &[Step]) -> String {
-    chain.iter().map(|Step { transform, span: _, fit: _ }| format!(" |> {transform}")).collect()
+    chain.iter().map(|Step { transform, span: _, fit: _, shared: _ }| format!(" |> {transform}")).collect()
 }
 
 /// Nodes that share the first `depth` parts of their paths.

@@ -14,6 +14,7 @@ mod divided_group;
 mod dropout_before_norm;
 mod dropout_before_pool;
 mod dropout_between_selu;
+mod equalised_selection;
 mod even_kernel;
 mod extreme_epsilon;
 mod extreme_learning_rate;
@@ -143,6 +144,7 @@ lints! {
     shuffled_time,
     scaled_prediction,
     oversampled_evaluation,
+    equalised_selection,
     unstable_depth,
     oversized_logits,
     plain_norm_stack,

@@ -341,7 +341,8 @@ impl<'a> Lowering<'a> {
 fn words() -> &'static BTreeSet<&'static str> {
     static WORDS: std::sync::OnceLock<BTreeSet<&'static str>> = std::sync::OnceLock::new();
     WORDS.get_or_init(|| {
-        let mut words: BTreeSet<&'static str> = ["B", "same", "weights", "mean", "median"].into();
+        let mut words: BTreeSet<&'static str> =
+            ["B", "same", "weights", "mean", "median", "variance", "correlation"].into();
         words.extend(eval::FUNCTIONS);
         words.extend(Init::ALL.iter().map(|init| init.name));
         let callables = OpKind::ALL.iter().chain(Init::ALL).chain(crate::data::Transform::ALL);

@@ -490,7 +490,9 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
             | Transform::Clip(_)
             | Transform::Impute(_)
             | Transform::OneHot(_)
-            | Transform::Noise(_) => {}
+            | Transform::Select(_)
+            | Transform::Noise(_)
+            | Transform::Back(_) => {}
         }
     }
     (moments, assumed)

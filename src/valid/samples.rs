@@ -54,7 +54,10 @@ impl Samples {
             .map(|(_, feed)| {
                 let shape = feed.shape.clone().unwrap_or_default();
                 let draws = Draws { seed, stream: stream(&format!("feed/{}", feed.name)) };
-                let n = shape.elements() * rows;
+                // Rows are drawn as they are declared; a step may leave columns out.
+                let raw =
+                    feed.raw.clone().filter(|_| !feed.chain.is_empty()).unwrap_or_else(|| shape.clone());
+                let n = raw.elements() * rows;
                 let uniform = |scale: f64| draws.uniform().take(n).map(|u| u * scale).collect::<Vec<f64>>();
                 let mut data = match &feed.kind {
                     FeedKind::Real => match feed.range {
@@ -72,12 +75,16 @@ impl Samples {
                     }
                     FeedKind::OneHot => indicators(shape.elements(), rows, draws),
                 };
-                for row in data.chunks_mut(shape.elements().max(1)) {
-                    let mut transformed = row.to_vec();
-                    for step in feed.chain.iter().filter(|step| step.transform.fit().is_none()) {
-                        step.transform.apply(&shape, None, &mut transformed);
+                if !feed.chain.is_empty() {
+                    let mut transformed = Vec::with_capacity(data.len());
+                    for row in data.chunks(raw.elements().max(1)) {
+                        let mut row = row.to_vec();
+                        for step in feed.chain.iter().filter(|step| step.transform.fit().is_none()) {
+                            step.transform.apply(&raw, None, &mut row);
+                        }
+                        transformed.extend(row);
                     }
-                    row.copy_from_slice(&transformed[..row.len()]);
+                    data = transformed;
                 }
                 Tensor::new(shape.with_batch(rows), data)
             })

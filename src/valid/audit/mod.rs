@@ -193,6 +193,7 @@ fn fields(
 ) -> Result<(), Box<Diagnostic>> {
     let Some(mut group) = subject.plan.groups.first().cloned() else { return Ok(()) };
     group.columns = vec![name.to_owned()];
+    group.lag = None;
     Reading::new(subject.plan, &group, split, subject.loader)
         .fields(|fields| fields.iter().for_each(|field| see(field)))
 }
