@@ -11,7 +11,7 @@
 //! `selu` and weights of variance 1/fan_in hold mean 0 and variance 1 through any depth, since a deviation shrinks to 0.78 of
 //! itself in every layer. Dropout multiplies the second moment by 1 / (1 - p) each time, in training only: the layers settle
 //! where shrinking and growth balance, at twice the variance for p = 0.2, and in use they compute with another scale than
-//! they were trained at. Klambauer et al. therefore drop to the value that selu saturates at, and restore mean and variance.
+//! they were trained at.
 //!
 //! ## Example
 //!
@@ -25,7 +25,8 @@
 //!
 //! ## Instead
 //!
-//! One `dropout` before the head, where no `selu` follows, or less of it (p = 0.05); or relu with `he_normal` and a norm.
+//! `alpha_dropout`, which drops to the value that `selu` saturates at and restores mean and variance; or one `dropout` before the
+//! head, where no `selu` follows. The fix changes training.
 //!
 //! ## References
 //!
@@ -34,10 +35,13 @@
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, attribute, origin};
 use super::{Context, lint, mismatched_gain};
-use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::diag::suppress::Notation;
+use crate::diag::{Diagnostic, Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::ops::Category;
+use crate::source::Span;
 use crate::text::{number, plural};
+use std::collections::BTreeSet;
 
 pub static RULE: Rule = lint!("dropout_between_selu.rs" = "I008" "dropout-between-selu" Warning from "I09");
 
@@ -83,16 +87,35 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         number(square)
     );
     let paths: Vec<String> = found.iter().map(|node| graph.nodes[*node].path.to_string()).collect();
-    out.push(
-        Diagnostic::new(&RULE, dropout.span, message)
-            .severity(severity)
-            .remark(format!("multiplies the second moment by {} in training", number(1.0 / (1.0 - p))))
-            .label(graph.nodes[last].span, "holds a variance of 1 if nothing scales its inputs")
-            .node(scheme::names(&paths))
-            .trail(&dropout.trail)
-            .note("found", format!("{} behind `selu` and before another", plural(found.len(), "dropout")))
-            .help("one dropout before the head alone, or p = 0.05"),
-    );
+    let mut diagnostic = Diagnostic::new(&RULE, dropout.span, message)
+        .severity(severity)
+        .remark(format!("multiplies the second moment by {} in training", number(1.0 / (1.0 - p))))
+        .label(graph.nodes[last].span, "holds a variance of 1 if nothing scales its inputs")
+        .node(scheme::names(&paths))
+        .trail(&dropout.trail)
+        .note("found", format!("{} behind `selu` and before another", plural(found.len(), "dropout")))
+        .help(format!("alpha_dropout({}), which keeps mean 0 and variance 1", number(p)));
+    if let Some(edits) = edits(context, &uses, &found) {
+        diagnostic = diagnostic.fix(Fix {
+            title: "drop to where selu saturates".to_owned(),
+            safety: Safety::Unsafe,
+            level: Level::Training,
+            edits,
+        });
+    }
+    out.push(diagnostic);
+}
+
+/// The edits that put the other operator in the place of these; none where a statement may name one by its operator, which is so if what
+/// takes it is not the next one, and in YAML, where the name of an operator has no span.
+fn edits(context: Context<'_>, uses: &Uses, found: &[Handle<Node>]) -> Option<Vec<Edit>> {
+    let flows = |node: &Handle<Node>| matches!(uses.after(Source::Node(*node)), [next] if next.index() == node.index() + 1);
+    if context.notation != Notation::Dsl || !found.iter().all(flows) {
+        return None;
+    }
+    let spans: BTreeSet<Span> = found.iter().map(|node| context.graph.nodes[*node].span).collect();
+    let edit = |span: Span| Edit { span: Span { end: span.start, ..span }, text: "alpha_".to_owned() };
+    Some(spans.into_iter().map(edit).collect())
 }
 
 /// Whether a value reaches a `selu` through weights.

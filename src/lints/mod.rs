@@ -29,6 +29,7 @@ mod linear_pair;
 mod mismatched_gain;
 mod mismatched_loss;
 mod missing_init;
+mod mostly_mean;
 mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
@@ -150,6 +151,7 @@ lints! {
     narrow_relu,
     oversized_prediction,
     half_precision_range,
+    mostly_mean,
     mismatched_gain,
     symmetric_units,
     missing_init,

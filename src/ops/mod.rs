@@ -12,6 +12,7 @@
 
 mod activation;
 mod add;
+mod alpha_dropout;
 mod avg_pool;
 mod batch_norm;
 mod bce;
@@ -98,6 +99,7 @@ registry! {
     global_avg_pool::GlobalAvgPool,
     upsample::Upsample,
     dropout::Dropout,
+    alpha_dropout::AlphaDropout,
     relu::Relu,
     relu6::Relu6,
     leaky_relu::LeakyRelu,
