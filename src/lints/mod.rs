@@ -64,7 +64,7 @@ pub(crate) use divided_group::RULE as DIVIDED_GROUP;
 pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Node, Verified};
 use crate::signal::Signal;
 
@@ -186,6 +186,11 @@ fn loss_fix(context: Context<'_>, loss: &Node, passed: &Node, title: String, cal
         level: Level::Training,
         edits: vec![Edit { span: loss.span, text: call }],
     })
+}
+
+/// Whether something was found that is more than information, and so a cause worth naming alone.
+fn is_loud(found: &Diagnostics) -> bool {
+    found.iter().any(|diagnostic| diagnostic.severity > Severity::Info)
 }
 
 /// Runs every lint.

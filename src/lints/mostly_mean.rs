@@ -2,18 +2,18 @@
 //!
 //! ## What it checks
 //!
-//! What hidden layers take at initialisation, by the static analysis: which share c = m^2 / s of the second moment s is the square
-//! of the mean m. Information where it is more than 0.9 for a layer of a stretch of three or more hidden layers without a norm.
-//! Nothing is said where the scale of an input is unknown, or where `unstable-depth`, `constant-bias`, `offset-weights` or
-//! `raw-input` names the cause.
+//! What hidden layers take at initialisation, by the static analysis: which share c = m^2 / s of the second moment s is the
+//! square of the mean m. Information where it is more than 0.9 for a layer of a stretch of three or more hidden layers
+//! without a norm. Nothing is said where the scale of an input is unknown, or where `unstable-depth`, `constant-bias`,
+//! `offset-weights` or `raw-input` names the cause.
 //!
 //! ## Why it matters
 //!
-//! With inputs of mean m all derivatives by the weights of one unit tend to have one sign, so that the weights can only move up
-//! together or down together. In the loss around a layer of n inputs the curvature along the sum of a unit's weights is n m^2 + v
-//! and in all other directions v = s - m^2: their ratio 1 + n c / (1 - c) bounds the step from above by what varies least. For
-//! 64 inputs and c = 0.9 it is 577. Sigmoid values around 0.5 and targets or columns far from 0 are of this kind, tanh and
-//! standardised columns are not.
+//! With inputs of mean m all derivatives by the weights of one unit tend to have one sign, so that the weights can only
+//! move up together or down together. In the loss around a layer of n inputs the curvature along the sum of a unit's
+//! weights is n m^2 + v and in all other directions v = s - m^2: their ratio 1 + n c / (1 - c) bounds the step from above
+//! by what varies least. For 64 inputs and c = 0.9 it is 577. Sigmoid values around 0.5 and targets or columns far from 0
+//! are of this kind, tanh and standardised columns are not.
 //!
 //! ## Example
 //!

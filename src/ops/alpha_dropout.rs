@@ -38,6 +38,12 @@ impl AlphaDropout {
         draws.uniform().take(n).map(|draw| if draw < self.p { 0.0 } else { 1.0 }).collect()
     }
 
+    /// What two passes of one row with masks of their own have in common at mean 0 and variance 1: E y y' = (a q)^2.
+    #[must_use]
+    pub fn common(p: f64) -> f64 {
+        ((1.0 - p) * Self { p }.map().0).powi(2)
+    }
+
     /// What elements are multiplied with, a, and what is added to it, -a p d.
     fn map(&self) -> (f64, f64) {
         let factor = ((1.0 - self.p) * (1.0 + self.p * SATURATION * SATURATION)).sqrt().recip();

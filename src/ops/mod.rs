@@ -66,6 +66,7 @@ mod window;
 pub use window::Taps;
 
 pub use activation::Activation;
+pub use alpha_dropout::AlphaDropout;
 pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;

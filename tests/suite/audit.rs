@@ -3,7 +3,6 @@
 use crate::support::Memory;
 use std::fmt::Write;
 use std::path::Path;
-use wellposed::diag::Severity;
 use wellposed::diag::render::{Look, full};
 use wellposed::pipeline::{self, Options, Stages};
 use wellposed::report::SpecReport;

@@ -40,11 +40,11 @@ fn mutants(model: &Model) -> Vec<(Mutant, &'static [&'static str])> {
     let signal = |name: &'static str, change: &dyn Fn(&Model, &mut Spec)| {
         model.changed(name, name.to_owned(), Signal, change)
     };
-    // Random biases part the units of these two.
+    // Random biases part the units of these two, and wake them.
     if !matches!(model.name.as_str(), "good/alexnet" | "good/mlp_mixer") {
         add(signal("constant weights", &|m, s| m.initialise(s, ("constant", Some(0.01)))), &["I002"]);
+        add(signal("zero weights", &|m, s| m.initialise(s, ("zeros", None))), &["I002", "I004"]);
     }
-    add(signal("zero weights", &|m, s| m.initialise(s, ("zeros", None))), &["I002", "I004"]);
     match model.name.as_str() {
         "good/vgg16" | "good/alexnet" => add(signal("sigmoid", &|m, s| m.activate(s, "sigmoid")), SIGNAL),
         "good/resnet152" => add(signal("no norms", &|m, s| m.drop_norms(s)), SIGNAL),
