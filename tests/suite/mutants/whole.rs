@@ -28,7 +28,7 @@ fn mutants(model: &Model) -> Vec<(Mutant, &'static [&'static str])> {
     const SIGNAL: &[&str] = &["G001", "G002", "G004", "G006", "I001"];
     let mut out: Vec<(Mutant, &'static [&'static str])> = Vec::new();
     let mut add = |mutant: Option<Mutant>, codes: &'static [&'static str]| {
-        out.extend(mutant.map(|mutant| (mutant, codes)))
+        out.extend(mutant.map(|mutant| (mutant, codes)));
     };
     let one = |name, change: &dyn Fn(&mut Spec)| {
         model.changed(name, name.to_owned(), Data, &|_, spec| change(spec))
