@@ -226,7 +226,6 @@ fn accuracies(graph: &Verified<Graph>, draws: u64, judged: Judged) -> (f64, Vec<
 
 #[test]
 #[ignore = "trains nets on both sides of cut-offs: minutes"]
-#[expect(clippy::print_stdout, reason = "who waits for it watches it")]
 fn write() {
     let known: Vec<_> = labels().into_iter().map(|(key, _)| key).collect();
     let open: Vec<Net> = grid().into_iter().filter(|net| !known.contains(&net.key())).collect();
