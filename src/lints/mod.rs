@@ -30,6 +30,7 @@ mod linear_pair;
 mod mismatched_gain;
 mod mismatched_loss;
 mod missing_init;
+mod mostly_mean;
 mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
@@ -66,7 +67,7 @@ pub(crate) use divided_group::RULE as DIVIDED_GROUP;
 pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Node, Verified};
 use crate::signal::Signal;
 
@@ -155,6 +156,7 @@ lints! {
     oversized_prediction,
     half_precision_range,
     saturated_attention,
+    mostly_mean,
     mismatched_gain,
     symmetric_units,
     missing_init,
@@ -190,6 +192,11 @@ fn loss_fix(context: Context<'_>, loss: &Node, passed: &Node, title: String, cal
         level: Level::Training,
         edits: vec![Edit { span: loss.span, text: call }],
     })
+}
+
+/// Whether something was found that is more than information, and so a cause worth naming alone.
+fn is_loud(found: &Diagnostics) -> bool {
+    found.iter().any(|diagnostic| diagnostic.severity > Severity::Info)
 }
 
 /// Runs every lint.

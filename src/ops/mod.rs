@@ -12,6 +12,7 @@
 
 mod activation;
 mod add;
+mod alpha_dropout;
 mod attention;
 mod avg_pool;
 mod batch_norm;
@@ -70,6 +71,7 @@ mod window;
 pub use window::Taps;
 
 pub use activation::Activation;
+pub use alpha_dropout::AlphaDropout;
 pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
@@ -103,6 +105,7 @@ registry! {
     global_avg_pool::GlobalAvgPool,
     upsample::Upsample,
     dropout::Dropout,
+    alpha_dropout::AlphaDropout,
     relu::Relu,
     relu6::Relu6,
     leaky_relu::LeakyRelu,

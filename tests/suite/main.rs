@@ -3,6 +3,7 @@
 mod against;
 mod architecture;
 mod audit;
+mod catalogue;
 mod cli;
 mod data;
 mod diagnostics;

@@ -477,6 +477,7 @@ fn convolutions_pools_dropout_and_concat_keep_the_predicted_scales() {
         agrees(name, &spec(input, &net), if name == "conv, norm" { 8 } else { 1 }, 16);
     }
     agrees("dropout", &plain("relu\ndropout(0.4)", "he_normal", WIDTH, 15), 1, 24);
+    agrees("alpha dropout", &plain("selu\nalpha_dropout(0.2)", "lecun_normal", WIDTH, 15), 1, 24);
     let concat = "a: linear(128, init=he_normal)\nrelu\nb: linear(128, init=lecun_normal)\nc: concat <- b, a.relu\n\
                   d: linear(128, init=he_normal) <- c\nrelu\nout: linear(128, init=lecun_normal)";
     agrees("concat", &spec("128", concat), 1, 24);

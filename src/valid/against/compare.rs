@@ -6,6 +6,7 @@ use super::diagnose::{Case, diagnose, diagnose_loss};
 use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
 use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
 use crate::graph::Runnable;
+use crate::ops::Category;
 use crate::tensor::{Mode, Tensor};
 use crate::valid::gradcheck::{BUDGET, Verdict};
 use crate::valid::step_cost;
@@ -44,8 +45,8 @@ pub(super) fn compare(
     let floor = 100.0 * precision.unit() * (our_loss.abs() + largest);
     let curved = residuals(graph, visit, directions, precision.step(), &ours.params);
     // Without one row of the batch: what a loop that ends too early computes. Masks are numbered from the first row on.
-    let fixed =
-        settings.mode == Mode::Eval || graph.nodes.iter().all(|(_, node)| node.op.name() != "dropout");
+    let fixed = settings.mode == Mode::Eval
+        || graph.nodes.iter().all(|(_, node)| node.op.category() != Category::Noise);
     let without = |rows: std::ops::Range<usize>| {
         let tensors = feeds.tensors.iter().map(|tensor| slice(tensor, rows.clone())).collect();
         let rest = Feeds { tensors, rows: rows.len(), complete: true };

@@ -12,7 +12,7 @@
 //! | `directions.safetensors` | `direction/fc1.weight`, F64 of shape `[K, ...]`: K random directions of each parameter |
 //! | `point0.weights.safetensors` | parameters and running statistics under the names and layouts of PyTorch: `fc1.weight` is `[out, in]` |
 //! | `point0.rows.safetensors` | inputs and targets under their own names, behind all transforms; labels and tokens are I64, all else F64 |
-//! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p) |
+//! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p); for an `alpha_dropout` 1 for what it keeps, else 0 |
 //!
 //! Each of `points` has `name`, `mode` (`train` or `eval`), the names of its files as `weights`, `rows` and `masks`, and as `answer` the name of the file
 //! that the program is to write. Each of `penalties` has `parameter`, `order` and `factor`: `factor / 2 * sum w^2` for order 2, `factor * sum |w|`
