@@ -10,6 +10,7 @@ mod gradcheck;
 mod gradmut;
 mod hostile;
 mod kernels;
+mod laws;
 mod lints;
 mod mutants;
 mod ops;
