@@ -189,6 +189,30 @@ impl Moments {
         }
     }
 
+    /// Values that lie side by side, each with its share of the elements.
+    #[must_use]
+    pub fn mixture(parts: &[(f64, Self)]) -> Self {
+        let end =
+            |of: fn(&Self) -> f64| parts.iter().map(|(w, x)| of(x) + w.ln()).fold(f64::NEG_INFINITY, ln_add);
+        let ln_square = Interval { lo: end(|x| x.ln_square.lo), hi: end(|x| x.ln_square.hi) };
+        if ln_square.hi == f64::NEG_INFINITY {
+            return Self::ZERO;
+        }
+        let middle = end(|x| x.ln_square.middle());
+        let sum = |f: &dyn Fn(&Self, f64, f64) -> f64| -> f64 {
+            parts.iter().map(|(w, x)| f(x, *w, (x.ln_square.middle() - middle).exp())).sum()
+        };
+        Self {
+            ln_square,
+            mean_share: sum(&|x, w, ratio| w * ratio.sqrt() * x.mean_share).clamp(-1.0, 1.0),
+            contrast: sum(&|x, w, ratio| w * ratio * x.contrast).clamp(0.0, 2.0),
+            variety: sum(&|x, w, ratio| w * ratio * x.variety).clamp(0.0, 2.0),
+            spread: sum(&|x, w, ratio| (w * ratio).powi(2) * x.spread),
+            tail: (sum(&|x, w, ratio| w * ratio * ratio * (1.0 + x.tail)) - 1.0).max(0.0),
+            units: parts.iter().map(|(_, x)| x.units).fold(f64::INFINITY, f64::min),
+        }
+    }
+
     /// The sum of two independent values, at least one of which has mean zero.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -42,7 +42,12 @@ pub(super) fn given(spec: &ParamSpec) -> Moments {
     let square = mean * mean + variance;
     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
     let units = spec.elements().max(1) as f64;
-    let tail = if variance > 0.0 { 2.0 * (variance / square).powi(2) } else { 0.0 };
+    // E x^4 = m^4 + 6 m^2 v + 3 v^2 for N(m, v).
+    let tail = if variance > 0.0 {
+        (4.0 * mean * mean * variance + 2.0 * variance * variance) / (square * square)
+    } else {
+        0.0
+    };
     Moments { units, tail, ..Moments::new(square, mean, square) }
 }
 
@@ -104,25 +109,11 @@ impl Op for ClassToken {
         Some(Block::run(index, 1))
     }
 
-    /// The mean over positions, of which the token is one.
+    /// The token is one of the positions.
     fn transfer(&self, io: Transfer<'_>) -> Moments {
-        let (x, token) = (&io.inputs[0], given(&io.params[0]));
         #[expect(clippy::cast_precision_loss, reason = "sequences are short")]
         let share = 1.0 / io.shape.sample()[0] as f64;
-        let scaled = |x: &Moments, share: f64| {
-            (share * x.square(), share * x.mean(), share * x.square() * (1.0 - x.contrast))
-        };
-        let ((s, m, k), (t, n, l)) = (scaled(x, 1.0 - share), scaled(&token, share));
-        if s + t <= 0.0 {
-            return Moments::ZERO;
-        }
-        let weight = s / (s + t);
-        let mixed = Moments::new(s + t, m + n, k + l);
-        let Interval { lo, hi } = x.ln_square;
-        let middle = x.ln_square.middle();
-        let shift = |end: f64| mixed.ln_square.middle() + weight * (end - middle);
-        let ln_square = if lo == hi { mixed.ln_square } else { Interval { lo: shift(lo), hi: shift(hi) } };
-        Moments { ln_square, spread: weight * weight * x.spread, tail: x.tail, units: x.units, ..mixed }
+        Moments::mixture(&[(1.0 - share, io.inputs[0]), (share, given(&io.params[0]))])
     }
 
     /// What arrives at the token does not arrive at the sequence.

@@ -59,21 +59,31 @@ pub fn gradients(report: &gradcheck::Report) -> String {
     line
 }
 
-/// What the property tests conclude: each law with its cases, or what is not a plain pass.
+/// What the property tests conclude: the laws that hold by the number of their cases, the names of those that were skipped (the JSON
+/// report says why), and each of the others with its reason.
 #[must_use]
 pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
-    let passed: Vec<String> = spec
-        .properties
-        .iter()
-        .filter(|law| law.verdict == Verdict::Pass)
-        .map(|law| format!("{} {}", law.name, law.cases))
-        .collect();
+    let laws = |verdict: Verdict| spec.properties.iter().filter(move |law| law.verdict == verdict);
+    let mut passed: Vec<(usize, Vec<&str>)> = Vec::new();
+    for law in laws(Verdict::Pass) {
+        match passed.iter_mut().find(|(cases, _)| *cases == law.cases) {
+            Some((_, names)) => names.push(law.name),
+            None => passed.push((law.cases, vec![law.name])),
+        }
+    }
     let mut lines = Vec::new();
     if !passed.is_empty() {
-        lines.push((Verdict::Pass, passed.join(", ")));
+        let group = |(cases, names): &(usize, Vec<&str>)| {
+            format!("{}, {} each", names.join(", "), plural(*cases, "case"))
+        };
+        lines.push((Verdict::Pass, passed.iter().map(group).collect::<Vec<_>>().join("; ")));
     }
-    for law in spec.properties.iter().filter(|law| law.verdict != Verdict::Pass) {
-        lines.push((law.verdict, format!("{}: {}", law.name, law.detail)));
+    let skipped: Vec<&str> = laws(Verdict::Skipped).map(|law| law.name).collect();
+    if !skipped.is_empty() {
+        lines.push((Verdict::Skipped, skipped.join(", ")));
+    }
+    for verdict in [Verdict::Inconclusive, Verdict::Fail] {
+        lines.extend(laws(verdict).map(|law| (verdict, format!("{}: {}", law.name, law.detail))));
     }
     lines
 }

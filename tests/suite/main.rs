@@ -13,6 +13,7 @@ mod gradmut;
 mod hostile;
 mod kernels;
 mod lags;
+mod laws;
 mod lints;
 mod mutants;
 mod ops;

@@ -17,7 +17,7 @@ use wellposed::signal::{self, Signal};
 use wellposed::tensor::{Mode, Tensor};
 use wellposed::valid::Samples;
 use wellposed::valid::properties::predicted_scale::{inputs, judge, test as predicted_scale};
-use wellposed::valid::properties::{Overall, Subject, Verdict};
+use wellposed::valid::properties::{Fault, Overall, Subject, Verdict};
 use wellposed::valid::scale::{Expected, Scales, Slack, is_exact, mean_and_variance, measure};
 
 /// The width of layers.
@@ -747,7 +747,11 @@ fn sound_specs_are_silent_for_many_seeds() {
         let runnable = Runnable::new(graph).expect("a complete graph");
         let samples = Samples::draw(graph, 1, 0);
         for seed in 0..10 {
-            let found = predicted_scale(Subject { graph, runnable, samples: &samples }, seed * 1000);
+            let found = predicted_scale(
+                Subject { graph, runnable, samples: &samples },
+                seed * 1000,
+                Fault::default(),
+            );
             assert_ne!(found.verdict, Verdict::Fail, "{} seed {seed}: {}", path.display(), found.detail);
             passed += usize::from(found.verdict == Verdict::Pass);
         }
