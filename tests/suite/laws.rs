@@ -27,7 +27,7 @@ net {
     down: linear(32, init=xavier_normal)
   }
         dropout(0.3)
-        dropout(0.0) as idle
+  idle: dropout(0.0)
   out:  linear(4, init=lecun_normal)
 }
 train { loss cross_entropy(out, y)  l2 1e-3 on weights  adam(lr=1e-3) }
