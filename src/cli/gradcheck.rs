@@ -3,12 +3,12 @@
 use super::against::Program;
 use super::{Failure, Global, Outcome, Specs, over, print};
 use crate::pipeline::{Options, Stages};
-use crate::report::Report;
+use crate::report::{Report, heat};
 use crate::report::format::{Format, full};
 use crate::valid::against::{Against, Precision};
 use crate::valid::gradcheck;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,12 @@ pub struct Arguments {
     /// Training steps before the last check; 0 leaves it out.
     #[arg(long, default_value_t = 20)]
     steps: usize,
+    /// Work out another formula, too; its verdict does not replace ours.
+    #[arg(long, value_enum)]
+    method: Option<MethodName>,
+    /// Draw every tensor that fails into this folder: its gradient, the derivative and the error side by side.
+    #[arg(long, value_name = "FOLDER")]
+    svg: Option<PathBuf>,
     /// Rows in the batch.
     #[arg(long, default_value_t = 8)]
     batch: usize,
@@ -42,6 +48,12 @@ pub struct Arguments {
     keep: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodName {
+    /// The two-sided difference of the course notes with its step of 1e-7 and its bands.
+    Ng,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PrecisionName {
     F64,
@@ -55,7 +67,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let Arguments { specs, seeds, steps, batch, against, time_limit, precision, directions, keep } =
+    let Arguments { specs, seeds, steps, method, svg, batch, against, time_limit, precision, directions, keep } =
         arguments;
     let specs = specs.find()?;
     let stages = Stages { data: true, gradients: true, against: against.is_some(), ..Stages::default() };
@@ -77,6 +89,8 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         seeds: seeds.clone(),
         steps: *steps,
         batch: (*batch).max(1),
+        maps: svg.is_some(),
+        ng: *method == Some(MethodName::Ng),
         ..gradcheck::Options::default()
     };
     let specs = over(&specs, stages, |_| Options {
@@ -88,9 +102,29 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         return Err(Failure(message));
     }
     let report = Report { specs };
+    if let Some(folder) = svg {
+        draw(&report, folder)?;
+    }
     if global.format() == Format::Full {
         print(&full::gradients(&report, global.look()));
         return Ok(report.exit_code(global.deny_warnings));
     }
     Ok(global.finish(&report))
+}
+
+/// Writes a picture of every failing tensor, `<model>.<tensor>.svg`.
+fn draw(report: &Report, folder: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path, error: std::io::Error| Failure(format!("{}: {error}", path.display()));
+    for spec in &report.specs {
+        let Some(check) = &spec.gradcheck else { continue };
+        for map in &check.maps {
+            std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+            let safe = |c: char| if c.is_alphanumeric() || "._-[]".contains(c) { c } else { '_' };
+            let file = folder.join(format!("{}.{}.svg", spec.model, map.name).chars().map(safe).collect::<String>());
+            let tensor = check.tensors.iter().find(|tensor| tensor.name == map.name);
+            let why = tensor.and_then(|tensor| tensor.diagnosis.as_deref());
+            std::fs::write(&file, heat::svg(map, why)).map_err(|error| failed(&file, error))?;
+        }
+    }
+    Ok(())
 }

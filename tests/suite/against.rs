@@ -124,7 +124,7 @@ fn checked_in(
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 32, 0);
-    let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, method: None };
+    let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, ..Options::default() };
     let program = Against { foreign: Arc::new(Fake { text, mistake }), precision, directions: 3 };
     let (report, found) = against::check(graph, &samples, &options, &program);
     let text = concise(found.clone(), &compiled.sources);
@@ -242,13 +242,17 @@ fn the_simple_patterns_have_a_name() {
     let last = [0.2, -0.9, 0.6, 0.3, 0.8, -0.3];
     let named = |theirs: &[f64]| {
         let case = Case {
-            theirs,
-            ours: &ours,
+            given: theirs,
+            truth: &ours,
+            name: "ours",
             penalty: &penalty,
             weights: &weights,
             dims: &[2, 3],
             rows: 8,
-            lost: [Some(&first), Some(&last)],
+            alternatives: &[
+                ("the first row of the batch is left out", &first),
+                ("the last row of the batch is left out", &last),
+            ],
             tolerance: 1e-7,
         };
         diagnose(&case).unwrap_or_default()

@@ -88,11 +88,10 @@
 //! CMD may end in arguments, as here, and may be a line of several commands; the folder is put behind the last of them.
 
 mod compare;
-mod diagnose;
 mod protocol;
 mod report;
 
-pub use diagnose::{Case, diagnose, diagnose_loss};
+pub use super::diagnose::{Case, diagnose, diagnose_loss};
 pub use protocol::{Answer, Manifest, Precision, Request, answer};
 pub use report::{Component, PointReport, Report, TensorReport};
 

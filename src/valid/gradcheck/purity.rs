@@ -12,7 +12,8 @@
 //!
 //! Source: the reproducibility checks of automatic differentiation tools (PyTorch's gradcheck runs the reverse rule twice).
 
-use super::ledger::{gamma, length, spread};
+use super::ledger::{gamma, length};
+use super::spread::spread;
 use super::sweep::Place;
 use crate::exec::{Alone, Gradients, Keep, Reverse, Session, Tapes};
 use crate::graph::{Handle, Node, Source};
