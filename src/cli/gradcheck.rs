@@ -6,7 +6,7 @@ use crate::pipeline::{Options, Stages};
 use crate::report::{Report, heat};
 use crate::report::format::{Format, full};
 use crate::valid::against::{Against, Precision};
-use crate::valid::gradcheck;
+use crate::valid::gradcheck::{self, Map};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Draw every tensor that fails into this folder: its gradient, the derivative and the error side by side.
     #[arg(long, value_name = "FOLDER")]
     svg: Option<PathBuf>,
+    /// Components of each tensor that are differenced at most; 0 leaves the differences to random directions.
+    #[arg(long, value_name = "N")]
+    components: Option<usize>,
     /// Rows in the batch.
     #[arg(long, default_value_t = 8)]
     batch: usize,
@@ -67,7 +70,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let Arguments { specs, seeds, steps, method, svg, batch, against, time_limit, precision, directions, keep } =
+    let Arguments { specs, seeds, steps, method, svg, components, batch, against, time_limit, precision, directions, keep } =
         arguments;
     let specs = specs.find()?;
     let stages = Stages { data: true, gradients: true, against: against.is_some(), ..Stages::default() };
@@ -89,6 +92,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         seeds: seeds.clone(),
         steps: *steps,
         batch: (*batch).max(1),
+        components: *components,
         maps: svg.is_some(),
         ng: *method == Some(MethodName::Ng),
         ..gradcheck::Options::default()
@@ -116,14 +120,20 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
 fn draw(report: &Report, folder: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error: std::io::Error| Failure(format!("{}: {error}", path.display()));
     for spec in &report.specs {
-        let Some(check) = &spec.gradcheck else { continue };
-        for map in &check.maps {
+        let ours = spec.gradcheck.iter().flat_map(|check| {
+            let why = |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            check.maps.iter().map(move |map| (map, why(map), ["derivative (true)", "gradient (given)"]))
+        });
+        let theirs = spec.against.iter().flat_map(|check| {
+            let why = |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            check.maps.iter().map(move |map| (map, why(map), ["ours (true)", "yours (given)"]))
+        });
+        for (map, why, sides) in ours.chain(theirs) {
             std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
             let safe = |c: char| if c.is_alphanumeric() || "._-[]".contains(c) { c } else { '_' };
-            let file = folder.join(format!("{}.{}.svg", spec.model, map.name).chars().map(safe).collect::<String>());
-            let tensor = check.tensors.iter().find(|tensor| tensor.name == map.name);
-            let why = tensor.and_then(|tensor| tensor.diagnosis.as_deref());
-            std::fs::write(&file, heat::svg(map, why)).map_err(|error| failed(&file, error))?;
+            let name: String = format!("{}.{}.svg", spec.model, map.name).chars().map(safe).collect();
+            let file = folder.join(name);
+            std::fs::write(&file, heat::svg(map, why, sides)).map_err(|error| failed(&file, error))?;
         }
     }
     Ok(())

@@ -64,15 +64,15 @@ fn colour(x: f64) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// The picture of a failing tensor, with what was done in words.
+/// The picture of a failing tensor, with what was done in words, and the names of the right gradient and of the wrong one.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a few cells")]
-pub fn svg(map: &Map, why: Option<&str>) -> String {
+pub fn svg(map: &Map, why: Option<&str>, [right, wrong]: [&str; 2]) -> String {
     let Map { name, point, dims, truth, given } = map;
     let [height, width] = sides(dims);
     let block = [height.div_ceil(CELLS), width.div_ceil(CELLS)];
     let error: Vec<f64> = given.iter().zip(truth).map(|(g, d)| g - d).collect();
-    let panels = [("derivative (true)", truth), ("gradient (given)", given), ("error: given \u{2212} true", &error)];
+    let panels = [(right, truth), (wrong, given), ("error: given \u{2212} true", &error)];
     let panels = panels.map(|(title, data)| (title, Matrix::new(dims, data, block)));
     let [(_, first), (_, second), (_, third)] = &panels;
     let shared = first.largest().max(second.largest());

@@ -34,6 +34,18 @@ pub fn diagnose(case: &Case<'_>) -> Option<String> {
     if case.given.iter().all(|&g| g == 0.0) {
         return Some("it is zero: the tensor is detached, or its gradient is never written".to_owned());
     }
+    named(case).or_else(|| {
+        // What was done to the part from the data alone, before the penalties were added.
+        let data = |x: &[f64]| -> Vec<f64> { x.iter().zip(case.penalty).map(|(x, p)| x - p).collect() };
+        let (given, truth) = (data(case.given), data(case.truth));
+        let bare = Case { given: &given, truth: &truth, penalty: &[], alternatives: &[], ..*case };
+        let why = if case.penalty.iter().all(|&p| p == 0.0) { None } else { named(&bare) };
+        why.map(|why| format!("its part from the data: {why}"))
+    })
+}
+
+/// The first pattern that fits.
+fn named(case: &Case<'_>) -> Option<String> {
     let patterns = [factor, penalty, rearranged, local, elsewhere, added, offset, multiple, rounded];
     patterns.into_iter().find_map(|pattern| pattern(case))
 }

@@ -24,3 +24,4 @@ mod splits;
 mod support;
 mod together;
 mod twins;
+mod verdicts;

@@ -125,7 +125,7 @@ fn ng_lines(ng: &gradcheck::Ng) -> Vec<String> {
 
 /// The same of another program: each tensor against ours and against its own loss, each point with both losses.
 fn against_lines(against: &against::Report, look: Look) -> Vec<String> {
-    let against::Report { verdict: _, precision, step, directions, points, tensors } = against;
+    let against::Report { verdict: _, precision, step, directions, points, tensors, maps: _ } = against;
     let (step, directions) = (number(*step), plural(*directions, "random direction"));
     let mut lines = vec![format!(
         "against your program in {}: step {step} along {directions} of each tensor",

@@ -9,7 +9,7 @@ use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
 use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
 use crate::graph::Runnable;
 use crate::tensor::Tensor;
-use crate::valid::gradcheck::{BUDGET, Verdict};
+use crate::valid::gradcheck::{BUDGET, Map, Verdict};
 use crate::valid::step_cost;
 
 /// Compares an answer. What is missing in it is left out.
@@ -121,6 +121,26 @@ pub(super) fn compare(
         tensors.push(report);
     }
     (Some(point), tensors)
+}
+
+/// Both gradients of the tensors that fail, for a picture.
+pub(super) fn maps(
+    graph: Runnable<'_>,
+    visit: &Visit,
+    tensors: &[TensorReport],
+    answer: &Answer,
+) -> Vec<Map> {
+    let failed = |name: &str| tensors.iter().any(|tensor| tensor.name == name && tensor.verdict == Verdict::Fail);
+    if !graph.params.iter().any(|(_, param)| failed(&param.path)) {
+        return Vec::new();
+    }
+    let ours = exec::run(graph, &visit.weights, &visit.feeds, visit.settings, true).params;
+    let both = ours.into_iter().zip(&answer.gradients).filter(|((name, _), _)| failed(name));
+    both.filter_map(|((name, ours), theirs)| {
+        let given = theirs.clone()?;
+        Some(Map { name, point: visit.name.clone(), dims: ours.dims, truth: ours.data, given })
+    })
+    .collect()
 }
 
 /// Root mean squares over the directions.

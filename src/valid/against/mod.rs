@@ -184,8 +184,14 @@ pub fn check(
         let answer = answer(graph, &visit.feeds, against.directions, name, file.as_deref(), &mut found);
         let (point, tensors) = compare::compare(graph, visit, &directions, against.precision, &answer);
         report.points.extend(point);
+        if options.maps {
+            report.maps.extend(compare::maps(graph, visit, &tensors, &answer));
+        }
         tensors.into_iter().for_each(|tensor| report.keep(tensor));
     }
+    report.maps.retain(|map| {
+        report.tensors.iter().any(|tensor| (&tensor.name, &tensor.point) == (&map.name, &map.point))
+    });
     report.conclude(found.has_errors());
     found.extend(report.findings(&graph));
     (Some(report), found)

@@ -87,6 +87,8 @@ pub struct Options {
     pub batch: usize,
     /// A method to take wherever it is valid; `None` takes the cheapest.
     pub method: Option<Method>,
+    /// Components of each tensor that are differenced at most; `None` takes as many as can be afforded.
+    pub components: Option<usize>,
     /// Whether gradient and derivative of failing tensors are kept, for a picture.
     pub maps: bool,
     /// Whether the formula of the course notes is worked out, too.
@@ -95,7 +97,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seeds: vec![0, 1], steps: 20, batch: 8, method: None, maps: false, ng: false }
+        Self { seeds: vec![0, 1], steps: 20, batch: 8, method: None, components: None, maps: false, ng: false }
     }
 }
 
@@ -104,7 +106,7 @@ impl Default for Options {
 pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse: &impl Reverse) -> Report {
     let batch = options.batch.min(samples.rows()).max(1);
     let objective = objective(graph, options.seeds.first().copied().unwrap_or(0));
-    let (most, mut method) = sweep_of(graph, &objective, batch, options.method);
+    let (most, mut method) = sweep_of(graph, &objective, batch, options);
     let mut report = Report {
         verdict: Verdict::PassZero,
         method: String::new(),
@@ -154,14 +156,23 @@ fn sweep_of(
     graph: Runnable<'_>,
     objective: &Objective,
     batch: usize,
-    asked: Option<Method>,
+    options: &Options,
 ) -> (usize, String) {
+    let Options { method: asked, components, .. } = *options;
     // The check looks at both modes, which may need different methods.
     let cost = |most: usize| {
         let at = |mode| plan::cost(graph, objective, mode, batch, most, asked);
         at(Mode::Train).max(at(Mode::Eval))
     };
     let all = cost(usize::MAX);
+    let directions = anchor::COUNT;
+    if let Some(most) = components {
+        let text = match most {
+            0 => format!("ledger and random directions, {directions} of them by differences"),
+            _ => format!("{most} components of each tensor"),
+        };
+        return (most, text);
+    }
     if all <= BUDGET {
         return (usize::MAX, "every component".to_owned());
     }
@@ -173,7 +184,6 @@ fn sweep_of(
             (most, text)
         }
         None => {
-            let directions = anchor::COUNT;
             let text = format!(
                 "ledger and random directions, {directions} of them by differences, as a sweep over every component would cost {would} operations"
             );

@@ -138,8 +138,9 @@ impl Report {
             Verdict::PassZero => 1,
             verdict => 2 + verdict as usize,
         };
+        let weight = |tensor: &TensorReport| (rank(tensor), tensor.diagnosis.is_some(), tensor.error);
         match self.tensors.iter_mut().find(|tensor| tensor.name == fresh.name) {
-            Some(known) if (rank(&fresh), fresh.error) > (rank(known), known.error) => *known = fresh,
+            Some(known) if weight(&fresh) > weight(known) => *known = fresh,
             Some(_) => {}
             None => self.tensors.push(fresh),
         }

@@ -25,7 +25,7 @@ const RUNS: u32 = 3;
 const DELTA: f64 = 1e-6;
 /// A component is not measured by less than this part of the root mean square of its tensor. A local derivative like p - 1, p the probability
 /// of the right class, errs by u and not by u of itself, so that what is far below the rest is lost in any case.
-const LEAST: f64 = 1e-8;
+const LEAST: f64 = 1e-4;
 /// Nor by less than this part of 1 + |L|: derivatives below the rounding of the loss itself are not told from zero.
 const LEAST_OF_LOSS: f64 = f64::EPSILON;
 /// A tensor without any term is measured by this.
