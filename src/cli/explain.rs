@@ -46,7 +46,9 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
-        "gradcheck" => return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS))),
+        "gradcheck" => {
+            return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
+        }
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }

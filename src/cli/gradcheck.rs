@@ -3,8 +3,8 @@
 use super::against::Program;
 use super::{Failure, Global, Outcome, Specs, over, print};
 use crate::pipeline::{Options, Stages};
-use crate::report::{Report, heat};
 use crate::report::format::{Format, full};
+use crate::report::{Report, heat};
 use crate::valid::against::{Against, Precision};
 use crate::valid::gradcheck::{self, Map};
 use clap::{Args, ValueEnum};
@@ -70,8 +70,20 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let Arguments { specs, seeds, steps, method, svg, components, batch, against, time_limit, precision, directions, keep } =
-        arguments;
+    let Arguments {
+        specs,
+        seeds,
+        steps,
+        method,
+        svg,
+        components,
+        batch,
+        against,
+        time_limit,
+        precision,
+        directions,
+        keep,
+    } = arguments;
     let specs = specs.find()?;
     let stages = Stages { data: true, gradients: true, against: against.is_some(), ..Stages::default() };
     let program = against
@@ -121,11 +133,13 @@ fn draw(report: &Report, folder: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error: std::io::Error| Failure(format!("{}: {error}", path.display()));
     for spec in &report.specs {
         let ours = spec.gradcheck.iter().flat_map(|check| {
-            let why = |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            let why =
+                |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
             check.maps.iter().map(move |map| (map, why(map), ["derivative (true)", "gradient (given)"]))
         });
         let theirs = spec.against.iter().flat_map(|check| {
-            let why = |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            let why =
+                |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
             check.maps.iter().map(move |map| (map, why(map), ["ours (true)", "yours (given)"]))
         });
         for (map, why, sides) in ours.chain(theirs) {

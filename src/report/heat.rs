@@ -1,7 +1,7 @@
 //! A wrong gradient as a picture: the derivative, the gradient and their difference side by side, as SVG text without script.
 //!
 //! Contract: a pure function of the numbers. A tensor is shown as a matrix, its first axis down and all others across. The first two panels have one
-//! scale, the third its own; both are symmetric about zero, blue below and red above. A matrix of more than [`CELLS`] rows or columns is shown in
+//! scale, the third its own; both are symmetric about zero, blue below and red above, and the colour grows with the root of the size. A matrix of more than [`CELLS`] rows or columns is shown in
 //! blocks, each by its number of largest magnitude, so that a single wrong component stays visible.
 
 use super::svg::{FAINT, GREY, INK, text};
@@ -80,7 +80,8 @@ pub fn svg(map: &Map, why: Option<&str>, [right, wrong]: [&str; 2]) -> String {
     // Cells are squares, as far as they fit.
     let cell = (PANEL / first.columns as f64).min(PANEL / first.rows as f64).min(28.0);
     // A matrix that is much wider than high has cells that are not.
-    let cells = [cell.max(8.0f64.min(PANEL / first.rows as f64)), cell.max(8.0f64.min(PANEL / first.columns as f64))];
+    let cells =
+        [cell.max(8.0f64.min(PANEL / first.rows as f64)), cell.max(8.0f64.min(PANEL / first.columns as f64))];
     let [down, across] = [cells[0] * first.rows as f64, cells[1] * first.columns as f64];
     let total = TOP + down + 104.0;
     let mut out = format!(
@@ -88,10 +89,22 @@ pub fn svg(map: &Map, why: Option<&str>, [right, wrong]: [&str; 2]) -> String {
          font-family=\"Helvetica, Arial, sans-serif\" fill=\"{INK}\">\n<rect width=\"{WIDTH}\" height=\"{total:.0}\" fill=\"#ffffff\"/>\n"
     );
     let shape: Vec<String> = dims.iter().map(ToString::to_string).collect();
-    text(&mut out, (LEFT, 30.0), 18, "font-weight=\"bold\"", &format!("{name} [{}]: wrong gradient", shape.join(",")));
+    text(
+        &mut out,
+        (LEFT, 30.0),
+        18,
+        "font-weight=\"bold\"",
+        &format!("{name} [{}]: wrong gradient", shape.join(",")),
+    );
     let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
     let relative = number(norm(&error) / (norm(given) + norm(truth)).max(f64::MIN_POSITIVE));
-    text(&mut out, (LEFT, 50.0), 12, &format!("fill=\"{GREY}\""), &format!("{point}; relative error {relative}"));
+    text(
+        &mut out,
+        (LEFT, 50.0),
+        12,
+        &format!("fill=\"{GREY}\""),
+        &format!("{point}; relative error {relative}"),
+    );
     text(&mut out, (LEFT, 68.0), 12, "", why.unwrap_or_default());
     for (at, ((title, matrix), scale)) in panels.iter().zip(scales).enumerate() {
         let left = LEFT + (PANEL + GAP) * at as f64;
@@ -114,10 +127,11 @@ fn draw(out: &mut String, matrix: &Matrix, scale: f64, [down, across]: [f64; 2],
     let Matrix { rows, columns, cells } = matrix;
     for (i, x) in cells.iter().enumerate().filter(|(_, x)| **x != 0.0) {
         let (row, column) = ((i / columns) as f64, (i % columns) as f64);
-        let fill = if x.is_finite() { colour(x / scale.max(f64::MIN_POSITIVE)) } else { "#000000".to_owned() };
+        let fill =
+            if x.is_finite() { colour(x / scale.max(f64::MIN_POSITIVE)) } else { "#000000".to_owned() };
         let _ = writeln!(
             out,
-            "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{across:.2}\" height=\"{down:.2}\" fill=\"{fill}\"/>",
+            "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{across:.2}\" height=\"{down:.2}\" fill=\"{fill}\" shape-rendering=\"crispEdges\"/>",
             left + column * across,
             TOP + row * down
         );
@@ -130,7 +144,14 @@ fn draw(out: &mut String, matrix: &Matrix, scale: f64, [down, across]: [f64; 2],
 }
 
 /// The first and the last index of both axes, and what the axes are.
-fn axes(out: &mut String, [height, width]: [usize; 2], [down, across]: [f64; 2], rank: usize, left: f64, named: bool) {
+fn axes(
+    out: &mut String,
+    [height, width]: [usize; 2],
+    [down, across]: [f64; 2],
+    rank: usize,
+    left: f64,
+    named: bool,
+) {
     let small = format!("fill=\"{GREY}\" text-anchor=\"middle\"");
     let below = TOP + down + 14.0;
     text(out, (left + 4.0, below), 11, &small, "0");

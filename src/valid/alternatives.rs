@@ -83,7 +83,9 @@ fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
         let share = range.len() as f64 / rows as f64;
         let mut params = place.run(&feeds, false, &Registry);
         for ((some, whole), data) in params.iter_mut().zip(&whole).zip(&data) {
-            some.iter_mut().zip(whole.iter().zip(data)).for_each(|(g, (all, data))| *g = share * *g + (all - data));
+            some.iter_mut()
+                .zip(whole.iter().zip(data))
+                .for_each(|(g, (all, data))| *g = share * *g + (all - data));
         }
         Alternative { why: why.to_owned(), params }
     };
@@ -95,7 +97,10 @@ fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
     if rows > 2 {
         found.push(of(0..1, "the first row of the batch alone counts: it is not summed over the batch"));
         if fixed {
-            found.push(of(rows - 1..rows, "the last row of the batch alone counts: each row overwrites the sum"));
+            found.push(of(
+                rows - 1..rows,
+                "the last row of the batch alone counts: each row overwrites the sum",
+            ));
         }
     }
     found
@@ -115,7 +120,8 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
     let mut found = Vec::new();
     for (handle, node) in graph.nodes.iter() {
         if node.op.name() == "dropout" && place.settings.mode == Mode::Train {
-            let kept = node.op.attributes().iter().find(|(name, _)| *name == "p").and_then(|(_, p)| p.parse().ok());
+            let kept =
+                node.op.attributes().iter().find(|(name, _)| *name == "p").and_then(|(_, p)| p.parse().ok());
             let kept = kept.map_or(1.0, |p: f64| 1.0 - p);
             if kept < 1.0 {
                 found.extend([Mistake::Unmasked(handle), Mistake::Unscaled(handle, kept)]);
@@ -154,12 +160,18 @@ impl Mistake {
     fn why(self, graph: Runnable<'_>) -> String {
         let path = |node: Handle<Node>| graph.nodes[node].path.to_string();
         match self {
-            Self::Unmasked(node) => format!("the dropout mask of `{}` is not applied to derivatives", path(node)),
+            Self::Unmasked(node) => {
+                format!("the dropout mask of `{}` is not applied to derivatives", path(node))
+            }
             Self::Unscaled(node, _) => {
                 format!("derivatives are not divided by the keep probability of `{}`", path(node))
             }
             Self::Dropped { value, to, .. } => {
-                format!("the way from `{}` through `{}` is missing: `=` in place of `+=`", path(value), path(to))
+                format!(
+                    "the way from `{}` through `{}` is missing: `=` in place of `+=`",
+                    path(value),
+                    path(to)
+                )
             }
         }
     }

@@ -289,7 +289,10 @@ fn multiple(case: &Case<'_>) -> Option<String> {
     } else if near(1.0 / c) {
         format!("a mean over {} in place of a sum", number((1.0 / c).round()))
     } else if c > 0.0 && (near(c * c) || near(1.0 / (c * c))) {
-        format!("the root of {}: a scale such as 1/sqrt(d) is missing or there twice", number((c * c).max(1.0 / (c * c)).round()))
+        format!(
+            "the root of {}: a scale such as 1/sqrt(d) is missing or there twice",
+            number((c * c).max(1.0 / (c * c)).round())
+        )
     } else {
         "a constant factor".to_owned()
     };
@@ -303,7 +306,9 @@ fn rounded(case: &Case<'_>) -> Option<String> {
     let relative = (off / dot(truth, truth)).sqrt();
     // 2^-24 is 6e-8; sums of single precision lose a digit or two more.
     let fits = tolerance < 1e-8 && given.len() > 1 && (3e-9..3e-6).contains(&relative);
-    fits.then(|| format!("it is off by {} of its size, like noise: a sum in single precision", number(relative)))
+    fits.then(|| {
+        format!("it is off by {} of its size, like noise: a sum in single precision", number(relative))
+    })
 }
 
 impl Case<'_> {

@@ -91,7 +91,8 @@ fn the_smallest_detectable_error_is_detected() {
             assert!(smallest < 1e-10 && known.bound.expect("a bound") < 1e-7, "{known:?}");
             let at = known.components / 2;
             let error = 1.01 * smallest * terms;
-            let report = run(NET, &options, &Planted(node, operand, |g, i| if i == at { g + error } else { g }));
+            let report =
+                run(NET, &options, &Planted(node, operand, |g, i| if i == at { g + error } else { g }));
             let found = tensor(&report, name);
             assert_eq!(found.verdict, Verdict::Fail, "{name}: {found:?}");
             // The mismatch itself, without the ledger: the sum of m^2 is below 9/4 a component.
@@ -148,7 +149,13 @@ impl Reverse for AtZero {
         let Some(grad) = &mut inputs_grad[0] else { return };
         for i in 0..grad.len() {
             let x = inputs[0].at(i).primal();
-            let slope = if x > 0.0 { 1.0 } else if x < 0.0 { 0.0 } else { self.0 };
+            let slope = if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                0.0
+            } else {
+                self.0
+            };
             grad.set(i, cotangent.at(i) * slope);
         }
     }
@@ -286,7 +293,11 @@ fn mistakes_are_named_in_words() {
         assert!(said.contains(why), "{why}: `{said}`");
     }
     let report = run(NET, &start(), &Forgotten);
-    assert!(said(&report, "c.weight").contains("the penalty term is missing"), "{}", said(&report, "c.weight"));
+    assert!(
+        said(&report, "c.weight").contains("the penalty term is missing"),
+        "{}",
+        said(&report, "c.weight")
+    );
     let report = run(NET, &start(), &Unmasked);
     let mask = said(&report, "r.s.weight");
     assert!(mask.contains("dropout mask of `r.add.dropout` is not applied"), "{mask}");
@@ -334,9 +345,7 @@ impl Reverse for Whole {
         }
         let Backward { batch, inputs, params, cotangent: dy, inputs_grad, params_grad, .. } = io;
         let (x, w) = (inputs[0], params[0]);
-        let sum = |n: usize, term: &dyn Fn(usize) -> S| {
-            (0..n).fold(S::constant(0.0), |sum, i| sum + term(i))
-        };
+        let sum = |n: usize, term: &dyn Fn(usize) -> S| (0..n).fold(S::constant(0.0), |sum, i| sum + term(i));
         let row = |b: usize, i: usize| dy.at(b * 6 + i / 6) * x.at(b * 6 + i % 6);
         let right: Vec<S> = (0..36).map(|i| sum(batch, &|b| row(b, i))).collect();
         if let Some(grad) = &mut inputs_grad[0] {

@@ -73,7 +73,9 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         if let Some(why) = &tensor.diagnosis {
             lines.push(format!("{:<width$}  {why}", ""));
         }
-        if let (gradcheck::Verdict::PassZero | gradcheck::Verdict::Vacuous, Some(terms)) = (tensor.verdict, tensor.sensitivity) {
+        if let (gradcheck::Verdict::PassZero | gradcheck::Verdict::Vacuous, Some(terms)) =
+            (tensor.verdict, tensor.sensitivity)
+        {
             lines.push(format!("{:<width$}  its terms are at most {}", "", number(terms)));
         }
     }
@@ -85,7 +87,9 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
             .push(format!("{} ({} mode): loss {loss}, relative error {error}{ties}", point.name, point.mode));
         if let Some(gradcheck::Anchor { error, bound, directions }) = point.anchor {
             let (error, bound) = (number(error), number(bound));
-            lines.push(format!("  differences along {directions} random directions: error {error}, bound {bound}"));
+            lines.push(format!(
+                "  differences along {directions} random directions: error {error}, bound {bound}"
+            ));
         }
     }
     if let Some(ng) = &check.ng {
@@ -117,7 +121,8 @@ fn ng_lines(ng: &gradcheck::Ng) -> Vec<String> {
     ];
     for gradcheck::NgTensor { name, error, band, checked, components } in tensors {
         let (checked, all) = (count(*checked as u64), count(*components as u64));
-        lines.push(format!("{name:<width$}  {error:<9.3e} {:<12} {checked} of {all} components", band.word()));
+        lines
+            .push(format!("{name:<width$}  {error:<9.3e} {:<12} {checked} of {all} components", band.word()));
     }
     lines.push(format!("{:<width$}  {error:<9.3e} {}", "whole", whole.word()));
     lines
@@ -162,7 +167,12 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         lines.push(line("data", style, data.verdict, &verdicts::data(data)));
     }
     if let Some(check) = &spec.gradcheck {
-        lines.push(line("gradients", style(check.verdict), check.verdict.word(), &verdicts::gradients(check)));
+        lines.push(line(
+            "gradients",
+            style(check.verdict),
+            check.verdict.word(),
+            &verdicts::gradients(check),
+        ));
     }
     for (verdict, text) in verdicts::properties(spec) {
         let style = match verdict {

@@ -2,15 +2,15 @@
 //!
 //! Contract: pure; the only runs are those of our graph. The errors and bounds are those that the manual page of the protocol states.
 
-use crate::valid::diagnose::{Case, diagnose, diagnose_loss};
-use crate::valid::alternatives::{self, Alternative, alternatives};
-use crate::valid::unravel;
 use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
 use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
 use crate::graph::Runnable;
 use crate::tensor::Tensor;
+use crate::valid::alternatives::{self, Alternative, alternatives};
+use crate::valid::diagnose::{Case, diagnose, diagnose_loss};
 use crate::valid::gradcheck::{BUDGET, Map, Verdict};
 use crate::valid::step_cost;
+use crate::valid::unravel;
 
 /// Compares an answer. What is missing in it is left out.
 pub(super) fn compare(
@@ -130,7 +130,8 @@ pub(super) fn maps(
     tensors: &[TensorReport],
     answer: &Answer,
 ) -> Vec<Map> {
-    let failed = |name: &str| tensors.iter().any(|tensor| tensor.name == name && tensor.verdict == Verdict::Fail);
+    let failed =
+        |name: &str| tensors.iter().any(|tensor| tensor.name == name && tensor.verdict == Verdict::Fail);
     if !graph.params.iter().any(|(_, param)| failed(&param.path)) {
         return Vec::new();
     }

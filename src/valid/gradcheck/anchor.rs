@@ -30,8 +30,12 @@ pub(super) fn measure(place: &Place<'_, '_>, gradients: &Gradients) -> Anchor {
         let mut side = |s: f64| {
             // The product of the gradient with the step that was really taken.
             let mut product = 0.0;
-            for (((_, param), w), (moved, g)) in
-                place.graph.params.iter().zip(&place.weights.params).zip(moved.iter_mut().zip(&gradients.params))
+            for (((_, param), w), (moved, g)) in place
+                .graph
+                .params
+                .iter()
+                .zip(&place.weights.params)
+                .zip(moved.iter_mut().zip(&gradients.params))
             {
                 for (((x, w), g), v) in moved.iter_mut().zip(&w.data).zip(g).zip(direction(&param.path)) {
                     *x = w + s * v;

@@ -220,7 +220,8 @@ fn controlled(
     let factors: [f64; COUNT] = factors.into();
     [1.0, -1.0].iter().all(|side| {
         let planted = g + side * detectable * unit;
-        let rejects = |(answer, m): (&Answer, f64)| !answer.accepts(answer.product + (planted - g) / unit * m);
+        let rejects =
+            |(answer, m): (&Answer, f64)| !answer.accepts(answer.product + (planted - g) / unit * m);
         answers.iter().zip(factors).any(rejects)
     })
 }
@@ -232,7 +233,8 @@ fn lanes(
     groups: &[Vec<Handle<ParamTensor>>],
 ) -> Vec<[f64; COUNT]> {
     let mut tangents = vec![[0.0; COUNT]; groups.len()];
-    let all: Vec<(usize, usize)> = (0..groups.len()).flat_map(|at| (0..COUNT).map(move |k| (at, k))).collect();
+    let all: Vec<(usize, usize)> =
+        (0..groups.len()).flat_map(|at| (0..COUNT).map(move |k| (at, k))).collect();
     let mut session: Session<'_, Lanes> = Session::new(place.graph, place.batch(), Keep::Result);
     session.adopt(place.base);
     let feeds: Vec<Vec<f64>> = place.feeds.iter().map(|feed| widened::<Lanes>(&feed.data)).collect();

@@ -104,7 +104,8 @@ impl Exact {
     pub fn rounding(&self, rounded: &Gradients, of: &Sensitivities, tensor: Handle<ParamTensor>) -> f64 {
         let exact = View::<Double>::new(&self.gradients.params[tensor.index()]).iter();
         let all = exact.zip(&rounded.params[tensor.index()]).zip(of.units(tensor));
-        all.map(|((exact, g), unit)| ((exact - Double::constant(*g)).primal() / unit).abs()).fold(0.0, f64::max)
+        all.map(|((exact, g), unit)| ((exact - Double::constant(*g)).primal() / unit).abs())
+            .fold(0.0, f64::max)
     }
 
     /// The smallest error that [`agrees`](Self::agrees) rejects in a lone component of `n`.

@@ -180,7 +180,8 @@ impl Fault {
             node.path.to_string() == self.node
                 || node.params.iter().any(|param| graph.params[*param].path == self.node)
         });
-        let balance = matches!(self.kind, FaultKind::Rule | FaultKind::Sum | FaultKind::Penalty | FaultKind::Kink);
+        let balance =
+            matches!(self.kind, FaultKind::Rule | FaultKind::Sum | FaultKind::Penalty | FaultKind::Kink);
         let (said, error, point) = (self.said(), number(self.error), &self.point);
         let (message, how) = if balance {
             let allowed = number(self.bound);
@@ -212,4 +213,3 @@ impl Fault {
         placed(diagnostic, owner)
     }
 }
-

@@ -484,12 +484,7 @@ fn fresh<R>(case: &Case<'_, '_, R>, operands: &[&[f64]], seed: u64, path: &str) 
 }
 
 /// The same with the first input on and around the kinks of a piecewise function.
-fn at_kinks<R: Reverse>(
-    case: &Case<'_, '_, R>,
-    node: &Node,
-    trial: &Trial<'_>,
-    seed: u64,
-) -> Found {
+fn at_kinks<R: Reverse>(case: &Case<'_, '_, R>, node: &Node, trial: &Trial<'_>, seed: u64) -> Found {
     let kinks = node.op.kinks();
     if kinks.is_empty() {
         return Found::Right;

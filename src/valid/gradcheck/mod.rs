@@ -97,7 +97,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seeds: vec![0, 1], steps: 20, batch: 8, method: None, components: None, maps: false, ng: false }
+        Self {
+            seeds: vec![0, 1],
+            steps: 20,
+            batch: 8,
+            method: None,
+            components: None,
+            maps: false,
+            ng: false,
+        }
     }
 }
 
@@ -152,12 +160,7 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
 }
 
 /// How many components of each tensor are differenced, and how to say it.
-fn sweep_of(
-    graph: Runnable<'_>,
-    objective: &Objective,
-    batch: usize,
-    options: &Options,
-) -> (usize, String) {
+fn sweep_of(graph: Runnable<'_>, objective: &Objective, batch: usize, options: &Options) -> (usize, String) {
     let Options { method: asked, components, .. } = *options;
     // The check looks at both modes, which may need different methods.
     let cost = |most: usize| {

@@ -103,10 +103,12 @@ pub(super) fn measure(
     session.forward(&weights.at(feeds), settings, Tapes::Live);
     session.backward(objective, &weights.at(feeds), settings, reverse, &mut gradients);
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let one = |nodes: &[_]| 2.0 * batch as f64 * nodes.iter().map(|n| graph.nodes[*n].flops as f64).sum::<f64>();
+    let one =
+        |nodes: &[_]| 2.0 * batch as f64 * nodes.iter().map(|n| graph.nodes[*n].flops as f64).sum::<f64>();
     let ways: Vec<_> = graph.params.handles().map(|param| downstream(graph, param)).collect();
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let all: f64 = graph.params.iter().zip(&ways).map(|((_, p), way)| p.spec.elements() as f64 * one(way)).sum();
+    let all: f64 =
+        graph.params.iter().zip(&ways).map(|((_, p), way)| p.spec.elements() as f64 * one(way)).sum();
     // The share of the components that can be afforded, evenly spaced.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a stride")]
     let stride = if all <= BUDGET { 1 } else { (all / PATIENCE).ceil() as usize };
@@ -134,7 +136,13 @@ pub(super) fn measure(
         }
         total.iter_mut().zip(squares).for_each(|(sum, x)| *sum += x);
         let (error, components) = (relative(squares), param.spec.elements());
-        tensors.push(NgTensor { name: param.path.clone(), error, band: Band::of(error), checked, components });
+        tensors.push(NgTensor {
+            name: param.path.clone(),
+            error,
+            band: Band::of(error),
+            checked,
+            components,
+        });
     }
     let error = relative(total);
     Ng { point: place.name.clone(), epsilon: EPSILON, error, band: Band::of(error), tensors }

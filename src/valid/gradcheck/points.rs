@@ -57,7 +57,12 @@ pub(super) fn each(
         }
         let mode = if i % 2 == 0 { Mode::Train } else { Mode::Eval };
         let name = format!("seed {seed}");
-        visit(graph, &place(name, mode, seed, true), &Weights::draw(&graph, seed), &samples.batch(i * batch, batch));
+        visit(
+            graph,
+            &place(name, mode, seed, true),
+            &Weights::draw(&graph, seed),
+            &samples.batch(i * batch, batch),
+        );
         visited += 1;
     }
     let Some(&seed) = options.seeds.first() else { return None };
@@ -76,7 +81,12 @@ pub(super) fn each(
                 let name = format!("seed {seed} after {} steps", options.steps);
                 visit(graph, &place(name.clone(), Mode::Train, seed, true), &weights, &feeds);
                 if each <= PATIENCE {
-                    visit(graph, &place(format!("{name}, in use"), Mode::Eval, seed, false), &weights, &feeds);
+                    visit(
+                        graph,
+                        &place(format!("{name}, in use"), Mode::Eval, seed, false),
+                        &weights,
+                        &feeds,
+                    );
                 }
             }
         } else {

@@ -65,7 +65,8 @@ impl Sensitivities {
             for ((s, g), w) in of[i].iter_mut().zip(&gradients.params[i]).zip(weights) {
                 *s /= f64::from(RUNS);
                 data[i] = data[i].max(s.sqrt());
-                let penalties = graph.penalties.iter().filter(|p| place.settings.penalties && p.covers(param));
+                let penalties =
+                    graph.penalties.iter().filter(|p| place.settings.penalties && p.covers(param));
                 for penalty in penalties {
                     let slope = if penalty.order == 1 { 1.0 } else { *w };
                     *s += (penalty.factor * slope).powi(2);

@@ -113,7 +113,8 @@ pub(super) fn differences(
     asked: Option<Method>,
 ) -> Vec<Numeric> {
     if chosen.iter().all(Vec::is_empty) {
-        let none = || Numeric { chosen: Vec::new(), quotients: Vec::new(), noise: 0.0, method: Method::Plain };
+        let none =
+            || Numeric { chosen: Vec::new(), quotients: Vec::new(), noise: 0.0, method: Method::Plain };
         return chosen.iter().map(|_| none()).collect();
     }
     let rows = place.batch();
@@ -211,7 +212,12 @@ fn thin(place: &Place<'_, '_>, task: &Task, chosen: &mut [Vec<usize>]) {
     if task.method != Method::Plain || count == 0 {
         return;
     }
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
     let most = (BUDGET / plan::plain_cost(place.graph, task, place.batch()).max(1.0)).max(1.0) as usize;
     if count <= most {
         return;

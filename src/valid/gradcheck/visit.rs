@@ -152,7 +152,12 @@ pub(super) fn visit(
 }
 
 /// Turns what ledger and purity have found into faults, and lets them count for the tensors.
-fn blame(at: &sweep::Place<'_, '_>, sound: &Sound, tensors: &mut [TensorReport], tied: &[usize]) -> Vec<Fault> {
+fn blame(
+    at: &sweep::Place<'_, '_>,
+    sound: &Sound,
+    tensors: &mut [TensorReport],
+    tied: &[usize],
+) -> Vec<Fault> {
     let Sound { faults, conventions, impure, .. } = sound;
     let (graph, name) = (at.graph, tensors.first().map_or(String::new(), |tensor| tensor.point.clone()));
     let kinked: Vec<Handle<Node>> = faults
@@ -184,7 +189,8 @@ fn blame(at: &sweep::Place<'_, '_>, sound: &Sound, tensors: &mut [TensorReport],
         .iter()
         .filter(|(node, _)| !blamed(*node))
         .map(|(node, law)| Fault::impure(&graph, *node, *law, &name));
-    let faults: Vec<Fault> = faults.iter().map(|fault| Fault::of(&graph, fault, &name)).chain(impure).collect();
+    let faults: Vec<Fault> =
+        faults.iter().map(|fault| Fault::of(&graph, fault, &name)).chain(impure).collect();
     // A tensor whose own contribution is wrong fails, however small the error is next to its gradient.
     for tensor in tensors {
         for fault in faults.iter().filter(|fault| fault.tensors.contains(&tensor.name)) {
