@@ -396,7 +396,12 @@ fn a_program_is_run_once_and_its_answer_compared() {
         let wrong = tensors.iter().find(|tensor| tensor["name"] == "fc2.weight").expect("it is there");
         assert_eq!(wrong["diagnosis"].is_string(), bug);
         assert_eq!(report["specs"][0]["diagnostics"].as_array().map(Vec::len), Some(usize::from(bug)));
-        let full = text(&gradcheck(here, &["--against", cp]).stdout);
+        let full = text(&gradcheck(here, &["--against", cp, "--svg", "pictures"]).stdout);
+        let drawn: Vec<String> = std::fs::read_dir(here.join("pictures")).map_or(Vec::new(), |files| {
+            files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+        });
+        assert_eq!(drawn.len(), usize::from(bug), "{drawn:?}");
+        assert!(drawn.iter().all(|name| name.ends_with(".fc2.weight.svg")), "{drawn:?}");
         let line = full.lines().find(|line| line.contains("your loss") && line.contains("fc2.weight"));
         assert!(line.is_some_and(|line| line.contains(if bug { "FAIL" } else { "PASS" })), "{full}");
     }

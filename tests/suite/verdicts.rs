@@ -8,7 +8,7 @@ use wellposed::pipeline::compile;
 use wellposed::scalar::Scalar;
 use wellposed::tensor::{Mode, View, ViewMut};
 use wellposed::valid::Samples;
-use wellposed::valid::gradcheck::{Band, FaultKind, Options, Report, TensorReport, Verdict, check};
+use wellposed::valid::gradcheck::{Band, FaultKind, Map, Options, Report, TensorReport, Verdict, check};
 
 const NET: &str = "spec 1
 model m()
@@ -397,7 +397,6 @@ fn a_failing_tensor_can_be_drawn() {
     let map = report.maps.iter().find(|map| map.name == "r.s.weight").expect("the numbers of the tensor");
     let why = tensor(&report, "r.s.weight").diagnosis.as_deref();
     let svg = wellposed::report::heat::svg(map, why, ["derivative (true)", "gradient (given)"]);
-    std::fs::write("/tmp/heat.svg", &svg).unwrap();
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     // Three panels of 36 cells, a frame each, three bars of 48 colours, the background.
     assert!((3 * (36 + 1 + 48) - 6..=3 * (36 + 1 + 48) + 1).contains(&svg.matches("<rect").count()));
@@ -405,4 +404,14 @@ fn a_failing_tensor_can_be_drawn() {
         assert!(svg.contains(text), "{text}");
     }
     assert!(run(NET, &options, &Registry).maps.is_empty());
+    // Of a large matrix every cell shows a block, and one wrong component among 300,000 is still a cell.
+    let mut given = vec![0.1; 300 * 1000];
+    given[123_456] = -0.4;
+    let (name, point) = ("w".to_owned(), "seed 0".to_owned());
+    let large = Map { name, point, dims: vec![300, 1000], truth: vec![0.1; 300 * 1000], given };
+    let svg = wellposed::report::heat::svg(&large, None, ["derivative (true)", "gradient (given)"]);
+    assert!(svg.contains("number of largest magnitude of 5 \u{d7} 16 components"));
+    let error = svg.split("error: given").nth(1).expect("the third panel");
+    let bar = 48;
+    assert_eq!(error.matches("<rect").count(), 1 + 1 + bar, "a cell, the frame and the colours");
 }

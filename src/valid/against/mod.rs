@@ -39,7 +39,9 @@
 //!
 //! A loss that differs is K004, a gradient that is wrong K005, and an answer that cannot be used K006. For the simple mistakes the finding says in words
 //! what was done: a factor (the number of rows, 2, a sign), zero, a transposed matrix, a kernel that was flipped, a penalty that is missing, halved or
-//! doubled, a component, row or column that is lost, a row of the batch that was left out.
+//! doubled, rows that are shifted or exchanged, a component, row or column that is lost, a row of the batch that was left out or that alone counts, a
+//! dropout mask that is not applied, one of several ways through the net that is missing. `--svg FOLDER` draws every gradient that is wrong: ours,
+//! yours and the difference side by side.
 //!
 //! ## Example
 //!

@@ -273,8 +273,11 @@ impl TensorReport {
         let mut diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
         if let Some(Component { index, gradient, numeric }) = &self.worst {
             let index: Vec<String> = index.iter().map(ToString::to_string).collect();
-            let at = format!("[{}]: gradient {gradient:e}, difference {numeric:e}", index.join(","));
+            let at = format!("[{}]: gradient {gradient:e}, derivative {numeric:e}", index.join(","));
             diagnostic = diagnostic.note("at", at);
+        }
+        if let Some(why) = &self.diagnosis {
+            diagnostic = diagnostic.note("looks like", why.clone());
         }
         placed(diagnostic, owner)
     }
