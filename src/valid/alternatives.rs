@@ -188,7 +188,7 @@ impl Mistaken<'_> {
         let at = match self.mistake {
             Mistake::Unmasked(at) | Mistake::Unscaled(at, _) | Mistake::Dropped { to: at, .. } => at,
         };
-        std::ptr::eq(node, &self.graph.nodes[at])
+        node.path == self.graph.nodes[at].path
     }
 }
 

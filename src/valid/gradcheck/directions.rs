@@ -189,7 +189,7 @@ fn conclude(
     let reach = |answer: &Answer| answer.allowed + answer.mismatch();
     // A little more, so that rounding of the product does not decide.
     let detectable = 2.0 * (1.0 + 1e-6) * answers.iter().map(reach).fold(f64::INFINITY, f64::min);
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a few directions")]
+    #[expect(clippy::cast_precision_loss, reason = "a few directions")]
     let bound = (answers.iter().map(reach).product::<f64>() / MISS).powf(1.0 / answers.len() as f64);
     let mismatch = |answer: &Answer| answer.mismatch() / answer.size.max(f64::MIN_POSITIVE);
     Evidence {

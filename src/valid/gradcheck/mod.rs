@@ -10,19 +10,19 @@
 //!    up to a probability of 10^-6) and a *smallest detectable error* (an error of this size of a lone component is always rejected), and a
 //!    negative control plants such an error and sees that the test rejects it.
 //! 3. **Two-sided differences**, the definition of the derivative: every component of every trainable tensor where one sweep costs at most
-//!    [`BUDGET`] operations, else a sample of each tensor, else three directions of all tensors at once; the report says which. How the differences
-//!    are taken is chosen for each node and reported for each tensor: one [`Method`] re-runs the graph for every component, another needs a
+//!    2 10^10 operations, else a sample of each tensor, else three directions of all tensors at once; the report says which. How the differences
+//!    are taken is chosen for each node and reported for each tensor: one method re-runs the graph for every component, another needs a
 //!    difference for every output of the layer only and multiplies by exact columns, which are compared with the layer's kernel first.
 //!
 //! Decisions (the sign of a ReLU, the place of a maximum, a dropout mask) are frozen at the unperturbed point, so that the differenced function
 //! is smooth and kinks cannot raise an alarm. The penalties are part of the loss.
 //!
 //! The points: several random initialisations, by turns in training and in evaluation mode, and one after some training steps in training mode. There
-//! all three run. The first two run also where the weights of the first initialisation are scaled by each of [`SCALES`], where dropout keeps
+//! all three run. The first two run also where the weights of the first initialisation are multiplied with 10^-3 and with 30, where dropout keeps
 //! everything, and after the training steps in evaluation mode, with the running statistics that training has left. The check never runs inside a
 //! training step.
 //!
-//! A [`Verdict`] is given per tensor, and its page says how. No verdict rests on one oracle: FAIL needs two that contradict the gradient, and where
+//! A verdict is given per tensor. No verdict rests on one oracle: FAIL needs two that contradict the gradient, and where
 //! `f64` cannot decide the same is computed in double-double arithmetic, in which rounding cannot matter.
 
 mod anchor;

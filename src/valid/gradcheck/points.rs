@@ -65,7 +65,7 @@ pub(super) fn each(
         );
         visited += 1;
     }
-    let Some(&seed) = options.seeds.first() else { return None };
+    let &seed = options.seeds.first()?;
     let feeds = samples.batch(0, batch);
     if options.steps > 0 {
         #[expect(clippy::cast_precision_loss, reason = "a few steps")]

@@ -212,12 +212,7 @@ fn thin(place: &Place<'_, '_>, task: &Task, chosen: &mut [Vec<usize>]) {
     if task.method != Method::Plain || count == 0 {
         return;
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
     let most = (BUDGET / plan::plain_cost(place.graph, task, place.batch()).max(1.0)).max(1.0) as usize;
     if count <= most {
         return;

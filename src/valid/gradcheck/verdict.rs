@@ -1,18 +1,21 @@
 //! What a check concludes of a tensor, and from what.
 //!
-//! Errors are measured in units of the [sensitivity](super::sensitivity) S of their component. With T and z the threshold and the mismatch of
-//! the [directions](super::directions), and D the two-sided differences:
+//! Errors are measured in units of the sensitivity S of their component: the root of the sum of squares of the terms that its gradient adds up. A
+//! component that is far below the rest of its tensor is measured by 10^-4 of their root mean square.
 //!
 //! | verdict | when |
 //! | --- | --- |
-//! | PASS | the directions agree, and the smallest detectable error is at most [`RESOLUTION`] |
+//! | PASS | the directions agree, and the smallest detectable error is at most 10^-6 |
 //! | PASS-ZERO | the same, and every component is zero within rounding of its terms: a bias before a batch norm |
 //! | KINK-OK | PASS with values that lie exactly on a kink; or the reverse rule takes another subgradient there, one between both sides |
 //! | VACUOUS | nothing was tested: no term reaches the tensor, all its terms are smaller than what rounding of the loss does to a difference, or the negative control was not rejected |
-//! | UNRESOLVED | the oracles cannot decide: tangent and gradient differ and double-double arithmetic is not affordable, or rounding alone moves the gradient by more than [`RESOLUTION`] |
+//! | UNRESOLVED | the oracles cannot decide: tangent and gradient differ and double-double arithmetic is not affordable; rounding alone moves the gradient by more than 10^-6; or differences contradict what the tangent confirms |
 //! | INVALID | a value or a derivative is not finite |
 //! | KINK-BAD | on a kink the reverse rule takes neither side's derivative nor one between |
 //! | FAIL | the directions contradict the gradient, and so does a second oracle: double-double arithmetic, or differences where that costs too much; or the ledger has found a wrong rule |
+//!
+//! Over all points a tensor has the worst of its verdicts; but a point where nothing was tested, or where the gradient is zero, says less than a pass at
+//! another one.
 
 use super::directions::Evidence;
 

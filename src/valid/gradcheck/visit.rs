@@ -80,9 +80,12 @@ pub(super) fn visit(
     let chosen: Vec<Vec<usize>> = graph
         .params
         .iter()
-        .map(|(handle, param)| match finite(handle) {
-            true => components(&gradients.params[handle.index()], how.most, place.seed, &param.path),
-            false => Vec::new(),
+        .map(|(handle, param)| {
+            if finite(handle) {
+                components(&gradients.params[handle.index()], how.most, place.seed, &param.path)
+            } else {
+                Vec::new()
+            }
         })
         .collect();
     let numeric = sweep::differences(&at, chosen, how.method);
