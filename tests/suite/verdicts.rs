@@ -78,6 +78,7 @@ fn replace<S: Scalar>(grad: Option<&mut ViewMut<'_, S>>, change: impl Fn(f64, us
 
 /// An error of the smallest detectable size, planted in a rule for real, moves the directions by more than they allow, in every tensor.
 #[test]
+#[expect(clippy::cast_precision_loss, reason = "a few components")]
 fn the_smallest_detectable_error_is_detected() {
     for components in [None, Some(0)] {
         let options = Options { components, ..start() };
@@ -270,6 +271,7 @@ impl Reverse for Forgotten {
 
 /// Mistakes in rules, and what the tensors that they spoil are said to look like.
 #[test]
+#[expect(clippy::cast_possible_truncation, reason = "single precision is the mistake")]
 fn mistakes_are_named_in_words() {
     let said = |report: &Report, name: &str| tensor(report, name).diagnosis.clone().unwrap_or_default();
     // The penalties are left out, where a rule gives the data's part alone.
