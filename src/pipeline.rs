@@ -310,7 +310,7 @@ fn battery(
     let sound = !misread(compiled);
     let Compiled { graph, found, .. } = compiled;
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
-    if let Some(reason) = too_large(graph, options.gradcheck.batch) {
+    if let Some(reason) = too_large(graph, options.gradcheck.batch, stages) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
         return;
     }
@@ -343,15 +343,21 @@ fn battery(
     }
 }
 
-/// Why a model is not run.
-fn too_large(graph: &Graph, batch: usize) -> Option<String> {
+/// Why a model is not run: property tests run it many times, a gradient check by itself a few.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn too_large(graph: &Graph, batch: usize, stages: Stages) -> Option<String> {
+    let [memory, most] = if stages.properties {
+        [valid::MEMORY_LIMIT as f64, valid::STEP_LIMIT]
+    } else {
+        [gradcheck::MEMORY_LIMIT as f64, gradcheck::STEP_LIMIT]
+    };
     let bytes = gradcheck::memory(graph, batch);
     let step = valid::step_cost(graph, batch);
-    if bytes > valid::MEMORY_LIMIT {
+    if bytes as f64 > memory {
         return Some(format!("a check would need about {} GiB", bytes >> 30));
     }
     let cost = || format!("one training step on {batch} rows would cost {} operations", text::number(step));
-    (step > valid::STEP_LIMIT).then(cost)
+    (step > most).then(cost)
 }
 
 /// Rows of the training split that the checks run on.

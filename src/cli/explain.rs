@@ -5,13 +5,13 @@ use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
 use crate::manual::Callable;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::{against, properties};
+use crate::valid::{against, gradcheck, properties};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`; `against` is the protocol of `gradcheck --against`.
+    /// `transforms`, `laws`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`.
     topic: String,
 }
 
@@ -46,6 +46,9 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
+        "gradcheck" => {
+            return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
+        }
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }
@@ -74,10 +77,10 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
-    let known = known.chain(["against"]);
+    let known = known.chain(["gradcheck", "against"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; protocol: against)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; pages: gradcheck, against)"
     )
     .into())
 }

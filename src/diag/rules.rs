@@ -252,16 +252,19 @@ rules! {
     ///
     /// ## What it checks
     ///
-    /// For every parameter component that the budget allows, the reverse-mode gradient g against the two-sided
-    /// difference d = (L(w + h) - L(w - h)) / 2h, with every discrete decision (the sign of a ReLU, the place of a
-    /// maximum, the dropout mask) frozen at the unperturbed point, so that kinks cannot raise an alarm. The verdict
-    /// is per tensor, with the relative error |g - d| / (|g| + |d|) in the 2-norm. Besides, the reverse rule of every node is compared
-    /// with the tangent of its own forward kernel; a rule that differs is named with its operator and operand.
+    /// The reverse rule of every node is compared with the tangent of its own forward kernel; a rule that differs is named with its
+    /// operator and operand. The gradient of every tensor is compared with the tangent of the whole loss along random directions that weigh every
+    /// component alike, and with two-sided differences d = (L(w + h) - L(w - h)) / 2h of as many components as can be afforded. Every
+    /// discrete decision (the sign of a ReLU, the place of a maximum, the dropout mask) is frozen at the unperturbed point, so that
+    /// kinks cannot raise an alarm. The finding comes only if two oracles contradict the gradient, or if on a kink it is no subgradient.
+    /// `wellposed explain gradcheck` has the verdicts and their bounds.
     ///
     /// ## What to do
     ///
-    /// The worst component is named with both values. A gradient of an operator of this program that fails is a bug
-    /// of this program; a derivative written in the spec is the author's.
+    /// The worst component is named with both values and, for the known mistakes, what was done: a factor, a sign, a missing
+    /// penalty, transposed, shifted, a row of the batch or a way through the net that does not count. `gradcheck --svg FOLDER` draws gradient,
+    /// derivative and error. A gradient of an operator of this program that fails is a bug of this program; a derivative written in the spec
+    /// is the author's.
     GRADIENT_MISMATCH = "K001" "wrong-gradient" Error from "G01";
 
     /// A gradient check found a value that is not finite.

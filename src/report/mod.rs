@@ -4,6 +4,7 @@
 //! number of threads. Each format is one file under `format/`; none of them prints.
 
 pub mod format;
+pub mod heat;
 pub mod svg;
 mod verdicts;
 

@@ -43,13 +43,17 @@ fn rounded(x: f64) -> String {
     format!("{x:.1e}").parse().map_or(x.to_string(), number)
 }
 
-/// What the gradient check concludes: the tensors, the method, the worst component.
+/// What the gradient check concludes: the tensors, the method, the error bound, the worst component.
 #[must_use]
 pub fn gradients(report: &gradcheck::Report) -> String {
     let tensors = plural(report.tensors.len(), "tensor");
     let points = plural(report.points.len(), "point");
     let error = report.points.iter().map(|point| point.error).fold(0.0, f64::max);
     let mut line = format!("{tensors}, {}, {points}; relative error {}", report.method, number(error));
+    let bounds = report.tensors.iter().filter_map(|tensor| tensor.bound);
+    if let Some(bound) = bounds.reduce(f64::max) {
+        line.push_str(&format!(", bound {bound:.1e}"));
+    }
     let worst = report.tensors.iter().max_by(|a, b| {
         (a.verdict, a.error).partial_cmp(&(b.verdict, b.error)).unwrap_or(std::cmp::Ordering::Equal)
     });

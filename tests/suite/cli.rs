@@ -116,6 +116,42 @@ fn the_json_report_has_the_documented_fields() {
 }
 
 #[test]
+fn gradients_are_shown_with_their_bounds_and_the_formula_of_the_course_on_demand() {
+    let folder = folder("m.nn", CLEAN);
+    let plain = stdout(&wellposed(&["gradcheck", "m.nn"], folder.path()));
+    let line = plain.lines().find(|line| line.contains("a.weight")).expect("a line for each tensor");
+    assert!(["PASS", "bound", "smallest", "error", "worst"].iter().all(|word| line.contains(word)), "{line}");
+    assert!(!plain.contains("the course's formula"));
+    let output = wellposed(&["gradcheck", "m.nn", "--method", "ng", "--svg", "pictures"], folder.path());
+    let (said, code) = (stdout(&output), output.status.code());
+    assert!(
+        said.contains("(J(theta[i] + 1e-7) - J(theta[i] - 1e-7)) / (2 * 1e-7)") && code == Some(0),
+        "{said}"
+    );
+    assert!(
+        said.lines().any(|line| line.trim_start().starts_with("whole ") && line.ends_with("great")),
+        "{said}"
+    );
+    assert!(!folder.path().join("pictures").exists(), "nothing failed");
+    let sparse = stdout(&wellposed(&["gradcheck", "m.nn", "--components", "0"], folder.path()));
+    assert!(sparse.contains("differences along 3 random directions: error "), "{sparse}");
+    let json = stdout(&wellposed(&["gradcheck", "m.nn", "--format", "json"], folder.path()));
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let tensor = &report["specs"][0]["gradcheck"]["tensors"][0];
+    for field in
+        ["name", "verdict", "error", "bound", "detectable", "sensitivity", "diagnosis", "worst", "point"]
+    {
+        assert!(tensor.get(field).is_some(), "{field}: {tensor}");
+    }
+    let page = stdout(&wellposed(&["explain", "gradcheck"], folder.path()));
+    assert!(
+        ["VACUOUS", "UNRESOLVED", "KINK-BAD", "smallest detectable error"]
+            .iter()
+            .all(|word| page.contains(word))
+    );
+}
+
+#[test]
 fn snapshots_are_accepted_compared_and_never_written_in_ci() {
     let folder = folder("wellposed.toml", "");
     let spec = folder.path().join("specs/a/m.nn");

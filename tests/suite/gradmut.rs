@@ -67,7 +67,7 @@ fn measure(mutant: &Mutant) -> Count {
     for seed in SEEDS {
         let report = run(&text, seed, steps, mutant).expect("the nets of the mutants compile");
         assert!(mutant.equivalent.is_none() || !report.verdict.is_bad(), "{mutant:?}: {report:#?}");
-        for point in &report.points {
+        for point in report.points.iter().filter(|point| point.full) {
             let faults: Vec<&Fault> =
                 report.faults.iter().filter(|fault| fault.point == point.name).collect();
             let [named, operand] = names(mutant, &faults);

@@ -31,3 +31,4 @@ mod splits;
 mod support;
 mod together;
 mod twins;
+mod verdicts;

@@ -293,7 +293,7 @@ impl Taking<'_> {
         };
         if let Some(first) = data.iter().position(|x| !x.is_finite()) {
             let count = data.iter().filter(|x| !x.is_finite()).count();
-            let index = super::compare::unravel(first, dims);
+            let index = crate::valid::unravel(first, dims);
             let message = format!(
                 "`{name}` holds {} at {index:?}; {} of {} not finite",
                 data[first],
