@@ -4,6 +4,7 @@ use super::{Failure, Outcome, print};
 use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
 use crate::manual::Callable;
+use crate::ops;
 use crate::pipeline::{callables, catalogue};
 use crate::valid::{against, properties};
 use clap::Args;
@@ -11,7 +12,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`; `against` is the protocol of `gradcheck --against`.
+    /// `transforms`, `laws`; `against` is the protocol of `gradcheck --against`; `activation` and `loss` are functions of your own.
     topic: String,
 }
 
@@ -46,6 +47,8 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
+        "activation" => return Ok(format!("{}\n", undent(ops::ACTIVATION_PAGE))),
+        "loss" => return Ok(format!("{}\n", undent(ops::LOSS_PAGE))),
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }
@@ -74,10 +77,10 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
-    let known = known.chain(["against"]);
+    let known = known.chain(["against", "activation", "loss"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; protocol: against)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; protocol: against; declarations: activation, loss)"
     )
     .into())
 }

@@ -36,7 +36,7 @@ pub struct Quantity {
 #[derive(Debug, Serialize)]
 pub struct Row {
     path: String,
-    op: &'static str,
+    op: String,
     rms: Quantity,
     /// The energy of the gradient relative to the prediction.
     gradient: Option<Quantity>,
@@ -110,7 +110,7 @@ fn row(
     let contrast = sample(|scales| &scales.contrast).filter(|sample| !sample.is_empty());
     Some(Row {
         path: node.path.to_string(),
-        op: node.op.name(),
+        op: node.op.name().to_owned(),
         rms: quantity(&forward, 0.5, sample(|scales| &scales.forward)),
         gradient: (!energy.is_zero()).then(|| {
             quantity(&Expected::energy(signal, handle, exact), 1.0, sample(|scales| &scales.energy))

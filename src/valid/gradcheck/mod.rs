@@ -38,6 +38,7 @@ pub use report::{Component, Fault, FaultKind, NotFinite, PointReport, Report, Te
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Graph, Handle, Node, Optimizer, ParamTensor, Runnable};
 use crate::inits;
+use crate::ops::Own;
 use crate::optim;
 use crate::scalar::{Dual, Scalar};
 use crate::tensor::{Draws, Mode, Shape, Tensor, stream};
@@ -192,7 +193,8 @@ fn visit(
         .params
         .iter()
         .map(|(handle, param)| {
-            if finite(handle) {
+            // Differences of the loss know nothing of a surrogate.
+            if finite(handle) && !before_surrogate(graph, handle) {
                 components(&gradients.params[handle.index()], most, place.seed, &param.path)
             } else {
                 Vec::new()
@@ -231,6 +233,9 @@ fn visit(
             let kinked = sweep::downstream(graph, handle).iter().any(|node| tied[node.index()] > 0);
             if kinked && tensor.verdict == Verdict::Pass {
                 tensor.verdict = Verdict::KinkOk;
+            }
+            if before_surrogate(graph, handle) && !tensor.verdict.is_bad() {
+                tensor.verdict = Verdict::Surrogate;
             }
         }
         tensors.push(tensor);
@@ -411,6 +416,12 @@ fn unravel(mut i: usize, dims: &[usize]) -> Vec<usize> {
         i /= length.max(1);
     }
     index
+}
+
+/// Whether the gradient of a tensor passes a function that trains on a surrogate in place of its derivative.
+fn before_surrogate(graph: Runnable<'_>, param: Handle<ParamTensor>) -> bool {
+    let surrogate = |node: &Handle<Node>| graph.nodes[*node].op.own().is_some_and(Own::is_surrogate);
+    graph.nodes.handles().any(|node| surrogate(&node)) && sweep::downstream(graph, param).iter().any(surrogate)
 }
 
 /// By node, how many inputs of piecewise functions lie exactly on a kink.

@@ -17,6 +17,8 @@ pub enum Verdict {
     Pass,
     /// The gradient is right at a kink, by the convention of the forward kernel.
     KinkOk,
+    /// The gradient is that of the chain with the surrogates that the spec declares, not the derivative of the loss.
+    Surrogate,
     /// A value is not finite.
     Invalid,
     /// Two independent oracles contradict the gradient.
@@ -33,6 +35,7 @@ impl Verdict {
             Self::Pass => "PASS",
             Self::PassZero => "PASS-ZERO",
             Self::KinkOk => "KINK-OK",
+            Self::Surrogate => "SURROGATE",
             Self::Invalid => "INVALID",
             Self::Fail => "FAIL",
         }
@@ -368,6 +371,10 @@ impl Report {
                 "the values are finite and their derivative is not: an overflow on the way back, or a slope without bound",
             ),
         };
+        let own = owner.and_then(|node| node.op.own()).and_then(|own| own.formula.hazard().map(|at| (own, at)));
+        let help = own.map_or(help.to_owned(), |(own, (x, why))| {
+            format!("the formula of `{}` is not defined everywhere: at {} it meets {why}", own.name, number(x))
+        });
         let message = format!("{what} at {}", tensor.point);
         let diagnostic =
             Diagnostic::new(&rules::GRADIENT_NOT_FINITE, owner.map_or(graph.span, |node| node.span), message)
