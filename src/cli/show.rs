@@ -147,14 +147,7 @@ fn table(graph: &Graph, rows: &[Row]) -> String {
     let cells = rows.iter().map(|row| {
         let params = if row.params > 0 { count(row.params) } else { String::new() };
         let Row { path, op, shape, .. } = row;
-        [
-            path.clone(),
-            op.clone(),
-            shape.clone(),
-            params,
-            shown(row.predicted_rms),
-            shown(row.measured_rms),
-        ]
+        [path.clone(), op.clone(), shape.clone(), params, shown(row.predicted_rms), shown(row.measured_rms)]
     });
     let lines: Vec<[String; 6]> = std::iter::once(head).chain(cells).collect();
     let mut widths = [0; 6];

@@ -162,7 +162,7 @@ impl View {
         let mut lines: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
         lines.extend(self.nodes.iter().map(|row| {
             let Row { path, op, rms, gradient, correlation } = row;
-            let mut line = vec![path.clone(), (*op).to_owned()];
+            let mut line = vec![path.clone(), op.clone()];
             line.extend(cells(Some(rms)));
             line.extend(cells(gradient.as_ref()));
             line.push(fixed(correlation.predicted));

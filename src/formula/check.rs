@@ -13,9 +13,9 @@ use crate::scalar::{Double, DualOf, Scalar};
 /// One rounding of `f64`, with room for functions of other libraries.
 const UNIT: f64 = 4.0 * f64::EPSILON;
 /// One rounding of a double-double, likewise: its functions have at least 100 correct bits.
-const DOUBLE_UNIT: f64 = 1.0 / ((1u128 << 98) as f64);
-/// Inputs that are looked at in double-double arithmetic, at most.
-const CONFIRMED: usize = 500;
+const DOUBLE_UNIT: f64 = 64.0 * f64::EPSILON * f64::EPSILON;
+/// Operations in double-double arithmetic that a check may cost: all inputs of a formula that anyone writes.
+const CONFIRMED: usize = 2_000_000;
 
 /// Slope and tangent at one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,8 @@ pub fn slope(formula: &Formula) -> Option<Deviation> {
     }
     let samples = samples(formula);
     let wrong: Vec<&Sample> = samples.iter().filter(|sample| sample.wrong).collect();
-    let everyday = |sample: &&&Sample| sample.at.iter().all(|x| x.abs() <= 8.0);
+    // Where numbers can be read; the differences near 0 and far out are seldom others.
+    let everyday = |sample: &&&Sample| sample.at[0].abs() >= 0.1 && sample.at.iter().all(|x| x.abs() <= 4.0);
     let most = |list: &mut dyn Iterator<Item = &&Sample>| {
         list.max_by(|a, b| a.distance().total_cmp(&b.distance())).map(|sample| (*sample).clone())
     };
@@ -74,15 +75,16 @@ pub fn slope(formula: &Formula) -> Option<Deviation> {
 /// Slope and derivative wherever value and derivative are finite.
 fn samples(formula: &Formula) -> Vec<Sample> {
     let derived = derived(formula);
-    let mut doubtful = 0;
+    let mut left = CONFIRMED / derived.room();
     let mut samples = Vec::new();
     for at in inputs(formula) {
         let Some((given, right, bound)) = both::<f64>(formula, &derived, &at, UNIT) else { continue };
         let fine = (given - right).abs() <= bound;
         let mut sample = Sample { at, given, right, wrong: false };
-        if !fine && doubtful < CONFIRMED {
-            doubtful += 1;
-            let Some((given, right, bound)) = both::<Double>(formula, &derived, &sample.at, DOUBLE_UNIT) else {
+        if !fine && left > 0 {
+            left -= 1;
+            let Some((given, right, bound)) = both::<Double>(formula, &derived, &sample.at, DOUBLE_UNIT)
+            else {
                 continue;
             };
             let apart = (given - right).primal().abs();
@@ -96,7 +98,7 @@ fn samples(formula: &Formula) -> Vec<Sample> {
 }
 
 /// The same function with its slope derived.
-fn derived(formula: &Formula) -> Formula {
+pub(super) fn derived(formula: &Formula) -> Formula {
     let mut derived = formula.clone();
     derived.slope = derive::derivative(&mut derived.operations, formula.value, 0, None);
     derived.origin = Origin::Derived;
@@ -108,10 +110,7 @@ fn both<T: Scalar>(formula: &Formula, derived: &Formula, at: &[f64], unit: f64) 
     let moved: Vec<DualOf<T>> = at
         .iter()
         .enumerate()
-        .map(|(i, x)| DualOf {
-            value: T::constant(*x),
-            tangent: T::constant(f64::from(u8::from(i == 0))),
-        })
+        .map(|(i, x)| DualOf { value: T::constant(*x), tangent: T::constant(f64::from(u8::from(i == 0))) })
         .collect();
     let mut room = vec![DualOf::<T>::constant(0.0); formula.room()];
     formula.run(formula.own, &moved, None, room.as_mut_slice());
@@ -134,7 +133,7 @@ fn both<T: Scalar>(formula: &Formula, derived: &Formula, at: &[f64], unit: f64) 
 
 /// The inputs that are compared.
 fn inputs(formula: &Formula) -> Vec<Vec<f64>> {
-    let dense = (-240..=240).map(|k| f64::from(k) / 29.0 + 1e-3 / 7.0);
+    let dense = (-480..=480).map(|k| f64::from(k) / 59.0 + 1e-3 / 7.0);
     let tiny = (0..=24).map(|k| 10f64.powf(-12.0 + f64::from(k) / 2.0) * 1.1);
     let large = (0..=20).map(|k| 10f64.powf(1.0 + f64::from(k) / 4.0) * 1.1);
     let sizes: Vec<f64> = tiny.chain(large).collect();

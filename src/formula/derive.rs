@@ -66,15 +66,23 @@ impl Slip {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::NoInner => "the chain rule is not applied: the derivative of this one's argument is missing as a factor",
+            Self::NoInner => {
+                "the chain rule is not applied: the derivative of this one's argument is missing as a factor"
+            }
             Self::AtInput => "the derivative of this function is taken at the input, not at its argument",
             Self::ArgumentForResult => {
                 "the argument stands where the result of this function is meant: its derivative was written in terms of its result"
             }
-            Self::ResultForArgument => "the derivative of this function is taken at its result, not at its argument",
+            Self::ResultForArgument => {
+                "the derivative of this function is taken at its result, not at its argument"
+            }
             Self::Itself => "the function itself stands where its derivative belongs",
-            Self::FirstTerm => "the product rule has a second term: the derivative of the second factor is missing",
-            Self::SecondTerm => "the product rule has a first term: the derivative of the first factor is missing",
+            Self::FirstTerm => {
+                "the rule of products and quotients has a second term: the derivative of the second one is missing"
+            }
+            Self::SecondTerm => {
+                "the rule of products and quotients has a first term: the derivative of the first one is missing"
+            }
             Self::Multiplied => "the derivative of a product is not the product of the derivatives",
             Self::WrongSign => "the two terms of this derivative are joined with the wrong sign",
             Self::NotSquared => "the denominator of the quotient rule is not squared",
@@ -199,6 +207,11 @@ fn slope(list: &mut Operations, function: Function, u: Id, result: Id) -> Id {
         }
         Function::Sigmoid => bell(list, u),
         Function::Softplus => list.add(Operation::Apply(Function::Sigmoid, u)),
+        Function::Sin => list.add(Operation::Apply(Function::Cos, u)),
+        Function::Cos => {
+            let sine = list.add(Operation::Apply(Function::Sin, u));
+            list.add(Operation::Neg(sine))
+        }
         Function::Erf => {
             let square = list.add(Operation::Mul(u, u));
             let negative = list.add(Operation::Neg(square));
@@ -232,7 +245,12 @@ fn by_result(list: &mut Operations, function: Function, y: Id) -> Id {
             let rest = list.add(Operation::Sub(one, y));
             list.add(Operation::Mul(y, rest))
         }
-        Function::Log | Function::Log1p | Function::Softplus | Function::Erf => {
+        Function::Log
+        | Function::Log1p
+        | Function::Softplus
+        | Function::Erf
+        | Function::Sin
+        | Function::Cos => {
             // 1/u is e^-y and so on: nobody writes them in terms of the result.
             list.constant(f64::NAN)
         }

@@ -4,7 +4,7 @@
 //! wrongly at one operation (a [`Slip`]). The first one that gives what the spec gives at every sample of everyday size is named; if
 //! none does, what the samples share is said.
 
-use super::check::Sample;
+use super::check::{Sample, derived};
 use super::derive::{Slip, derivative};
 use super::{Formula, Id};
 use crate::text::number;
@@ -19,8 +19,8 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    fn whole(words: impl Into<String>) -> Option<Self> {
-        Some(Self { words: words.into(), at: None })
+    fn whole(words: impl Into<String>) -> Self {
+        Self { words: words.into(), at: None }
     }
 }
 
@@ -30,12 +30,14 @@ const COMPARED: usize = 48;
 const MOST: usize = 120;
 
 fn close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-9 * (a.abs() + b.abs()) + 1e-13
+    a.is_finite() && (a - b).abs() <= 1e-9 * (a.abs() + b.abs()) + 1e-13
 }
 
 /// The first hypothesis that explains the samples.
 pub(super) fn diagnose(formula: &Formula, samples: &[Sample]) -> Option<Diagnosis> {
-    let usual = |sample: &&Sample| sample.given.is_finite() && sample.at.iter().all(|x| (1e-3..=4.0).contains(&x.abs()) || *x == 0.0);
+    let usual = |sample: &&Sample| {
+        sample.given.is_finite() && sample.at.iter().all(|x| (1e-3..=4.0).contains(&x.abs()) || *x == 0.0)
+    };
     let usual: Vec<&Sample> = samples.iter().filter(usual).collect();
     if !usual.iter().any(|sample| sample.wrong) {
         return not_everyday(samples);
@@ -47,20 +49,25 @@ pub(super) fn diagnose(formula: &Formula, samples: &[Sample]) -> Option<Diagnosi
         chosen.iter().all(|sample| close(hypothesis(sample), sample.given))
     };
     if all(&|sample| -sample.right) {
-        return Diagnosis::whole("the sign is wrong: it is the negative of the derivative");
+        return Some(Diagnosis::whole("the sign is wrong: it is the negative of the derivative"));
     }
     if all(&|sample| formula.value_at(&sample.at)) {
-        return Diagnosis::whole("this is the value itself, not its derivative");
+        return Some(Diagnosis::whole("this is the value itself, not its derivative"));
     }
+    let mirrored = |sample: &Sample| {
+        let at: Vec<f64> = sample.at.iter().map(|x| -x).collect();
+        derived(formula).slope_at(&at)
+    };
     if let Some(slip) = slipped(formula, &chosen) {
         return Some(slip);
     }
-    let ratio = chosen.iter().find(|sample| sample.right.abs() > 1e-3).map(|sample| sample.given / sample.right);
+    let ratio =
+        chosen.iter().find(|sample| sample.right.abs() > 1e-3).map(|sample| sample.given / sample.right);
     if let Some(ratio) = ratio.filter(|ratio| all(&|sample| ratio * sample.right)) {
         return if ratio == 0.0 {
-            Diagnosis::whole("it is 0 everywhere")
+            Some(Diagnosis::whole("it is 0 everywhere"))
         } else {
-            Diagnosis::whole(format!("it is {} times the derivative: a constant factor", number(ratio)))
+            Some(Diagnosis::whole(format!("it is {} times the derivative: a constant factor", number(ratio))))
         };
     }
     let mut operations = formula.operations.clone();
@@ -71,18 +78,26 @@ pub(super) fn diagnose(formula: &Formula, samples: &[Sample]) -> Option<Diagnosi
         move |sample: &Sample| changed.slope_at(&sample.at)
     };
     if all(&at(second)) {
-        return Diagnosis::whole("this is the second derivative");
+        return Some(Diagnosis::whole("this is the second derivative"));
     }
     if formula.inputs == 2 {
         let by_target = derivative(&mut operations, formula.value, 1, None);
         let changed = Formula { operations, slope: by_target, ..formula.clone() };
         if all(&|sample| changed.slope_at(&sample.at)) {
-            return Diagnosis::whole("this is the derivative by the target, not by the prediction");
+            return Some(Diagnosis::whole("this is the derivative by the target, not by the prediction"));
         }
+    }
+    if all(&mirrored) {
+        return Some(Diagnosis::whole(
+            "the sign of the input is wrong: this is the derivative at its negative",
+        ));
     }
     let offset = chosen[0].given - chosen[0].right;
     if all(&|sample| sample.right + offset) {
-        return Diagnosis::whole(format!("it is the derivative plus {}: a term too many or too few", number(offset)));
+        return Some(Diagnosis::whole(format!(
+            "it is the derivative plus {}: a term too many or too few",
+            number(offset)
+        )));
     }
     one_sided(formula, &usual)
 }
@@ -117,7 +132,9 @@ fn one_sided(formula: &Formula, samples: &[&Sample]) -> Option<Diagnosis> {
             };
             if all(true) && all(false) && samples.iter().any(|sample| !sample.wrong) {
                 let (of, kink) = (if formula.inputs == 2 { "differences" } else { "inputs" }, number(kink));
-                return Diagnosis::whole(format!("it is right for {of} {other} {kink} and wrong {side}"));
+                return Some(Diagnosis::whole(format!(
+                    "it is right for {of} {other} {kink} and wrong {side}"
+                )));
             }
         }
     }
@@ -129,13 +146,13 @@ fn not_everyday(samples: &[Sample]) -> Option<Diagnosis> {
     let wrong = || samples.iter().filter(|sample| sample.wrong);
     let least = wrong().map(|sample| sample.at[0].abs()).fold(f64::INFINITY, f64::min);
     if wrong().all(|sample| sample.given.is_nan() || sample.given.is_infinite()) {
-        return Diagnosis::whole(format!(
+        return Some(Diagnosis::whole(format!(
             "it over- or underflows on the way, from inputs of size {} on: write it in a form that does not, with `sigmoid` or `tanh`",
             number(least)
-        ));
+        )));
     }
     if least > 4.0 {
-        return Diagnosis::whole(format!("only inputs of size {} and more are wrong", number(least)));
+        return Some(Diagnosis::whole(format!("only inputs of size {} and more are wrong", number(least))));
     }
     None
 }

@@ -34,7 +34,8 @@ fn grid() -> Vec<f64> {
     let far = (1..=50).map(|k| 16.0 * 1.25f64.powi(k));
     let near = (1..=80).map(|k| 10f64.powf(-1.25 - f64::from(k) / 8.0));
     let positive: Vec<f64> = fine.chain(far).chain(near).collect();
-    let mut all: Vec<f64> = positive.iter().map(|x| -x).chain([0.0]).chain(positive.iter().copied()).collect();
+    let mut all: Vec<f64> =
+        positive.iter().map(|x| -x).chain([0.0]).chain(positive.iter().copied()).collect();
     all.sort_by(f64::total_cmp);
     all
 }

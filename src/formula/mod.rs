@@ -51,6 +51,10 @@ pub enum Function {
     Softplus,
     /// The error function.
     Erf,
+    /// The sine.
+    Sin,
+    /// The cosine.
+    Cos,
 }
 
 impl Function {
@@ -65,6 +69,8 @@ impl Function {
             Self::Sigmoid => u.sigmoid(),
             Self::Softplus => u.softplus(),
             Self::Erf => u.erf(),
+            Self::Sin => u.sin(),
+            Self::Cos => u.cos(),
         }
     }
 }
@@ -284,7 +290,9 @@ impl Formula {
             }
             let first = (0..self.own).find(|&id| room[id].is_nan() || room[id].is_infinite())?;
             let why = match self.operations.0[first] {
-                Operation::Apply(Function::Log | Function::Log1p, _) => "the logarithm of a number that is not positive",
+                Operation::Apply(Function::Log | Function::Log1p, _) => {
+                    "the logarithm of a number that is not positive"
+                }
                 Operation::Apply(Function::Sqrt, _) => "the root of a negative number",
                 Operation::Power(..) => "a broken power of a number that is not positive",
                 Operation::Div(..) => "a division by 0",
@@ -384,9 +392,15 @@ impl Formula {
                     3 => S::constant(f64::NAN),
                     piece => S::constant(f64::from(piece) - 1.0),
                 },
-                Operation::Max(a, b) => [get(a), get(b)][choose(larger(get(a).primal(), get(b).primal())) as usize & 1],
-                Operation::Min(a, b) => [get(a), get(b)][choose(larger(-get(a).primal(), -get(b).primal())) as usize & 1],
-                Operation::Compare(how, a, b) => truth(choose(compare(how, get(a).primal(), get(b).primal()))),
+                Operation::Max(a, b) => {
+                    [get(a), get(b)][choose(larger(get(a).primal(), get(b).primal())) as usize & 1]
+                }
+                Operation::Min(a, b) => {
+                    [get(a), get(b)][choose(larger(-get(a).primal(), -get(b).primal())) as usize & 1]
+                }
+                Operation::Compare(how, a, b) => {
+                    truth(choose(compare(how, get(a).primal(), get(b).primal())))
+                }
                 Operation::Select(condition, then, otherwise) => {
                     let holds = get(condition).primal();
                     if holds.is_nan() {

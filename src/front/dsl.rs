@@ -9,8 +9,8 @@ mod expr;
 pub use expr::number;
 
 use super::ast::{
-    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Lost, Model, Override,
-    Own, ParamDecl, Penalty, Setting, Shortcut, Slope, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
+    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Lost, Model, Override, Own,
+    ParamDecl, Penalty, Setting, Shortcut, Slope, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
 };
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, rules};

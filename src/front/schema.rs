@@ -83,8 +83,7 @@ fn definitions() -> Value {
     let target = "^(class *\\(.*\\).*|one_hot *\\(.*\\)|(f64|unit|int) *\\[ *B.*\\])$";
     define("target".to_owned(), declared(target, "class(10)", true));
     define("activation".to_owned(), own(name("The input."), ACTIVATION_PAGE));
-    let both = json!({"type": "array", "items": name("Prediction, then target."), "minItems": 2, "maxItems": 2});
-    define("loss".to_owned(), own(both, LOSS_PAGE));
+    define("loss".to_owned(), own(list(name("Prediction, then target.")), LOSS_PAGE));
     define("data".to_owned(), data());
     define("column".to_owned(), column());
     define("chain".to_owned(), described("Transforms, applied in order.", list(reference("transform"))));
@@ -301,9 +300,7 @@ fn declared(pattern: &str, example: &str, target: bool) -> Value {
 
 /// A function of the spec's own.
 fn own(of: Value, page: &str) -> Value {
-    let formula = |description: &str| {
-        described(description, json!({"type": ["string", "number"], "not": {"pattern": "^="}}))
-    };
+    let formula = |description: &str| described(description, json!({"type": ["string", "number"]}));
     let parts = json!({
         "of": of,
         "params": reference("params"),
@@ -420,22 +417,16 @@ fn statement() -> Value {
 
 fn train() -> Value {
     let compared = ["output", "target"];
-    let any_own = any([list(reference("value")), of_names(reference("value"))]);
     let losses = losses().filter_map(OpKind::find).map(|loss| {
         let named = by_name(loss, &compared, true);
         let mut value = any([list(reference("value")), named]);
         value["description"] = json!(loss.markdown());
         (loss.name.to_owned(), value)
     });
-    let taken: Vec<&str> = self::losses().collect();
-    let own_loss = json!({
-        "type": "object",
-        "description": "A loss of the spec's own.",
-        "propertyNames": {"pattern": NAME, "not": {"enum": taken}},
-        "additionalProperties": any_own,
-        "minProperties": 1,
-        "maxProperties": 1,
-    });
+    // Those of the language are closed; only their own schema may hold them.
+    let mut own_loss = of_names(any([list(reference("value")), of_names(reference("value"))]));
+    own_loss["properties"] = self::losses().map(|loss| (loss.to_owned(), json!(false))).collect();
+    own_loss["description"] = json!("A loss of the spec's own.");
     let several = any([reference("penalty"), list(reference("penalty"))]);
     let parts = json!({
         "loss": described("What training minimises.", any([one_of(losses.collect()), own_loss])),

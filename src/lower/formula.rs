@@ -12,7 +12,7 @@ use crate::source::{Span, Spanned};
 use std::collections::BTreeSet;
 
 /// The functions of one argument that are an operation each.
-const SMOOTH: [(&str, Function); 10] = [
+const SMOOTH: [(&str, Function); 12] = [
     ("exp", Function::Exp),
     ("log", Function::Log),
     ("log1p", Function::Log1p),
@@ -22,6 +22,8 @@ const SMOOTH: [(&str, Function); 10] = [
     ("sigmoid", Function::Sigmoid),
     ("softplus", Function::Softplus),
     ("erf", Function::Erf),
+    ("sin", Function::Sin),
+    ("cos", Function::Cos),
     ("ln", Function::Log),
 ];
 /// The other functions, with the number of their arguments.
@@ -112,19 +114,31 @@ impl<'b> Builder<'b> {
                 Operation::Select(condition?, then?, otherwise?)
             }
             Expr::Bool(_) | Expr::Unary(Unary::Not, _) => {
-                return self.wrong(span, "a condition where a number is meant", "write 1 if condition else 0");
+                return self.wrong(
+                    span,
+                    "a condition where a number is meant",
+                    "write 1 if condition else 0",
+                );
             }
             Expr::Binary(op, ..) => {
                 let (symbol, _) = op.value.symbol();
                 return match op.value {
-                    Binary::FloorDiv | Binary::Rem => {
-                        self.wrong(op.span, format!("`{symbol}` has no place in a formula"), "a formula has + - * / **")
+                    Binary::FloorDiv | Binary::Rem => self.wrong(
+                        op.span,
+                        format!("`{symbol}` has no place in a formula"),
+                        "a formula has + - * / **",
+                    ),
+                    _ => {
+                        self.wrong(span, "a condition where a number is meant", "write 1 if condition else 0")
                     }
-                    _ => self.wrong(span, "a condition where a number is meant", "write 1 if condition else 0"),
                 };
             }
             Expr::Str(_) | Expr::Input | Expr::List(_) | Expr::Field(..) | Expr::Index(..) => {
-                return self.wrong(span, "this is no number", "a formula is made of numbers, its inputs and parameters");
+                return self.wrong(
+                    span,
+                    "this is no number",
+                    "a formula is made of numbers, its inputs and parameters",
+                );
             }
         };
         Some(self.add(operation, span))
@@ -150,7 +164,8 @@ impl<'b> Builder<'b> {
             let message = format!("`{name}` is a function and takes an argument");
             return self.wrong(span, message, &format!("write {name}({})", self.inputs[0]));
         }
-        let known: Vec<String> = self.inputs.iter().chain(&self.params).map(|name| (*name).to_owned()).collect();
+        let known: Vec<String> =
+            self.inputs.iter().chain(&self.params).map(|name| (*name).to_owned()).collect();
         let help = near(name, &known).unwrap_or_else(|| format!("the formula knows {}", known.join(", ")));
         let message = format!("the formula has no `{name}`");
         self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, span, message).help(help));
@@ -179,7 +194,11 @@ impl<'b> Builder<'b> {
         let extremes = matches!(name, "min" | "max") && call.args.len() > 2;
         if call.args.iter().any(|arg| arg.name.is_some()) || (call.args.len() != arity && !extremes) {
             let arguments = if arity == 1 { "one argument" } else { "two arguments" };
-            return self.wrong(span, format!("`{name}` takes {arguments}"), "arguments of functions have no names");
+            return self.wrong(
+                span,
+                format!("`{name}` takes {arguments}"),
+                "arguments of functions have no names",
+            );
         }
         if name == "pow" {
             return self.power(&call.args[0].value, &call.args[1].value, span);
@@ -199,7 +218,8 @@ impl<'b> Builder<'b> {
             }
             "cosh" | "sinh" => self.hyperbolic(name == "cosh", u, span),
             _ => args[1..].iter().fold(u, |so_far, next| {
-                let both = if name == "max" { Operation::Max(so_far, *next) } else { Operation::Min(so_far, *next) };
+                let both =
+                    if name == "max" { Operation::Max(so_far, *next) } else { Operation::Min(so_far, *next) };
                 self.add(both, span)
             }),
         })
@@ -223,7 +243,8 @@ impl<'b> Builder<'b> {
             return None;
         }
         let (message, help) = if self.declared.contains(name) {
-            let message = format!("`{name}` is declared in this spec, and a formula cannot call a declaration");
+            let message =
+                format!("`{name}` is declared in this spec, and a formula cannot call a declaration");
             (message, "write its formula out".to_owned())
         } else {
             let known: Vec<String> = functions().map(str::to_owned).collect();

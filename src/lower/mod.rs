@@ -271,7 +271,10 @@ impl<'a> Lowering<'a> {
             return;
         }
         if let Some(own) = self.own.get(&name.value) {
-            let message = format!("`{}` is declared as a function of the spec's own and cannot name a block", name.value);
+            let message = format!(
+                "`{}` is declared as a function of the spec's own and cannot name a block",
+                name.value
+            );
             let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message);
             self.out.push(diagnostic.label(own.own.name.span, "declared here"));
             return;

@@ -29,7 +29,6 @@ const MOST: usize = 500;
 pub(super) struct Declared<'a> {
     pub(super) own: &'a ast::Own,
     pub(super) is_loss: bool,
-    text: String,
     /// The parameters with their defaults.
     settings: Vec<(String, f64)>,
     /// What was made of it, by the values of its parameters.
@@ -65,7 +64,8 @@ impl<'a> Lowering<'a> {
         for (i, param) in own.params.iter().enumerate() {
             self.check_name(&param.name, "parameter");
             if let Some(first) = own.params[..i].iter().find(|other| other.name == param.name) {
-                let message = format!("two parameters of `{}` are called `{}`", own.name.value, param.name.value);
+                let message =
+                    format!("two parameters of `{}` are called `{}`", own.name.value, param.name.value);
                 let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, param.name.span, message);
                 self.out.push(diagnostic.label(first.name.span, "first declared here"));
                 return None;
@@ -73,14 +73,15 @@ impl<'a> Lowering<'a> {
         }
         for input in given {
             if let Some(default) = &input.default {
-                let message = format!("`{}` is an input of `{}` and has no default", input.name.value, own.name.value);
+                let message =
+                    format!("`{}` is an input of `{}` and has no default", input.name.value, own.name.value);
                 self.out.push(Diagnostic::new(&rules::WRONG_TYPE, default.span, message));
                 return None;
             }
         }
         let mut settings = Vec::new();
         for param in further {
-            let Some(value) = self.param_value(param) else { return None };
+            let value = self.param_value(param)?;
             let Some(x) = crate::args::number(&value.value) else {
                 let scope = self.env().scope();
                 self.out.push(mistyped(&format!("`{}`", param.name.value), Kind::Number, &value, &scope));
@@ -88,25 +89,8 @@ impl<'a> Lowering<'a> {
             };
             settings.push((param.name.value.clone(), x));
         }
-        let names = given.iter().map(|input| input.name.value.clone());
-        let defaults = settings.iter().map(|(name, x)| format!("{name}={}", number(*x)));
-        let slope = own
-            .slope
-            .as_ref()
-            .map_or(String::new(), |slope| format!("  {} = {}", slope.word(), print::formula(&slope.formula)));
-        if own.value.value == ast::Expr::Error
-            || own.slope.as_ref().is_some_and(|slope| slope.formula.value == ast::Expr::Error)
-        {
-            return None;
-        }
-        let text = format!(
-            "{what} {}({}) = {}{slope}",
-            own.name.value,
-            names.chain(defaults).collect::<Vec<_>>().join(", "),
-            print::formula(&own.value),
-        );
         let values = settings.iter().map(|(_, x)| *x).collect();
-        let declared = Declared { own, is_loss, text, settings, made: Vec::new() };
+        let declared = Declared { own, is_loss, settings, made: Vec::new() };
         self.own.insert(own.name.value.clone(), declared);
         self.made(&own.name.value, values).map(|_| ())
     }
@@ -149,7 +133,12 @@ impl<'a> Lowering<'a> {
             let span = given.map_or(param.name.span, |arg| arg.value.span);
             let Some(x) = crate::args::number(&value) else {
                 let value = Spanned::new(value, span);
-                self.out.push(mistyped(&format!("`{name}` of `{}`", call.name.value), Kind::Number, &value, &env.scope()));
+                self.out.push(mistyped(
+                    &format!("`{name}` of `{}`", call.name.value),
+                    Kind::Number,
+                    &value,
+                    &env.scope(),
+                ));
                 return None;
             };
             values.push(x);
@@ -174,10 +163,11 @@ impl<'a> Lowering<'a> {
         let declared = self.own.get(name)?;
         let own = declared.own;
         let (inputs, repeated) = (if declared.is_loss { 2 } else { 1 }, !declared.made.is_empty());
-        let (text, settings) = (declared.text.clone(), declared.settings.clone());
+        let settings = declared.settings.clone();
         let (given, further) = own.params.split_at(inputs);
         let known = self.own.keys().cloned().collect();
-        let mut builder = Builder::new([given, further], &values, &self.globals, known, &self.lost, &mut self.out);
+        let mut builder =
+            Builder::new([given, further], &values, &self.globals, known, &self.lost, &mut self.out);
         let value = builder.number(&own.value)?;
         let count = builder.list.len();
         let slope = match &own.slope {
@@ -191,7 +181,10 @@ impl<'a> Lowering<'a> {
         let too_large = if list.len() > MOST {
             Some(format!("`{name}` has {} operations; a formula has at most {MOST}", list.len()))
         } else if list.decisions() > MAX_DECISIONS {
-            Some(format!("`{name}` takes {} decisions; a formula takes at most {MAX_DECISIONS}", list.decisions()))
+            Some(format!(
+                "`{name}` takes {} decisions; a formula takes at most {MAX_DECISIONS}",
+                list.decisions()
+            ))
         } else {
             None
         };
@@ -213,8 +206,20 @@ impl<'a> Lowering<'a> {
                 self.out.push(explained(own, slope, &formula, &deviation, inputs, at));
             }
         }
-        Some(Own { name: name.to_owned(), declaration: text, settings, formula })
+        let declaration = written(own, inputs, &settings);
+        Some(Own { name: name.to_owned(), declaration, settings, formula })
     }
+}
+
+/// A declaration as the snapshot prints it: one that has been read, so that there is no hole in it.
+fn written(own: &ast::Own, inputs: usize, settings: &[(String, f64)]) -> String {
+    let what = if inputs == 2 { "loss" } else { "activation" };
+    let names = own.params[..inputs].iter().map(|input| input.name.value.clone());
+    let defaults = settings.iter().map(|(name, x)| format!("{name}={}", number(*x)));
+    let params: Vec<String> = names.chain(defaults).collect();
+    let slope = |slope: &Slope| format!("  {} = {}", slope.word(), print::formula(&slope.formula));
+    let slope = own.slope.as_ref().map_or(String::new(), slope);
+    format!("{what} {}({}) = {}{slope}", own.name.value, params.join(", "), print::formula(&own.value))
 }
 
 /// The finding for a slope that is not the derivative.
@@ -243,7 +248,10 @@ fn explained(
         let message =
             format!("`{name}` trains on a surrogate: at {place}{with} it is {given}, the derivative {right}");
         return Diagnostic::new(&rules::SURROGATE, slope.formula.span, message)
-            .note("where", format!("they differ at {wrong} of {compared} inputs; this is the largest difference"))
+            .note(
+                "where",
+                format!("they differ at {wrong} of {compared} inputs; this is the largest difference"),
+            )
             .help("gradients before it are those of the chain with the surrogate, and are checked as such");
     }
     let message = format!(

@@ -68,10 +68,10 @@ mod window;
 pub use window::Taps;
 
 pub use activation::Activation;
+pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use own::Own;
 pub use own_activation::OwnActivation;
 pub use own_loss::OwnLoss;
-pub use kinds::{Arity, Category, ModeEffect, Role};
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 

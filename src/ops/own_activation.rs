@@ -15,7 +15,7 @@
 //!
 //! The first parameter is the input; the others have defaults, which a call may replace. A formula is made of numbers, the
 //! parameters, numbers of the `model` line, `+ - * / **` (the exponent must not depend on the input), `a if c else b` with comparisons,
-//! `and`, `or`, `not`, and of `exp log log1p expm1 sqrt tanh sigmoid softplus erf cosh sinh abs sign min max relu pow` and `pi`. It acts
+//! `and`, `or`, `not`, and of `exp log log1p expm1 sqrt tanh sigmoid softplus erf sin cos cosh sinh abs sign min max relu pow` and `pi`. It acts
 //! on each element. Where a comparison or a `max`, `min`, `abs` or `sign` decides, the formula has a kink or a step; of equal numbers
 //! `max` and `min` take the second, and |u| has the derivative 0 at 0. A formula cannot use another declaration.
 //!
@@ -90,8 +90,7 @@ impl Op for OwnActivation {
 
     fn energy(&self, io: Transfer<'_>, cotangent: Energy, _: &Moments) -> Vec<Energy> {
         let slope = self.0.plain_slope();
-        let (square, fourth) =
-            Gaussian::of(&io.inputs[0]).powers(&|x| slope(&[x]), self.0.formula.kinks());
+        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&|x| slope(&[x]), self.0.formula.kinks());
         vec![cotangent.slope(square, fourth)]
     }
 

@@ -43,7 +43,9 @@ impl OwnLoss {
         };
         let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (a.abs() + b.abs()) || (a.is_nan() && b.is_nan());
         let places = [-2.3, -0.4, 0.1, 0.9, 3.1];
-        let difference = places.iter().all(|d| [-1.7, 0.6, 2.9].iter().all(|t| same(loss(&[d + t, *t]), loss(&[*d, 0.0]))));
+        let difference = places
+            .iter()
+            .all(|d| [-1.7, 0.6, 2.9].iter().all(|t| same(loss(&[d + t, *t]), loss(&[*d, 0.0]))));
         if difference {
             return of(p.0 - t.0, p.1 + t.1, &|d| loss(&[d, 0.0]), self.0.formula.kinks());
         }
@@ -65,7 +67,11 @@ fn quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-10.0, 10.0);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < share { low = middle } else { high = middle }
+        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < share {
+            low = middle;
+        } else {
+            high = middle;
+        }
     }
     low
 }

@@ -81,7 +81,7 @@ pub fn one_a_sample(name: &str, fits: bool, inputs: &[&Shape]) -> Result<Inferre
     } else {
         "there is no broadcasting: give the output and the target the same shape".to_owned()
     };
-    let message = format!("`{}` compares an output {output} with a target {target}", name);
+    let message = format!("`{name}` compares an output {output} with a target {target}");
     Err(Misfit::shape(message).help(help))
 }
 

@@ -13,6 +13,7 @@ mod kernels;
 mod lints;
 mod mutants;
 mod ops;
+mod own;
 mod passes;
 mod perturb;
 mod print;

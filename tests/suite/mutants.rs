@@ -56,6 +56,7 @@ const NOT_MUTATED: &[&str] = &[
     "good/efficientnet_b0",
     "good/mlp_mixer",
     "good/mobilenet_v2_full",
+    "good/own_activation_and_loss",
     "good/resnet50",
     "good/resnet50_zero_gamma",
     "good/unet_five_levels",

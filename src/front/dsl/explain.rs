@@ -249,7 +249,7 @@ fn word(rule: Rule) -> &'static str {
         Rule::share | Rule::setting | Rule::clause => "a name with a value",
         Rule::column | Rule::split_rule | Rule::override_ => "a split or a column",
         Rule::param => "a parameter",
-        Rule::own_slope => "`grad` or `surrogate`",
+        Rule::own_slope => "`grad`",
         Rule::EOI | Rule::stop => "the end of the statement",
         _ => "",
     }

@@ -273,7 +273,8 @@ impl Printer<'_> {
         let head = format!("{word} {}", name.value);
         let tail = format!(" = {}", self.writer.expr(value));
         let mut lines = self.with_params(&head, params, params_key(params), &tail);
-        let slope = slope.as_ref().map(|slope| format!("{} = {}", slope.word(), self.writer.expr(&slope.formula)));
+        let slope =
+            slope.as_ref().map(|slope| format!("{} = {}", slope.word(), self.writer.expr(&slope.formula)));
         if let (Some(slope), Some(last)) = (slope, lines.last_mut()) {
             if width(last) + 2 + width(&slope) <= WIDTH {
                 last.push_str(&format!("  {slope}"));

@@ -162,7 +162,8 @@ impl Finder<'_> {
         }
         for (name, list) in [("activations", activations), ("losses", losses)] {
             let items = list.iter().map(|own| {
-                let params = self.params(&own.params, params_key(&own.params));
+                // In YAML comments inside belong to the whole.
+                let params = self.params(&own.params, params_key(&own.params)).filter(|_| self.dsl());
                 unit(item(own.name.span), own.span(), params.into_iter().collect())
             });
             units.extend(self.grouped(name, items.collect()));

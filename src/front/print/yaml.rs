@@ -8,7 +8,7 @@ use super::super::ast::{
     Action, ArgExpr, Body, CallExpr, Data, Declared, Expr, Own, ParamDecl, Penalty, Setting, Shortcut, Spec,
     SplitRule, Statement, Train, Unary,
 };
-use super::comments::{Comments, Key};
+use super::comments::{Comments, Key, Note};
 use super::document::{Doc, Entry, expression, is_plain_name, literal, mapping, path, scalar, text, word};
 use super::expr::Writer;
 use super::layout::{Piece, add, blank, own_lines};
@@ -134,7 +134,9 @@ impl Printer<'_> {
     fn section(&mut self, name: &'static str, value: Doc) -> Entry {
         let entry = self.open(inside(name), Entry::new(name, value));
         let mut entry = self.around(section(name), entry);
-        if let ("activations" | "losses" | "inputs" | "targets" | "defaults" | "blocks", Doc::Map(items)) = (name, &mut entry.value) {
+        if let ("activations" | "losses" | "inputs" | "targets" | "defaults" | "blocks", Doc::Map(items)) =
+            (name, &mut entry.value)
+        {
             if let Some(first) = items.first_mut() {
                 let (above, inner) =
                     std::mem::take(&mut first.before).into_iter().partition(|note| note.top_level);
@@ -268,11 +270,16 @@ impl Printer<'_> {
         let formula = |this: &Self, key: &str, formula| {
             Entry::new(key, Doc::Scalar(scalar(&this.writer.expr(formula))))
         };
-        let bare = |param: &ParamDecl| {
-            param.default.is_none() && param.range.is_none() && !self.comments.touches(item(param.name.span))
-        };
+        let bare = |param: &ParamDecl| param.default.is_none() && param.range.is_none();
         let plain = params.get(..inputs).is_some_and(|inputs| inputs.iter().all(bare));
         let (first, further) = params.split_at(if plain { inputs } else { 0 });
+        // Comments between the parameters go before the whole.
+        let mut inner = self.comments.open(params_key(params));
+        for param in params {
+            inner.extend(self.comments.before(item(param.name.span)));
+            inner.extend(self.comments.behind(item(param.name.span)));
+        }
+        inner.extend(self.comments.tail(params_key(params)));
         let mut parts = Vec::new();
         match first {
             [] => {}
@@ -284,11 +291,13 @@ impl Printer<'_> {
         }
         if !further.is_empty() {
             let entries = self.params(further);
-            parts.push(self.open(params_key(params), Entry::new("params", Doc::Map(entries))));
+            parts.push(Entry::new("params", Doc::Map(entries)));
         }
         parts.push(formula(self, "value", value));
         parts.extend(slope.iter().map(|slope| formula(self, slope.word(), &slope.formula)));
-        self.around(item(name.span), Entry::new(&name.value, Doc::Map(parts)))
+        let mut entry = self.around(item(name.span), Entry::new(&name.value, Doc::Map(parts)));
+        entry.before.extend(inner.into_iter().map(|note| Note { blank: false, ..note }));
+        entry
     }
 
     /// `in: [lo, hi]`.

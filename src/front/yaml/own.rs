@@ -28,7 +28,8 @@ impl Decoder<'_> {
                 "grad" | "surrogate" => {
                     let formula = formula(self);
                     if let Some((first, _)) = &slope {
-                        let message = format!("`{}` has both `{}` and `{}`", name.value, first.value, key.value);
+                        let message =
+                            format!("`{}` has both `{}` and `{}`", name.value, first.value, key.value);
                         self.push(
                             Diagnostic::new(&rules::GIVEN_TWICE, key.span, message)
                                 .label(first.span, "first given here"),
@@ -46,7 +47,9 @@ impl Decoder<'_> {
         params.append(&mut further);
         let Some(value) = value else {
             let message = format!("`{}` has no `value`", name.value);
-            self.push(Diagnostic::new(&rules::MISSING, name.span, message).help("write value: \"max(x, 0)\""));
+            self.push(
+                Diagnostic::new(&rules::MISSING, name.span, message).help("write value: \"max(x, 0)\""),
+            );
             return None;
         };
         Some(Own { name: name.clone(), params, value, slope: slope.map(|(_, slope)| slope) })

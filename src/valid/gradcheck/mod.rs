@@ -105,6 +105,11 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
             ),
         )
     };
+    let method = if graph.params.handles().any(|param| before_surrogate(graph, param)) {
+        format!("{method}; before a surrogate along a random direction")
+    } else {
+        method
+    };
     let mut report = Report {
         verdict: Verdict::PassZero,
         method,
@@ -421,7 +426,8 @@ fn unravel(mut i: usize, dims: &[usize]) -> Vec<usize> {
 /// Whether the gradient of a tensor passes a function that trains on a surrogate in place of its derivative.
 fn before_surrogate(graph: Runnable<'_>, param: Handle<ParamTensor>) -> bool {
     let surrogate = |node: &Handle<Node>| graph.nodes[*node].op.own().is_some_and(Own::is_surrogate);
-    graph.nodes.handles().any(|node| surrogate(&node)) && sweep::downstream(graph, param).iter().any(surrogate)
+    graph.nodes.handles().any(|node| surrogate(&node))
+        && sweep::downstream(graph, param).iter().any(surrogate)
 }
 
 /// By node, how many inputs of piecewise functions lie exactly on a kink.
