@@ -259,11 +259,9 @@ fn mistakes_are_said_once() {
 /// The rules of initialisation see a declared activation through its moments, and propose what fits them.
 #[test]
 fn initialisations_are_held_against_declared_activations() {
-    for (formula, init, fits) in [
-        ("max(x, 0)", "xavier_normal", "he_normal"),
-        ("0.2 * tanh(x)", "lecun_normal", ""),
-        ("x * sigmoid(x)", "he_normal", ""),
-    ] {
+    for (formula, init, fits) in
+        [("max(x, 0)", "xavier_normal", "he_normal"), ("0.2 * tanh(x)", "lecun_normal", "")]
+    {
         let text = format!(
             "spec 1\nmodel m\nactivation mine(x) = {formula}\ninput x: f64[B, 64]\ntarget y: class(10)\nnet {{\n  h: repeat 20 {{\n    \
              fc: linear(64, init={init})\n        mine\n  }}\n  out: linear(10, init=lecun_normal)\n}}\n\
