@@ -2,7 +2,7 @@
 //!
 //! Contract: a [`Formula`] is a function of one input (an activation) or two (a loss of prediction and target) with its slope by
 //! the first. Its value is evaluated on any [`Scalar`], so that it runs wherever an operator of the program runs, and dual numbers
-//! give its tangent. The slope is another list of operations: derived by the rules of [`derive`], or written by hand. Neither comes
+//! give its tangent. The slope is another list of operations: derived by the rules of [`mod@derive`], or written by hand. Neither comes
 //! from dual numbers, so that the tangent stays an independent oracle of the slope.
 //!
 //! Invariants: operations stand in the order of evaluation and refer to earlier ones only, so that nothing here recurses; those of
