@@ -156,6 +156,7 @@ impl Stages {
             [b'D', b'1', ..] => self.data,
             [b'D', b'2', ..] => self.audits,
             [b'K', b'0', b'0', b'4'..=b'6'] => self.against,
+            [b'K', b'0', b'0', b'7' | b'8'] => true,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
@@ -293,7 +294,10 @@ pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Load
 
 /// Whether the text has mistakes, so that it does not mean what it says; what lints find is no obstacle.
 fn misread(compiled: &Compiled) -> bool {
-    let mistake = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    let mistake = |d: &Diagnostic| {
+        let of_text = "YSNH".contains(&d.rule.code[..1]) || d.rule == &rules::WRONG_DERIVATIVE;
+        d.severity == Severity::Error && of_text
+    };
     compiled.graph.partial || compiled.found.iter().any(mistake)
 }
 

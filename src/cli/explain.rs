@@ -4,6 +4,7 @@ use super::{Failure, Outcome, print};
 use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
 use crate::manual::Callable;
+use crate::ops;
 use crate::pipeline::{callables, catalogue};
 use crate::valid::{against, gradcheck, properties};
 use clap::Args;
@@ -11,7 +12,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`.
+    /// `transforms`, `laws`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own.
     topic: String,
 }
 
@@ -49,6 +50,8 @@ pub fn page(topic: &str) -> Result<String, Failure> {
         "gradcheck" => {
             return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
         }
+        "activation" => return Ok(format!("{}\n", undent(ops::ACTIVATION_PAGE))),
+        "loss" => return Ok(format!("{}\n", undent(ops::LOSS_PAGE))),
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }
@@ -77,10 +80,10 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
-    let known = known.chain(["gradcheck", "against"]);
+    let known = known.chain(["gradcheck", "against", "activation", "loss"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; pages: gradcheck, against)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; pages: gradcheck, against, activation, loss)"
     )
     .into())
 }

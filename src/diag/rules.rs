@@ -300,6 +300,30 @@ rules! {
     /// or type, or not finite. `wellposed explain against` has the protocol.
     FOREIGN_ANSWER = "K006" "foreign-answer" Error;
 
+    /// A derivative that the spec gives is not the derivative of its value.
+    ///
+    /// ## What it checks
+    ///
+    /// `activation f(x) = ... grad = ...` and `loss f(p, t) = ... grad = ...` say by hand how f changes with its first input. Before
+    /// anything runs, `grad` is compared with the derivative f'(x) of the value by dual numbers at a thousand inputs: dense around 0, from
+    /// 1e-12 to 1e6 on both sides, and close to either side of every kink. A difference counts where it exceeds a running error bound of
+    /// both formulas (Higham 2002, section 3.3) in double-double arithmetic, in which literals of seven or more digits count as rounded.
+    ///
+    /// ## What to do
+    ///
+    /// The finding names the input at which they differ most, both numbers and, where that can be told, the slip: a sign, a
+    /// factor, an inner derivative that is missing, a term of the product rule, the other branch. `wellposed explain activation` says
+    /// what a formula may be. Leave `grad` out, and the derivative is worked out.
+    WRONG_DERIVATIVE = "K007" "wrong-derivative" Error from "G01";
+
+    /// A function of the spec trains on something else than its derivative.
+    ///
+    /// `surrogate = ...` replaces the derivative, as the straight-through estimator does where the derivative is 0 almost everywhere
+    /// (Bengio, Leonard and Courville 2013). It is reported with the largest difference so that a reviewer sees it, and is no mistake. The
+    /// gradient check follows the chain with the surrogate in it: tensors before it are compared with tangents that
+    /// use the surrogate, and get the verdict SURROGATE, since differences of the loss know nothing of it.
+    SURROGATE = "K008" "surrogate-derivative" Info;
+
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that

@@ -26,6 +26,10 @@ pub struct Spec {
     pub targets: Vec<Declared>,
     /// `data { ... }`.
     pub data: Option<Data>,
+    /// `activation name(x) = ...`.
+    pub activations: Vec<Own>,
+    /// `loss name(p, t) = ...`.
+    pub losses: Vec<Own>,
     /// `default op(...)`.
     pub defaults: Vec<CallExpr>,
     /// `block name(...) { ... }`.
@@ -54,6 +58,8 @@ impl Spec {
             inputs: Vec::new(),
             targets: Vec::new(),
             data: None,
+            activations: Vec::new(),
+            losses: Vec::new(),
             defaults: Vec::new(),
             blocks: Vec::new(),
             net: None,
@@ -113,6 +119,8 @@ impl PartialEq for Spec {
             inputs,
             targets,
             data,
+            activations,
+            losses,
             defaults,
             blocks,
             net,
@@ -125,6 +133,8 @@ impl PartialEq for Spec {
             && *inputs == other.inputs
             && *targets == other.targets
             && *data == other.data
+            && *activations == other.activations
+            && *losses == other.losses
             && *defaults == other.defaults
             && *blocks == other.blocks
             && *net == other.net
@@ -244,6 +254,45 @@ pub struct Override {
     pub group: Spanned<String>,
     /// The transforms.
     pub chain: Vec<CallExpr>,
+}
+
+/// A function of the spec's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Own {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its inputs, then its parameters.
+    pub params: Vec<ParamDecl>,
+    /// Its value.
+    pub value: Spanned<Expr>,
+    /// Its slope by the first input, if the spec gives one.
+    pub slope: Option<Slope>,
+}
+
+/// The slope of a function of the spec's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slope {
+    /// `surrogate`: it stands in place of the derivative; else, `grad`, it is the derivative.
+    pub surrogate: bool,
+    /// The formula.
+    pub formula: Spanned<Expr>,
+}
+
+impl Slope {
+    /// The word that introduces it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        if self.surrogate { "surrogate" } else { "grad" }
+    }
+}
+
+impl Own {
+    /// The whole declaration.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let end = self.slope.as_ref().map_or(self.value.span, |slope| slope.formula.span);
+        self.name.span.to(self.value.span).to(end)
+    }
 }
 
 /// A block.

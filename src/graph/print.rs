@@ -42,6 +42,13 @@ pub fn print(graph: &Graph) -> String {
     for (_, feed) in graph.feeds.iter().filter(|(_, feed)| graph.group(feed).is_none()) {
         print_feed(feed, &mut out);
     }
+    let mut declared: Vec<&str> = Vec::new();
+    for own in nodes.iter().filter_map(|(_, node)| node.op.own()) {
+        if !declared.contains(&own.declaration.as_str()) {
+            declared.push(&own.declaration);
+            let _ = writeln!(out, "{}", own.declaration);
+        }
+    }
     let layers: Vec<Handle<Node>> = graph.layers().map(|(handle, _)| handle).collect();
     Scope { graph, depth: 0 }.print(&layers, None, &mut out);
     if let Some(loss) = loss {

@@ -2,7 +2,7 @@
 
 use super::{
     Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op,
-    OpKind, ParamSpec, Response, Spread, Taps, Transfer,
+    OpKind, Own, OwnActivation, OwnLoss, ParamSpec, Response, Spread, Taps, Transfer,
 };
 use crate::moments::{Curve, Energy, Moments};
 use crate::scalar::Scalar;
@@ -31,7 +31,10 @@ impl OpKind {
 
     /// Every argument but the initialisers that differs from its default, in canonical form.
     #[must_use]
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+    pub fn attributes(&self) -> Vec<(&str, String)> {
+        if let Some(own) = self.own() {
+            return own.attributes();
+        }
         let signature = Self::find(self.name()).map_or(&[][..], |callable| callable.signature);
         let default = |name: &str| {
             signature.iter().find(|param| param.name == name).and_then(|param| match param.default {
@@ -42,6 +45,15 @@ impl OpKind {
         let mut all = op!(self, o => Op::attributes(o));
         all.retain(|(name, value)| default(name) != Some(value));
         all
+    }
+
+    /// What the spec declares, of an operator that it declares.
+    #[must_use]
+    pub fn own(&self) -> Option<&Own> {
+        match self {
+            Self::OwnActivation(OwnActivation(own)) | Self::OwnLoss(OwnLoss(own)) => Some(own),
+            _ => None,
+        }
     }
 
     /// The shape rule.

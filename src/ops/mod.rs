@@ -48,6 +48,9 @@ mod mse;
 mod mul;
 mod nll;
 mod normed;
+mod own;
+mod own_activation;
+mod own_loss;
 mod pairwise;
 mod patches;
 mod position_embedding;
@@ -73,6 +76,9 @@ pub use window::Taps;
 pub use activation::Activation;
 pub use alpha_dropout::AlphaDropout;
 pub use kinds::{Arity, Category, ModeEffect, Role};
+pub use own::Own;
+pub use own_activation::OwnActivation;
+pub use own_loss::OwnLoss;
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
@@ -92,7 +98,7 @@ use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
 
 registry! {
     /// An operator with its arguments.
-    pub enum OpKind: Op by op;
+    pub enum OpKind: Op by op and own_activation::OwnActivation, own_loss::OwnLoss;
     linear::Linear,
     conv2d::Conv2d,
     conv_transpose2d::ConvTranspose2d,
@@ -145,6 +151,11 @@ registry! {
 
 mod dispatch;
 mod perturb;
+
+/// The manual page of activations that a spec declares.
+pub const ACTIVATION_PAGE: &str = crate::manual::page!("own_activation.rs");
+/// The manual page of losses that a spec declares.
+pub const LOSS_PAGE: &str = crate::manual::page!("own_loss.rs");
 
 /// A trainable tensor that an operator asks for.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,6 +17,7 @@ mod laws;
 mod lints;
 mod mutants;
 mod ops;
+mod own;
 mod passes;
 mod perturb;
 mod predictions;

@@ -76,6 +76,7 @@ const NOT_MUTATED: &[&str] = &[
     "good/mobilenet_v1",
     "good/mobilenet_v2_full",
     "good/resnet152",
+    "good/own_activation_and_loss",
     "good/resnet50",
     "good/resnet50_zero_gamma",
     "good/unet_five_levels",

@@ -4,7 +4,7 @@
 //! comes from stands in `checks.rs` and `statistics.rs`. The last tests plant faults and assert that each law sees them.
 
 #[path = "ops/checks.rs"]
-mod checks;
+pub mod checks;
 #[path = "ops/planted.rs"]
 mod planted;
 #[path = "ops/statistics.rs"]

@@ -211,6 +211,28 @@ fn every_activation_keeps_the_predicted_scales() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Activations that a spec declares, among them one with steps and one with a kink between multiples of the grid.
+#[test]
+fn declared_activations_keep_the_predicted_scales() {
+    let mut wrong = Vec::new();
+    for (formula, init, least) in [
+        ("x * tanh(softplus(x))", "he_normal", 40),
+        ("max(0.1 * x, x)", "he_normal(a=0.1)", 180),
+        ("max(min(1.7 * x, 1.3), -0.37)", "lecun_normal", 100),
+        ("x + 0.3 * sin(2 * x)", "lecun_normal", 100),
+        ("0.2 * x + (1 if x > 0.123 else -1)", "lecun_normal", 100),
+    ] {
+        let text = plain("own", init, WIDTH, 50)
+            .replace("input x", &format!("activation own(x) = {formula}\ninput x"));
+        let compared = compare(&text, 1, 24);
+        println!("{formula}, {init}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
+        if compared.share > 1.0 || compared.values < least {
+            wrong.push(format!("{formula}, {init}: {} values, {}", compared.values, compared.worst));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What the registry holds is what the table above holds.
 #[test]
 fn no_activation_is_left_out() {

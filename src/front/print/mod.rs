@@ -16,11 +16,18 @@ pub use dsl::dsl;
 pub(super) use expr::quoted;
 pub use yaml::yaml;
 
-use super::ast::{CallExpr, Spec};
+use super::ast::{CallExpr, Expr, Spec};
 use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS, OVERSAMPLE_ARGS};
 use crate::args::{Default, Kind, Param};
 use crate::data::Transform;
 use crate::ops::OpKind;
+use crate::source::Spanned;
+
+/// A formula as the language writes it, numbers the shortest way.
+#[must_use]
+pub fn formula(formula: &Spanned<Expr>) -> String {
+    expr::Writer { sources: None }.expr(formula)
+}
 
 /// What a call calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -115,6 +115,9 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
     let batch = options.batch.min(samples.rows()).max(1);
     let objective = objective(graph, options.seeds.first().copied().unwrap_or(0));
     let (most, mut method) = sweep_of(graph, &objective, batch, options);
+    if graph.params.handles().any(|param| visit::before_surrogate(graph, param)) {
+        method.push_str("; before a surrogate along random directions");
+    }
     let mut report = Report {
         verdict: Verdict::PassZero,
         method: String::new(),

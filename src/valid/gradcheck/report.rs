@@ -204,6 +204,15 @@ impl Report {
                 "the values are finite and their derivative is not: an overflow on the way back, or a slope without bound",
             ),
         };
+        let own =
+            owner.and_then(|node| node.op.own()).and_then(|own| own.formula.hazard().map(|at| (own, at)));
+        let help = own.map_or(help.to_owned(), |(own, (x, why))| {
+            format!(
+                "the formula of `{}` is not defined everywhere: at {} it meets {why}",
+                own.name,
+                number(x)
+            )
+        });
         let message = format!("{what} at {}", tensor.point);
         let diagnostic =
             Diagnostic::new(&rules::GRADIENT_NOT_FINITE, owner.map_or(graph.span, |node| node.span), message)

@@ -8,6 +8,7 @@
 //! | PASS | the directions agree, and the smallest detectable error is at most 10^-6 |
 //! | PASS-ZERO | the same, and every component is zero within rounding of its terms: a bias before a batch norm |
 //! | KINK-OK | PASS with values that lie exactly on a kink; or the reverse rule takes another subgradient there, one between both sides |
+//! | SURROGATE | PASS of the chain with the surrogates that the spec declares: differences of the loss, which know nothing of them, are not taken |
 //! | VACUOUS | nothing was tested: no term reaches the tensor, all its terms are smaller than what rounding of the loss does to a difference, or the negative control was not rejected |
 //! | UNRESOLVED | the oracles cannot decide: tangent and gradient differ and double-double arithmetic is not affordable; rounding alone moves the gradient by more than 10^-6; or differences contradict what the tangent confirms |
 //! | INVALID | a value or a derivative is not finite |
@@ -31,6 +32,8 @@ pub enum Verdict {
     Pass,
     /// The gradient is right at a kink, by some subgradient.
     KinkOk,
+    /// The gradient is that of the chain with the surrogates that the spec declares, not the derivative of the loss.
+    Surrogate,
     /// Nothing was tested.
     Vacuous,
     /// The oracles cannot decide.
@@ -53,6 +56,7 @@ impl Verdict {
             Self::Pass => "PASS",
             Self::PassZero => "PASS-ZERO",
             Self::KinkOk => "KINK-OK",
+            Self::Surrogate => "SURROGATE",
             Self::Vacuous => "VACUOUS",
             Self::Unresolved => "UNRESOLVED",
             Self::Invalid => "INVALID",

@@ -8,6 +8,7 @@ use super::verdict::{Known, RESOLUTION, Verdict};
 use super::{Fault, Method, anchor, exact, ledger, plain, purity, sweep, truth};
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Handle, Node, ParamTensor, Runnable};
+use crate::ops::Own;
 use crate::scalar::Scalar;
 use crate::tensor::{Draws, Tensor, stream};
 use crate::valid::{step_cost, unravel};
@@ -81,7 +82,8 @@ pub(super) fn visit(
         .params
         .iter()
         .map(|(handle, param)| {
-            if finite(handle) {
+            // Differences of the loss know nothing of a surrogate.
+            if finite(handle) && !before_surrogate(graph, handle) {
                 components(&gradients.params[handle.index()], how.most, place.seed, &param.path)
             } else {
                 Vec::new()
@@ -124,7 +126,8 @@ pub(super) fn visit(
         tensors.push(tensor);
     }
     let differenced = tensors.iter().any(|tensor| tensor.checked > 0);
-    let anchor = (sound.is_some() && place.full && !differenced).then(|| anchor::measure(&at, &gradients));
+    let surrogate = graph.params.handles().any(|param| before_surrogate(graph, param));
+    let anchor = (sound.is_some() && place.full && !differenced && !surrogate).then(|| anchor::measure(&at, &gradients));
     let mut faults = Vec::new();
     let mut maps = Vec::new();
     if let Some(sound) = &sound {
@@ -132,6 +135,11 @@ pub(super) fn visit(
         confirm(&at, &gradients, &sound.of, reverse, &mut known, contradicted, &mut tensors);
         faults = blame(&at, sound, &mut tensors, &tied);
         maps = truth::look(&at, &gradients, &numeric, how.maps, &mut tensors);
+    }
+    for (handle, tensor) in graph.params.handles().zip(&mut tensors) {
+        if tensor.verdict.is_pass() && before_surrogate(graph, handle) {
+            tensor.verdict = Verdict::Surrogate;
+        }
     }
     // Where no component was perturbed, the tangents speak.
     let tangents =
@@ -321,6 +329,13 @@ fn components(gradient: &[f64], most: usize, seed: u64, path: &str) -> Vec<usize
     chosen.sort_unstable();
     chosen.dedup();
     chosen
+}
+
+/// Whether the gradient of a tensor passes a function that trains on a surrogate in place of its derivative.
+pub(super) fn before_surrogate(graph: Runnable<'_>, param: Handle<ParamTensor>) -> bool {
+    let surrogate = |node: &Handle<Node>| graph.nodes[*node].op.own().is_some_and(Own::is_surrogate);
+    graph.nodes.handles().any(|node| surrogate(&node))
+        && sweep::downstream(graph, param).iter().any(surrogate)
 }
 
 /// By node, how many inputs of piecewise functions lie exactly on a kink.

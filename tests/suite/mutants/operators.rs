@@ -66,7 +66,7 @@ struct Places {
     /// Anything that is not behind the head.
     hidden: BTreeSet<u32>,
     /// The category of every op that is used.
-    categories: BTreeMap<&'static str, Category>,
+    categories: BTreeMap<String, Category>,
 }
 
 impl Model {
@@ -270,7 +270,7 @@ impl Places {
         let mut changing = BTreeSet::new();
         for (handle, node) in graph.nodes.iter() {
             let category = node.op.category();
-            places.categories.insert(node.op.name(), category);
+            places.categories.insert(node.op.name().to_owned(), category);
             let within = |s: &&Span| s.start <= node.span.start && node.span.end <= s.end;
             let Some(start) = statements.iter().filter(within).map(|s| s.start).max() else { continue };
             if behind[handle.index()] {
