@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     if let Some(message) = program.and_then(|program| program.failure()) {
         return Err(Failure(message));
     }
-    let report = Report { specs };
+    let report = Report::new(specs);
     if global.format() == Format::Full {
         print(&full::gradients(&report, global.look()));
         return Ok(report.exit_code(global.deny_warnings));

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod claims;
 pub mod gradcheck;
 pub mod properties;
+pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;

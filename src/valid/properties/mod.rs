@@ -21,8 +21,10 @@ use crate::tensor::{Mode, Tensor};
 use proptest::strategy::{Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
 use serde::Serialize;
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Instant;
 
 /// What the laws look at.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +79,12 @@ impl FromStr for Replay {
             let (name, value) = field.split_once('=').ok_or_else(usage)?;
             match name.trim() {
                 "seed" => case.seed = value.parse().map_err(|_| usage())?,
-                "batch" => case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
+                "batch" => {
+                    case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?;
+                    if case.batch > MAX_BATCH {
+                        return Err(format!("a case has at most {MAX_BATCH} rows, and not {}", case.batch));
+                    }
+                }
                 "scale" => {
                     case.scale = value.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(usage)?;
                 }
@@ -184,6 +191,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// A law that did not get its turn.
+    fn late(law: &Law) -> Self {
+        let detail = OUT_OF_TIME.to_owned();
+        Self { name: law.name, verdict: Verdict::Skipped, cases: 0, detail, replay: None }
+    }
+
+    /// Whether the law was not tested because the time was up.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        self.verdict == Verdict::Skipped && self.detail == OUT_OF_TIME
+    }
+
     /// The finding of a law that fails, at the head of the spec.
     #[must_use]
     pub fn finding(&self, span: Span, spec: &str) -> Option<Diagnostic> {
@@ -192,6 +211,10 @@ impl Report {
         Some(
             Diagnostic::new(&rules::PROPERTY_FAILED, span, message)
                 .note("case", format!("{replay}, the smallest that was found"))
+                .note(
+                    "keep",
+                    format!("that line in {spec}.regressions, which `validate --record {spec}` writes"),
+                )
                 .help(format!("replay it with `wellposed validate {spec} --replay {replay}`")),
         )
     }
@@ -206,11 +229,22 @@ pub struct Options {
     pub cases: u32,
     /// One case of one law instead.
     pub replay: Option<Replay>,
+    /// When no further case is begun. How many cases are tested then depends on the machine.
+    pub deadline: Option<Instant>,
 }
+
+impl Options {
+    fn late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// The reason why a law that could fail was not tested.
+pub const OUT_OF_TIME: &str = "time";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, cases: 16, replay: None }
+        Self { seed: 0, cases: 16, replay: None, deadline: None }
     }
 }
 
@@ -269,6 +303,9 @@ fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
     if let Some(detail) = (law.skip)(subject) {
         return Report { name: law.name, verdict: Verdict::Skipped, cases: 0, detail, replay: None };
     }
+    if options.late() {
+        return Report::late(law);
+    }
     let every = match law.test {
         Test::Every(test) => test,
         Test::Overall(test) => return overall(law, test(subject, options.seed), options.seed),
@@ -287,16 +324,22 @@ fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
         ..Config::default()
     };
     let count = usize::try_from(cases_here).unwrap_or(usize::MAX);
-    let outcome =
-        TestRunner::new(config).run(&cases(), |case| every(subject, case).map_err(TestCaseError::fail));
+    // A law that was begun has at least one case; those behind the deadline are drawn and not tested.
+    let tested = Cell::new(0);
+    let outcome = TestRunner::new(config).run(&cases(), |case| {
+        if tested.get() > 0 && options.late() {
+            return Ok(());
+        }
+        tested.set(tested.get() + 1);
+        every(subject, case).map_err(TestCaseError::fail)
+    });
     match outcome {
-        Ok(()) => Report {
-            name: law.name,
-            verdict: Verdict::Pass,
-            cases: count,
-            detail: String::new(),
-            replay: None,
-        },
+        Ok(()) => {
+            let cases = tested.get();
+            let cut = (cases < count).then(|| format!("the time was up after {cases} of {count} cases"));
+            let detail = cut.unwrap_or_default();
+            Report { name: law.name, verdict: Verdict::Pass, cases, detail, replay: None }
+        }
         Err(TestError::Fail(_, case)) => {
             // The message of the smallest case, which proptest does not keep.
             let detail =
