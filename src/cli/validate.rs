@@ -115,7 +115,12 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         let left = unreferenced(specs).into_iter();
         reports.extend(left.filter(|left| partition.is_none_or(|share| share.holds(Path::new(&left.path)))));
     }
-    let run = Run { seed: properties.seed, cases: *cases, partition: *partition };
+    let run = Run {
+        seed: properties.seed,
+        cases: *cases,
+        time: time.map(|time| time.as_secs_f64()),
+        partition: *partition,
+    };
     Ok(global.finish(&Report { specs: reports, run: Some(run) }))
 }
 

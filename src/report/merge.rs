@@ -2,7 +2,7 @@
 //!
 //! Contract: what was found of a spec is taken over as it stands, text for text; specs are in the order of their paths, snapshots without a
 //! spec behind them, and the summary is counted anew, so that the whole is byte for byte what one run without shares prints. Reports
-//! of one version, one seed and one number of cases go together; if they are shares of a run, every share must be there.
+//! of one version, one seed, one number of cases and one time go together; if they are shares of a run, every share must be there.
 
 use super::format::json::{self, VERSION};
 use super::{Partition, Run, Summary};
@@ -108,17 +108,10 @@ pub fn merge(reports: &[(String, String)]) -> Result<Merged, String> {
 /// The run that all reports are of, whole again.
 fn one_run(reports: &[(&str, Whole)]) -> Result<Option<Run>, String> {
     let Some(((first, whole), rest)) = reports.split_first() else { return Ok(None) };
-    let shown = |run: &Option<Run>| match run {
-        Some(Run { seed, cases, partition: _ }) => {
-            format!("tested properties with seed {seed} and {cases} cases")
-        }
-        None => "tested no properties".to_owned(),
-    };
-    for (name, other) in rest {
-        let (one, two) = (shown(&whole.run), shown(&other.run));
-        if one != two {
-            return Err(format!("{first} {one}, {name} {two}"));
-        }
+    let of_all = |whole: &Whole| whole.run.clone().map(|run| Run { partition: None, ..run });
+    let run = of_all(whole);
+    if let Some((name, other)) = rest.iter().find(|(_, other)| of_all(other) != run) {
+        return Err(format!("{first} {}, {name} {}", words(run.as_ref()), words(other.run.as_ref())));
     }
     let shares =
         reports.iter().map(|(name, whole)| (*name, whole.run.as_ref().and_then(|run| run.partition)));
@@ -135,7 +128,14 @@ fn one_run(reports: &[(&str, Whole)]) -> Result<Option<Run>, String> {
     if let Some(missing) = shares[0].1.and_then(|share| share.all().find(|wanted| !there(wanted))) {
         return Err(format!("the share {missing} is missing"));
     }
-    Ok(whole.run.clone().map(|run| Run { partition: None, ..run }))
+    Ok(run)
+}
+
+/// How a run tested properties.
+fn words(run: Option<&Run>) -> String {
+    let Some(Run { seed, cases, time, partition: _ }) = run else { return "tested no properties".to_owned() };
+    let time = time.map_or(String::new(), |time| format!(" within {time} s"));
+    format!("tested properties with seed {seed} and {cases} cases{time}")
 }
 
 /// Whether two texts are the same value.

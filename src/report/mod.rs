@@ -26,12 +26,14 @@ pub struct Report {
 }
 
 /// How properties were tested: what another run needs to give the same report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The seed of the cases.
     pub seed: u64,
     /// Cases for each law.
     pub cases: u32,
+    /// Seconds after which no further case was begun; with them, how much was tested depends on the machine.
+    pub time: Option<f64>,
     /// The share of the specs that was tested; `None` is all of them.
     pub partition: Option<Partition>,
 }

@@ -3,6 +3,7 @@
 mod against;
 mod architecture;
 mod audit;
+mod budgets;
 mod cli;
 mod data;
 mod diagnostics;
@@ -18,6 +19,7 @@ mod perturb;
 mod print;
 mod properties;
 mod reference;
+mod regressions;
 mod scalars;
 mod signal;
 mod splits;

@@ -167,7 +167,7 @@ fn summary(report: &Report, look: Look) -> String {
             more.push(format!("{} {}", plural(n, "snapshot"), status.word()));
         }
     }
-    if let Some(Run { seed, cases: _, partition }) = &report.run {
+    if let Some(Run { seed, cases: _, time: _, partition }) = &report.run {
         more.extend((*seed != 0).then(|| format!("seed {seed}")));
         more.extend(partition.map(|share| format!("share {share}")));
     }

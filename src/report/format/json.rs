@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"version": 1,
-//!  "run": {"seed", "cases", "partition"},
+//!  "run": {"seed", "cases", "time", "partition"},
 //!  "specs": [{"path", "model", "params",
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
