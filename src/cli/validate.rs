@@ -5,13 +5,14 @@ use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::pipeline::{Options, Stages};
 use crate::report::{Partition, Report, Run, SnapshotStatus, SpecReport};
 use crate::source::Sources;
-use crate::valid::properties::{self, Replay};
+use crate::valid::properties::{self, Replay, TimeUp};
 use crate::valid::regressions;
 use clap::Args;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
@@ -100,7 +101,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         seed: seed.number(),
         cases: *cases,
         replay: replay.clone(),
-        deadline: time.and_then(|time| begun.checked_add(time)),
+        time_up: time.map(|time| TimeUp(Arc::new(move || begun.elapsed() >= time))),
     };
     let mut reports = together(specs, *partition, stages, |path| Options {
         properties: properties.clone(),

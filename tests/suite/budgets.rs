@@ -5,13 +5,14 @@ use crate::support::Memory;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wellposed::graph::Runnable;
 use wellposed::pipeline::compile;
 use wellposed::report::Partition;
 use wellposed::report::merge::merge;
 use wellposed::valid::Samples;
-use wellposed::valid::properties::{ALL, OUT_OF_TIME, Options, Report, Subject, Verdict, run};
+use wellposed::valid::properties::{ALL, OUT_OF_TIME, Options, Report, Subject, TimeUp, Verdict, run};
 
 fn json(arguments: &[&str], folder: &Path) -> (Value, Option<i32>) {
     let output = wellposed(&[arguments, &["--format", "json"]].concat(), folder);
@@ -20,7 +21,11 @@ fn json(arguments: &[&str], folder: &Path) -> (Value, Option<i32>) {
 }
 
 fn test(options: &Options) -> Vec<Report> {
-    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", CLEAN)).expect("the spec is there");
+    tested(CLEAN, options)
+}
+
+fn tested(text: &str, options: &Options) -> Vec<Report> {
+    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", text)).expect("the spec is there");
     let runnable = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 64, 0);
     run(Subject { graph: &compiled.graph, runnable, samples: &samples }, options)
@@ -47,23 +52,43 @@ fn laws_without_their_turn_are_skipped_and_never_pass() {
     }
 }
 
-/// Ten thousand million cases take longer than a fifth of a second, and one case takes less.
+/// A time that is up when it is asked for after `n` answers.
+fn answers(n: usize) -> Option<TimeUp> {
+    let asked = AtomicUsize::new(0);
+    Some(TimeUp(Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= n)))
+}
+
+/// The time is asked for before a law and before each of its cases but the first.
 #[test]
 fn a_law_that_was_begun_counts_the_cases_that_it_tested() {
-    let deadline = Instant::now().checked_add(Duration::from_millis(200));
-    let reports = test(&Options { cases: u32::MAX, deadline, ..Options::default() });
-    let Report { verdict, cases, detail, .. } = &reports[0];
-    assert_eq!(*verdict, Verdict::Pass);
-    assert!(*cases >= 1, "{cases}");
-    assert!(detail.starts_with(&format!("the time was up after {cases} of ")), "{detail}");
-    let last = reports.last().expect("several laws");
-    assert_eq!((last.verdict, last.detail.as_str(), last.cases), (Verdict::Skipped, OUT_OF_TIME, 0));
+    for n in 1..5 {
+        let reports = test(&Options { cases: 9, time_up: answers(n), ..Options::default() });
+        let Report { verdict, cases, detail, .. } = &reports[0];
+        assert_eq!((*verdict, *cases), (Verdict::Pass, n));
+        assert_eq!(*detail, format!("the time was up after {n} of 9 cases"));
+        for late in reports.iter().skip(1).filter(|law| law.detail == OUT_OF_TIME) {
+            assert_eq!((late.verdict, late.cases), (Verdict::Skipped, 0));
+        }
+        assert!(reports.iter().skip(1).all(|law| law.verdict == Verdict::Skipped), "{reports:?}");
+    }
+}
+
+/// A failure is found as without a limit, and is not shrunk for ever.
+#[test]
+fn a_case_that_fails_in_time_fails() {
+    let text = CLEAN.replace("he_normal", "normal(1e160)").replace("xavier_normal", "normal(1e160)");
+    let [short, long] = [answers(1), None].map(|time_up| {
+        let reports = tested(&text, &Options { time_up, ..Options::default() });
+        reports.into_iter().next().expect("a law")
+    });
+    assert_eq!((short.verdict, long.verdict), (Verdict::Fail, Verdict::Fail));
+    assert!(short.replay.is_some() && short.replay != long.replay, "{short:?}");
 }
 
 #[test]
 fn a_time_that_suffices_changes_nothing() {
-    let deadline = Instant::now().checked_add(Duration::from_secs(1 << 20));
-    assert_eq!(test(&Options { deadline, ..Options::default() }), test(&Options::default()));
+    let time_up = answers(usize::MAX);
+    assert_eq!(test(&Options { time_up, ..Options::default() }), test(&Options::default()));
     let few = test(&Options { cases: 5, ..Options::default() });
     assert_eq!(few[0].cases, 5);
 }

@@ -5,13 +5,14 @@ use crate::support::Memory;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wellposed::diag::render::{Look, concise, full};
 use wellposed::diag::{Diagnostics, rules};
 use wellposed::pipeline::{self, Options, Stages};
 use wellposed::report::SpecReport;
 use wellposed::source::Sources;
-use wellposed::valid::properties::{self, Verdict};
+use wellposed::valid::properties::{self, TimeUp, Verdict};
 use wellposed::valid::regressions::{Committed, path, read};
 
 const FILE: &str = "m.nn.regressions";
@@ -35,8 +36,8 @@ fn law<'a>(report: &'a SpecReport, name: &str) -> &'a properties::Report {
 fn committed_cases_are_run_before_any_other() {
     let without = validated(None, properties::Options::default());
     assert_eq!((law(&without, "finite").verdict, without.regressions), (Verdict::Pass, None));
-    for deadline in [None, Some(Instant::now())] {
-        let options = properties::Options { deadline, cases: 1, ..properties::Options::default() };
+    for time_up in [None, Some(TimeUp(Arc::new(|| true)))] {
+        let options = properties::Options { time_up, cases: 1, ..properties::Options::default() };
         let with = validated(Some(&format!("# once\n\n  {CASE}  # overflow\n")), options);
         let finite = law(&with, "finite");
         assert_eq!((finite.verdict, finite.replay.as_deref()), (Verdict::Fail, Some(CASE)));
@@ -178,7 +179,8 @@ proptest! {
         let text = String::from_utf8_lossy(&bytes);
         let lines = text.lines().filter(|line| !line.split('#').next().unwrap_or_default().trim().is_empty());
         prop_assert!(cases.len() + found.iter().count() <= lines.count() + 1);
-        full(&found, &Sources::default(), Look::PLAIN);
+        let shown = full(&found, &Sources::default(), Look::PLAIN);
+        prop_assert_eq!(shown.is_empty(), found.is_empty());
         for finding in found.iter() {
             let (file, start, end) = finding.location(&Sources::default());
             prop_assert_eq!(file, FILE);

@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Instant;
+use std::sync::Arc;
 
 /// What the laws look at.
 #[derive(Clone, Copy, Debug)]
@@ -229,13 +229,23 @@ pub struct Options {
     pub cases: u32,
     /// One case of one law instead.
     pub replay: Option<Replay>,
-    /// When no further case is begun. How many cases are tested then depends on the machine.
-    pub deadline: Option<Instant>,
+    /// Asked before each case: from when on no further one is begun. How many cases are tested then depends on the machine.
+    pub time_up: Option<TimeUp>,
+}
+
+/// Says whether the time is up. The clock behind it is the caller's.
+#[derive(Clone)]
+pub struct TimeUp(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for TimeUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TimeUp")
+    }
 }
 
 impl Options {
     fn late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.time_up.as_ref().is_some_and(|TimeUp(asked)| asked())
     }
 }
 
@@ -244,7 +254,7 @@ pub const OUT_OF_TIME: &str = "time";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, cases: 16, replay: None, deadline: None }
+        Self { seed: 0, cases: 16, replay: None, time_up: None }
     }
 }
 
@@ -324,7 +334,7 @@ fn test(law: &Law, subject: Subject<'_>, options: &Options) -> Report {
         ..Config::default()
     };
     let count = usize::try_from(cases_here).unwrap_or(usize::MAX);
-    // A law that was begun has at least one case; those behind the deadline are drawn and not tested.
+    // A law that was begun has at least one case; those behind the time are drawn and not tested.
     let tested = Cell::new(0);
     let outcome = TestRunner::new(config).run(&cases(), |case| {
         if tested.get() > 0 && options.late() {
