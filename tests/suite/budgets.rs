@@ -53,16 +53,16 @@ fn laws_without_their_turn_are_skipped_and_never_pass() {
 }
 
 /// A time that is up when it is asked for after `n` answers.
-fn answers(n: usize) -> Option<TimeUp> {
+fn answers(n: usize) -> TimeUp {
     let asked = AtomicUsize::new(0);
-    Some(TimeUp(Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= n)))
+    TimeUp(Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= n))
 }
 
 /// The time is asked for before a law and before each of its cases but the first.
 #[test]
 fn a_law_that_was_begun_counts_the_cases_that_it_tested() {
     for n in 1..5 {
-        let reports = test(&Options { cases: 9, time_up: answers(n), ..Options::default() });
+        let reports = test(&Options { cases: 9, time_up: Some(answers(n)), ..Options::default() });
         let Report { verdict, cases, detail, .. } = &reports[0];
         assert_eq!((*verdict, *cases), (Verdict::Pass, n));
         assert_eq!(*detail, format!("the time was up after {n} of 9 cases"));
@@ -77,7 +77,7 @@ fn a_law_that_was_begun_counts_the_cases_that_it_tested() {
 #[test]
 fn a_case_that_fails_in_time_fails() {
     let text = CLEAN.replace("he_normal", "normal(1e160)").replace("xavier_normal", "normal(1e160)");
-    let [short, long] = [answers(1), None].map(|time_up| {
+    let [short, long] = [Some(answers(1)), None].map(|time_up| {
         let reports = tested(&text, &Options { time_up, ..Options::default() });
         reports.into_iter().next().expect("a law")
     });
@@ -87,7 +87,7 @@ fn a_case_that_fails_in_time_fails() {
 
 #[test]
 fn a_time_that_suffices_changes_nothing() {
-    let time_up = answers(usize::MAX);
+    let time_up = Some(answers(usize::MAX));
     assert_eq!(test(&Options { time_up, ..Options::default() }), test(&Options::default()));
     let few = test(&Options { cases: 5, ..Options::default() });
     assert_eq!(few[0].cases, 5);

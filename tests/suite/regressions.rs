@@ -181,7 +181,7 @@ proptest! {
         prop_assert!(cases.len() + found.iter().count() <= lines.count() + 1);
         let shown = full(&found, &Sources::default(), Look::PLAIN);
         prop_assert_eq!(shown.is_empty(), found.is_empty());
-        for finding in found.iter() {
+        for finding in &found {
             let (file, start, end) = finding.location(&Sources::default());
             prop_assert_eq!(file, FILE);
             prop_assert!(start < end && start.line <= text.lines().count());
