@@ -217,17 +217,12 @@ fn cut_long_lines(text: &str, places: &[(Range<usize>, String)]) -> (String, Vec
 }
 
 /// A control character of an excerpt as a space of as many bytes, so that places stay where they are.
+#[inline]
 fn blank(c: char) -> char {
     match c {
-        '\n' | '\t' => c,
-        _ if c.is_control() => {
-            if c.is_ascii() {
-                ' '
-            } else {
-                '\u{a0}'
-            }
-        }
-        _ => c,
+        _ if !c.is_control() || c == '\n' || c == '\t' => c,
+        _ if c.is_ascii() => ' ',
+        _ => '\u{a0}',
     }
 }
 
