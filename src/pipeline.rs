@@ -17,14 +17,14 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
+use crate::report::{Regressions, SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
 use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
-use crate::valid::{self, Samples, audit, gradcheck, properties};
+use crate::valid::{self, Samples, audit, gradcheck, properties, regressions};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -188,6 +188,8 @@ pub struct Options {
     pub against: Option<Against>,
     /// The property tests.
     pub properties: properties::Options,
+    /// Where the failing cases are that are run before any other.
+    pub regressions: Option<PathBuf>,
     /// Where the reviewed graph is.
     pub snapshot: Option<PathBuf>,
 }
@@ -313,6 +315,8 @@ fn battery(
 ) {
     let sound = !misread(compiled);
     let Compiled { graph, found, .. } = compiled;
+    let committed = options.regressions.as_ref().filter(|_| stages.properties);
+    let committed = committed.and_then(|file| regressions::read(file, loader, found));
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
     if let Some(reason) = too_large(graph, options.gradcheck.batch, stages) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
@@ -339,11 +343,22 @@ fn battery(
     }
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
+        let again = committed.as_ref().map(|cases| regressions::run(subject, cases));
         report.properties = properties::run(subject, &options.properties);
         if options.properties.replay.is_none() {
             valid::claims::measure(subject, options.properties.seed, found);
         }
-        found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
+        let broken = |law: &properties::Report| again.iter().flatten().find(|case| case.breaks(law.name));
+        let fresh = report.properties.iter().filter(|law| broken(law).is_none());
+        found.extend(fresh.filter_map(|law| law.finding(graph.span, &report.path)));
+        for law in &mut report.properties {
+            *law = broken(law).map_or_else(|| law.clone(), |case| case.report.clone());
+        }
+        if let Some(again) = &again {
+            found.extend(again.iter().filter_map(|case| case.finding(graph.span, &report.path)));
+            let failed = again.iter().filter(|case| case.breaks(case.report.name)).count();
+            report.regressions = Some(Regressions { cases: again.len(), failed });
+        }
     }
 }
 

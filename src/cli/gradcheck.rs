@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     if let Some(message) = program.and_then(|program| program.failure()) {
         return Err(Failure(message));
     }
-    let report = Report { specs };
+    let report = Report::new(specs);
     if let Some(folder) = svg {
         draw(&report, folder)?;
     }

@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         .map_err(|finding| Failure(format!("{}: {}", path.display(), finding.message)))?;
     let code = if compiled.found.has_errors() {
         let specs = super::over(std::slice::from_ref(path), Stages::default(), |_| Options::default());
-        global.finish(&Report { specs })
+        global.finish(&Report::new(specs))
     } else {
         0
     };

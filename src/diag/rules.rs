@@ -330,6 +330,20 @@ rules! {
     /// replays it.
     PROPERTY_FAILED = "P001" "property-violated" Error;
 
+    /// A line of a `.regressions` file that is no case of a law.
+    ///
+    /// ## What it checks
+    ///
+    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law, one a line, as a report shows them:
+    /// `finite:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record` appends
+    /// those that fail. At most 256 cases are run.
+    ///
+    /// ## Why it matters
+    ///
+    /// A line that cannot be read is a case that is no longer tested, and the next change may bring the fault back. Where a law was
+    /// renamed, rename it here; where it is gone, remove its lines.
+    MALFORMED_REGRESSION = "P010" "malformed-regression" Error;
+
     /// The compiled graph differs from the reviewed snapshot.
     ///
     /// The difference is shown line by line. `wellposed snapshot --accept SPEC` accepts it after review; in CI

@@ -10,6 +10,7 @@ pub mod claims;
 mod diagnose;
 pub mod gradcheck;
 pub mod properties;
+pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;

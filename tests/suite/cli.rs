@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use wellposed::exec::files::{Elements, Stored, read, write};
 
-fn wellposed(arguments: &[&str], folder: &Path) -> Output {
+pub fn wellposed(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wellposed"))
         .args(arguments)
         .current_dir(folder)
@@ -13,11 +13,11 @@ fn wellposed(arguments: &[&str], folder: &Path) -> Output {
         .expect("the program runs")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
@@ -25,7 +25,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-const CLEAN: &str = "spec 1
+pub const CLEAN: &str = "spec 1
 model m()
 input x: f64[B, 20]
 target y: class(4)
@@ -38,7 +38,7 @@ train { loss cross_entropy(c, y)  adam(lr=1e-3) }
 ";
 
 /// A folder with one spec.
-fn folder(name: &str, text: &str) -> tempfile::TempDir {
+pub fn folder(name: &str, text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(name), text).expect("a file");
     folder

@@ -3,6 +3,7 @@
 mod against;
 mod architecture;
 mod audit;
+mod budgets;
 mod catalogue;
 mod cli;
 mod data;
@@ -24,6 +25,7 @@ mod predictions;
 mod print;
 mod properties;
 mod reference;
+mod regressions;
 mod scalars;
 mod select;
 mod shared;

@@ -1,7 +1,9 @@
 //! For people: verdicts of each spec, its findings with their source, and one line of summary at the end.
 
 use crate::diag::render::{self, Look, paint};
-use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts};
+use crate::report::{
+    Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts,
+};
 use crate::text::{count, number, plural};
 use crate::valid::properties::Verdict;
 use crate::valid::{against, gradcheck};
@@ -182,6 +184,12 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         };
         lines.push(line("properties", style, verdict.word(), &text));
     }
+    if let Some(Regressions { cases, failed }) = spec.regressions {
+        let (style, word) = if failed > 0 { (RED, "FAIL") } else { (GREEN, "PASS") };
+        let broken = if failed > 0 { format!(", {failed} of them broken") } else { String::new() };
+        let text = format!("{}{broken}", plural(cases, "committed case"));
+        lines.push(line("regressions", style, word, &text));
+    }
     if let Some(status) = spec.statistics {
         let style = match status {
             StatisticsStatus::Same => GREEN,
@@ -201,26 +209,42 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
     lines
 }
 
+/// The last line: findings, snapshots, and what another run needs to be the same where that is not the default.
 fn summary(report: &Report, look: Look) -> String {
-    let Summary { specs, errors, warnings, infos: _, expected, unopened } = report.summary();
-    let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
-    if expected > 0 {
-        parts.push(format!("{} as expected", plural(expected, "finding")));
-    }
+    let mut more = Vec::new();
     for status in
         [SnapshotStatus::Same, SnapshotStatus::Changed, SnapshotStatus::Missing, SnapshotStatus::Unreferenced]
     {
         let n = report.specs.iter().filter(|spec| spec.snapshot == Some(status)).count();
         if n > 0 {
-            parts.push(format!("{} {}", plural(n, "snapshot"), status.word()));
+            more.push(format!("{} {}", plural(n, "snapshot"), status.word()));
         }
     }
+    if let Some(Run { seed, cases: _, time: _, partition }) = &report.run {
+        more.extend((*seed != 0).then(|| format!("seed {seed}")));
+        more.extend(partition.map(|share| format!("share {share}")));
+    }
+    totals(report.summary(), more, look)
+}
+
+/// Numbers of findings in one line, and more that is worth a word.
+#[must_use]
+pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
+    let Summary { specs, errors, warnings, infos: _, expected, unopened, out_of_time } = summary;
+    let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
+    if expected > 0 {
+        parts.push(format!("{} as expected", plural(expected, "finding")));
+    }
+    parts.extend(more);
     if unopened > 0 {
         parts.push(format!("{unopened} could not be opened"));
     }
+    if out_of_time > 0 {
+        parts.push(format!("{} not tested for lack of time", plural(out_of_time, "law")));
+    }
     let style = if errors > 0 || unopened > 0 {
         RED
-    } else if warnings > 0 {
+    } else if warnings > 0 || out_of_time > 0 {
         YELLOW
     } else {
         GREEN

@@ -127,7 +127,8 @@ pub(super) fn visit(
     }
     let differenced = tensors.iter().any(|tensor| tensor.checked > 0);
     let surrogate = graph.params.handles().any(|param| before_surrogate(graph, param));
-    let anchor = (sound.is_some() && place.full && !differenced && !surrogate).then(|| anchor::measure(&at, &gradients));
+    let anchor = (sound.is_some() && place.full && !differenced && !surrogate)
+        .then(|| anchor::measure(&at, &gradients));
     let mut faults = Vec::new();
     let mut maps = Vec::new();
     if let Some(sound) = &sound {

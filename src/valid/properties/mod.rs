@@ -41,8 +41,10 @@ use crate::tensor::Tensor;
 use proptest::strategy::{Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
 use serde::Serialize;
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// What the laws look at.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +150,12 @@ impl FromStr for Replay {
             let (name, value) = field.split_once('=').ok_or_else(usage)?;
             match name.trim() {
                 "seed" => case.seed = value.parse().map_err(|_| usage())?,
-                "batch" => case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?,
+                "batch" => {
+                    case.batch = value.parse().ok().filter(|n| *n > 0).ok_or_else(usage)?;
+                    if case.batch > MAX_BATCH {
+                        return Err(format!("a case has at most {MAX_BATCH} rows, and not {}", case.batch));
+                    }
+                }
                 "scale" => {
                     case.scale = value.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(usage)?;
                 }
@@ -277,6 +284,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// A law that did not get its turn.
+    fn late(law: &Law) -> Self {
+        let detail = OUT_OF_TIME.to_owned();
+        Self { name: law.name, verdict: Verdict::Skipped, cases: 0, detail, replay: None }
+    }
+
+    /// Whether the law was not tested because the time was up.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        self.verdict == Verdict::Skipped && self.detail == OUT_OF_TIME
+    }
+
     /// The finding of a law that fails, at the head of the spec.
     #[must_use]
     pub fn finding(&self, span: Span, spec: &str) -> Option<Diagnostic> {
@@ -285,6 +304,10 @@ impl Report {
         Some(
             Diagnostic::new(&rules::PROPERTY_FAILED, span, message)
                 .note("case", format!("{replay}, the smallest that was found"))
+                .note(
+                    "keep",
+                    format!("that line in {spec}.regressions, which `validate --record {spec}` writes"),
+                )
                 .help(format!("replay it with `wellposed validate {spec} --replay {replay}`")),
         )
     }
@@ -299,11 +322,32 @@ pub struct Options {
     pub cases: u32,
     /// One case of one law instead.
     pub replay: Option<Replay>,
+    /// Asked before each case: from when on no further one is begun. How many cases are tested then depends on the machine.
+    pub time_up: Option<TimeUp>,
 }
+
+/// Says whether the time is up. The clock behind it is the caller's.
+#[derive(Clone)]
+pub struct TimeUp(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for TimeUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TimeUp")
+    }
+}
+
+impl Options {
+    fn late(&self) -> bool {
+        self.time_up.as_ref().is_some_and(|TimeUp(asked)| asked())
+    }
+}
+
+/// The reason why a law that could fail was not tested.
+pub const OUT_OF_TIME: &str = "time";
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, cases: 16, replay: None }
+        Self { seed: 0, cases: 16, replay: None, time_up: None }
     }
 }
 
@@ -388,6 +432,9 @@ fn test(law: &Law, lab: &Lab<'_>, fault: Fault<'_>, options: &Options) -> Report
     if let Some(detail) = (law.skip)(subject) {
         return Report { name: law.name, verdict: Verdict::Skipped, cases: 0, detail, replay: None };
     }
+    if options.late() {
+        return Report::late(law);
+    }
     let every = match law.test {
         Test::Every(test) => test,
         Test::Overall(test) => return overall(law, test(subject, options.seed, fault), options.seed),
@@ -409,16 +456,22 @@ fn test(law: &Law, lab: &Lab<'_>, fault: Fault<'_>, options: &Options) -> Report
         ..Config::default()
     };
     let count = usize::try_from(cases_here).unwrap_or(usize::MAX);
-    let outcome =
-        TestRunner::new(config).run(&cases(most), |case| every(lab, case).map_err(TestCaseError::fail));
+    // A law that was begun has at least one case; those behind the time are drawn and not tested.
+    let tested = Cell::new(0);
+    let outcome = TestRunner::new(config).run(&cases(most), |case| {
+        if tested.get() > 0 && options.late() {
+            return Ok(());
+        }
+        tested.set(tested.get() + 1);
+        every(lab, case).map_err(TestCaseError::fail)
+    });
     match outcome {
-        Ok(()) => Report {
-            name: law.name,
-            verdict: Verdict::Pass,
-            cases: count,
-            detail: String::new(),
-            replay: None,
-        },
+        Ok(()) => {
+            let cases = tested.get();
+            let cut = (cases < count).then(|| format!("the time was up after {cases} of {count} cases"));
+            let detail = cut.unwrap_or_default();
+            Report { name: law.name, verdict: Verdict::Pass, cases, detail, replay: None }
+        }
         Err(TestError::Fail(_, case)) => {
             // The message of the smallest case, which proptest does not keep.
             let detail = every(lab, case).err().unwrap_or_else(|| "the failure does not repeat".to_owned());
