@@ -10,7 +10,7 @@
 //! Reversing the rows changes at most the order of summation. A sum of k terms errs by at most k u relative to the sum of
 //! magnitudes (u = 2^-53; Higham 2002, eq. 4.4); over n nodes with sums of at most k terms, and the batch for statistics over rows, the
 //! predictions differ by at most 2 n (k + B) u times their largest magnitude, times what the net makes of a difference: that is
-//! measured, with inputs that differ by a part in 10^9, and a factor of 100 is allowed besides for what arises behind the input. Deep
+//! measured, with inputs that differ by a part in 10^12, and a factor of 100 is allowed besides for what arises behind the input. Deep
 //! stacks of batch norms amplify rounding by 10^8; a row that is mixed with another differs by its whole size.
 
 use super::{Case, Lab, Subject, lab::largest};

@@ -353,7 +353,7 @@ impl Default for Options {
 
 /// What the runs behind a comparison with predictions may cost, in multiplications and additions; an expensive model gets fewer of
 /// them, never fewer than [`FEWEST`].
-const BUDGET: f64 = 4e9;
+const BUDGET: f64 = 2e9;
 /// The least number of cases.
 const FEWEST: u32 = 4;
 
