@@ -48,7 +48,7 @@ pub(super) fn given(spec: &ParamSpec) -> Moments {
     } else {
         0.0
     };
-    Moments { units, tail, ..Moments::new(square, mean, square) }
+    Moments { tail, units, ..Moments::new(square, mean, square) }
 }
 
 impl Op for ClassToken {

@@ -68,7 +68,7 @@ fn carries(op: &OpKind) -> bool {
     }
 }
 
-fn node_of(source: &Source) -> Option<usize> {
+fn node_of(source: Source) -> Option<usize> {
     if let Source::Node(node) = source { Some(node.index()) } else { None }
 }
 
@@ -79,7 +79,7 @@ impl<'g> Shapes<'g> {
         for (handle, node) in graph.nodes.iter().rev() {
             let activation = node.op.category() == Category::Activation;
             if activation || (carries(&node.op) && wanted[handle.index()]) {
-                node.inputs.iter().filter_map(node_of).for_each(|input| wanted[input] = true);
+                node.inputs.iter().copied().filter_map(node_of).for_each(|input| wanted[input] = true);
             }
         }
         Self {
@@ -98,7 +98,7 @@ impl<'g> Shapes<'g> {
         if node.op.category() != Category::Activation {
             return None;
         }
-        let law = self.laws[node_of(node.inputs.first()?)?].as_deref()?;
+        let law = self.laws[node_of(*node.inputs.first()?)?].as_deref()?;
         let params: Vec<_> = node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
         let curve = &mut self.curves[at.index()];
         *curve = node.op.curve(&params);
@@ -139,10 +139,10 @@ impl<'g> Shapes<'g> {
             }
             Category::Norm | Category::Layout => {
                 let (a, b) = affine(first, moments)?;
-                Some(self.laws[node_of(&node.inputs[0])?].as_deref()?.affine(a, b))
+                Some(self.laws[node_of(node.inputs[0])?].as_deref()?.affine(a, b))
             }
             Category::Noise if first.ln_square == moments.ln_square => {
-                self.laws[node_of(&node.inputs[0])?].as_deref().cloned()
+                self.laws[node_of(node.inputs[0])?].as_deref().cloned()
             }
             _ => None,
         }
@@ -160,7 +160,7 @@ impl<'g> Shapes<'g> {
         let mut shaped = without.is_some();
         for (i, source) in inputs.iter().enumerate() {
             let x = signal.of(*source)?;
-            let known = node_of(source).and_then(|input| self.laws[input].clone());
+            let known = node_of(*source).and_then(|input| self.laws[input].clone());
             shaped |= known.is_some();
             if Some(i) != without && x.ln_square.hi > f64::NEG_INFINITY {
                 parts.push((ratio(x, whole), known.unwrap_or_else(|| Rc::new(Law::gaussian(x)))));
@@ -173,7 +173,7 @@ impl<'g> Shapes<'g> {
     /// What the activation of a node hands back.
     pub(super) fn passed(&self, graph: &Graph, at: Handle<Node>) -> Option<Passed> {
         let curve = self.curves[at.index()].as_ref()?;
-        let input = node_of(graph.nodes[at].inputs.first()?)?;
+        let input = node_of(*graph.nodes[at].inputs.first()?)?;
         let (law, rms, out) = (self.laws[input].as_deref()?, self.rms[input], self.rms[at.index()]);
         let (mut square, mut fourth, mut even, mut moved) = (0.0, 0.0, 0.0, 0.0);
         law.visit(&curve.breaks(rms), |z, w| {
@@ -253,7 +253,7 @@ impl<'g> Shapes<'g> {
         signal: &Signal,
     ) {
         let node = &graph.nodes[from];
-        let Some(input) = node_of(&node.inputs[i]) else { return };
+        let Some(input) = node_of(node.inputs[i]) else { return };
         if !self.wanted[input] || arrived.is_zero() {
             return;
         }
@@ -281,7 +281,7 @@ impl<'g> Shapes<'g> {
         if self.parts[at].is_empty() || !carries(&node.op) {
             return None;
         }
-        let law = self.laws[node_of(&node.inputs[i])?].as_deref()?;
+        let law = self.laws[node_of(node.inputs[i])?].as_deref()?;
         let (x, whole) = (signal.of(node.inputs[i])?, signal.node(from)?);
         if node.op.category() != Category::Combine {
             let (a, b) = affine(x, whole)?;
@@ -315,5 +315,5 @@ fn ratio(part: &Moments, whole: &Moments) -> f64 {
 fn affine(x: &Moments, y: &Moments) -> Option<(f64, f64)> {
     let variance = |x: &Moments| (1.0 - x.mean_share * x.mean_share).max(0.0);
     let a = (variance(y) / variance(x)).sqrt();
-    a.is_finite().then(|| (a, y.mean_share - a * x.mean_share))
+    a.is_finite().then_some((a, y.mean_share - a * x.mean_share))
 }

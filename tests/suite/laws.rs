@@ -147,7 +147,7 @@ fn faults() -> Vec<(&'static str, &'static str, Planted)> {
             RICH,
             Box::new(move |g, run, ran| {
                 if run.batch > 1 {
-                    scale(1.01)(&mut ran.values[output(g)])
+                    scale(1.01)(&mut ran.values[output(g)]);
                 }
             }),
         ),
@@ -164,7 +164,7 @@ fn faults() -> Vec<(&'static str, &'static str, Planted)> {
             "norm-moments",
             RICH,
             Box::new(move |g, _, ran| {
-                scale(31f64.sqrt() / 32f64.sqrt())(&mut ran.values[node(g, "layer_norm")])
+                scale(31f64.sqrt() / 32f64.sqrt())(&mut ran.values[node(g, "layer_norm")]);
             }),
         ),
         ("norm-invariance", RICH, Box::new(|g, _, ran| nudge(g, ran, "stem.bias"))),

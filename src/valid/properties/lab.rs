@@ -40,9 +40,12 @@ pub struct Run {
     pub batch: usize,
 }
 
+/// What spoils the result of a run.
+pub type Spoil = dyn Fn(&Graph, Run, &mut Ran);
+
 /// Something that goes wrong in every run.
 #[derive(Clone, Copy, Default)]
-pub struct Fault<'a>(pub Option<&'a dyn Fn(&Graph, Run, &mut Ran)>);
+pub struct Fault<'a>(pub Option<&'a Spoil>);
 
 impl fmt::Debug for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,10 +41,10 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
         let differ = |a: &[f64], b: &[f64]| {
             a.iter().zip(b).find(|(a, b)| a.to_bits() != b.to_bits()).map(|(a, b)| format!("{a}, and {b}"))
         };
-        if let (Some(old), Some(Source::Node(new))) = (lab.output(), graph.prediction()) {
-            if let Some(what) = differ(&before.values[old.index()], session.value(new).plane(0)) {
-                return Err(format!("the prediction is {what} behind the rewrites ({mode} mode)"));
-            }
+        if let (Some(old), Some(Source::Node(new))) = (lab.output(), graph.prediction())
+            && let Some(what) = differ(&before.values[old.index()], session.value(new).plane(0))
+        {
+            return Err(format!("the prediction is {what} behind the rewrites ({mode} mode)"));
         }
         if let Some(what) = differ(&[before.loss], &[session.loss(&objective, &point, settings)]) {
             return Err(format!("the loss is {what} behind the rewrites ({mode} mode)"));
