@@ -24,7 +24,7 @@ use crate::tensor::Mode;
 use crate::text;
 use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
-use crate::valid::{self, Samples, audit, gradcheck, properties};
+use crate::valid::{self, Samples, audit, declared, gradcheck, properties};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -187,6 +187,8 @@ pub struct Options {
     pub against: Option<Against>,
     /// The property tests.
     pub properties: properties::Options,
+    /// The tests of the properties that the spec declares.
+    pub declared: declared::Options,
     /// Where the reviewed graph is.
     pub snapshot: Option<PathBuf>,
 }
@@ -335,11 +337,21 @@ fn battery(
     }
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
-        report.properties = properties::run(subject, &options.properties);
-        if options.properties.replay.is_none() {
+        let replays = (options.properties.replay.is_some(), options.declared.replay.is_some());
+        if !replays.1 {
+            report.properties = properties::run(subject, &options.properties);
+            found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
+        }
+        if !replays.0 {
+            match declared::run(subject, &options.declared) {
+                Ok(reports) => report.declared = reports,
+                Err(unknown) => found.push(*unknown),
+            }
+            found.extend(report.declared.iter().filter_map(|law| law.finding(&report.path)));
+        }
+        if replays == (false, false) {
             valid::claims::measure(subject, options.properties.seed, found);
         }
-        found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
     }
 }
 

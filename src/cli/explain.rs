@@ -3,15 +3,17 @@
 use super::{Failure, Outcome, print};
 use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
+use crate::front::properties::{self as kinds, Kind};
 use crate::manual::Callable;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::{against, properties};
+use crate::valid::{against, declared, properties};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`; `against` is the protocol of `gradcheck --against`.
+    /// `transforms`, `laws`, `properties`; `property` is the section of that name, `against` the protocol of
+    /// `gradcheck --against`.
     topic: String,
 }
 
@@ -46,6 +48,11 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
+        "properties" => {
+            let line = |kind: &Kind| format!("{:<12}  {}\n", kind.name, kind.summary);
+            return Ok(kinds::ALL.iter().map(line).collect());
+        }
+        "property" => return Ok(format!("{}\n", undent(declared::PAGE))),
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
         _ => {}
     }
@@ -71,13 +78,16 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     if let Some(law) = properties::ALL.iter().find(|law| law.name == topic) {
         return Ok(format!("{}: a property of every initialisation\n\n{}\n", law.name, undent(law.page)));
     }
+    if let Some((name, page)) = declared::PAGES.iter().find(|(name, _)| *name == topic) {
+        return Ok(format!("{name}: a property that a spec can declare\n\n{}\n", undent(page)));
+    }
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
-    let known = known.chain(["against"]);
+    let known = known.chain(kinds::ALL.iter().map(|kind| kind.name)).chain(["against", "property"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; protocol: against)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; protocol: against)"
     )
     .into())
 }

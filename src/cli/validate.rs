@@ -5,7 +5,8 @@ use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::pipeline::{Options, Stages};
 use crate::report::{Report, SnapshotStatus, SpecReport};
 use crate::source::Sources;
-use crate::valid::properties::{self, Replay};
+use crate::valid::declared::{self, Again};
+use crate::valid::properties;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct Arguments {
     cases: u32,
     /// Replay one case of one property, as a report shows it.
     #[arg(long, value_name = "LAW:CASE")]
-    replay: Option<Replay>,
+    replay: Option<Again>,
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
@@ -29,8 +30,14 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         Some(_) => Stages { properties: true, data: true, ..Stages::default() },
         None => Stages::ALL,
     };
+    let (law, property) = match replay.clone() {
+        Some(Again::Law(law)) => (Some(law), None),
+        Some(Again::Declared(property)) => (None, Some(property)),
+        None => (None, None),
+    };
     let mut reports = together(specs, stages, |path| Options {
-        properties: properties::Options { seed: *seed, cases: *cases, replay: replay.clone() },
+        properties: properties::Options { seed: *seed, cases: *cases, replay: law.clone() },
+        declared: declared::Options { seed: *seed, cases: *cases, replay: property.clone() },
         snapshot: Some(disk::snapshot_path(path)),
         ..Options::default()
     })?;

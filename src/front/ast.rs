@@ -36,6 +36,8 @@ pub struct Spec {
     pub train: Option<Train>,
     /// `expect { ... }`.
     pub expect: Vec<Setting>,
+    /// `property { ... }`.
+    pub properties: Vec<Property>,
     /// Every comment, in order.
     pub comments: Vec<Comment>,
     /// Names that faulty text may have declared.
@@ -59,6 +61,7 @@ impl Spec {
             net: None,
             train: None,
             expect: Vec::new(),
+            properties: Vec::new(),
             comments: Vec::new(),
             lost: Lost::default(),
         }
@@ -118,6 +121,7 @@ impl PartialEq for Spec {
             net,
             train,
             expect,
+            properties,
             ..
         } = self;
         *version == other.version
@@ -130,6 +134,7 @@ impl PartialEq for Spec {
             && *net == other.net
             && *train == other.train
             && *expect == other.expect
+            && *properties == other.properties
     }
 }
 
@@ -355,6 +360,57 @@ pub struct Setting {
     pub name: Spanned<String>,
     /// The value.
     pub value: Spanned<Expr>,
+}
+
+/// What every initialisation is to satisfy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Property {
+    /// The quantity or the law: `rms`, `invariant`.
+    pub kind: Spanned<String>,
+    /// What it is about, in order: paths of nodes and tensors, names of inputs and columns; a symmetry comes first.
+    pub of: Vec<Spanned<String>>,
+    /// Where a quantity is to lie.
+    pub bound: Option<Bound>,
+    /// The whole line.
+    pub head: Head,
+}
+
+/// Where a quantity is to lie.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    /// `in lo..hi`, both ends included.
+    Within(Spanned<Expr>, Spanned<Expr>),
+    /// `< x`, `<= x`, `> x`, `>= x`.
+    Beyond(Relation, Spanned<Expr>),
+}
+
+/// On which side of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// `<`.
+    Below,
+    /// `<=`.
+    AtMost,
+    /// `>`.
+    Above,
+    /// `>=`.
+    AtLeast,
+}
+
+impl Relation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Below, Self::AtMost, Self::Above, Self::AtLeast];
+
+    /// The operator of the language, and the key of YAML.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Below => ("<", "below"),
+            Self::AtMost => ("<=", "at_most"),
+            Self::Above => (">", "above"),
+            Self::AtLeast => (">=", "at_least"),
+        }
+    }
 }
 
 /// A name with arguments.

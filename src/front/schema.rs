@@ -7,8 +7,10 @@
 
 use crate::args::{Default, Kind, Param, Value as Literal, literal};
 use crate::data::Transform;
+use crate::front::ast::Relation;
 use crate::front::names::{PRECISIONS, losses};
 use crate::front::optimizers;
+use crate::front::properties::{self, SYMMETRIES};
 use crate::inits::Init;
 use crate::manual::Callable;
 use crate::ops::OpKind;
@@ -47,6 +49,7 @@ pub fn schema() -> Value {
         "net": described("The statements of the net.", reference("body")),
         "train": reference("train"),
         "expect": reference("expect"),
+        "properties": described("What every initialisation is to satisfy.", list(reference("property"))),
     });
     let mut root = closed(sections, &["spec", "model", "net"]);
     root["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -94,6 +97,7 @@ fn definitions() -> Value {
     define("train".to_owned(), train());
     define("penalty".to_owned(), penalty());
     define("expect".to_owned(), expect());
+    define("property".to_owned(), property());
     for callable in ops().chain(Transform::ALL.iter().copied()).chain(optimizers::ALL) {
         define(format!("{}.arguments", callable.name), arguments(callable, &[]));
     }
@@ -440,4 +444,38 @@ fn expect() -> Value {
         "output": described("The shape of the output, as in [B, 10].", axes),
     });
     closed(parts, &[])
+}
+
+/// One form for each kind, and for each of its bounds.
+fn property() -> Value {
+    let text = json!({"type": "string"});
+    let symmetry = json!({"enum": SYMMETRIES});
+    any(properties::ALL.iter().flat_map(|kind| {
+        let about = match (kind.name, kind.takes) {
+            ("invariant", _) => {
+                let pair = json!({"type": "array", "items": [symmetry, text], "minItems": 2, "maxItems": 2});
+                any([symmetry.clone(), pair])
+            }
+            (_, []) => any([json!({"type": "null"}), closed(json!({}), &[])]),
+            (_, [_]) => text.clone(),
+            (_, several) => {
+                json!({"type": "array", "items": text, "minItems": several.len(), "maxItems": several.len()})
+            }
+        };
+        let form = |bound: Option<(&str, Value)>| {
+            let mut parts = json!({kind.name: described(kind.summary, about.clone())});
+            let mut needed = vec![kind.name];
+            if let Some((key, value)) = bound {
+                parts[key] = value;
+                needed.push(key);
+            }
+            closed(parts, &needed)
+        };
+        if !kind.bounded {
+            return vec![form(None)];
+        }
+        let range = ("in", ends("Where it is to lie, both ends included."));
+        let limits = Relation::ALL.map(|relation| (relation.words().1, number()));
+        std::iter::once(range).chain(limits).map(|bound| form(Some(bound))).collect()
+    }))
 }

@@ -9,6 +9,7 @@ mod compound;
 mod data;
 mod eval;
 mod feeds;
+mod properties;
 mod splits;
 mod stored;
 mod training;
@@ -49,6 +50,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         training: Training::default(),
         data: None,
         facts: Vec::new(),
+        properties: Vec::new(),
         partial: false,
         span: head,
     };
@@ -122,6 +124,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.training();
+        self.properties();
     }
 
     /// What every spec begins with. A file that could not be read at all has said so already.

@@ -9,7 +9,7 @@ mod verdicts;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{against, audit, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties};
 use serde::Serialize;
 
 /// One run over one or more specs.
@@ -40,6 +40,8 @@ pub struct SpecReport {
     pub against: Option<against::Report>,
     /// The property tests, if they ran.
     pub properties: Vec<properties::Report>,
+    /// The tests of the properties that the spec declares, if they ran.
+    pub declared: Vec<declared::Report>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
     pub statistics: Option<StatisticsStatus>,
     /// The comparison with the snapshot, if it was made.
@@ -62,6 +64,7 @@ impl SpecReport {
             gradcheck: None,
             against: None,
             properties: Vec::new(),
+            declared: Vec::new(),
             statistics: None,
             snapshot: None,
             unopened: false,

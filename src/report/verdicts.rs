@@ -59,7 +59,7 @@ pub fn gradients(report: &gradcheck::Report) -> String {
     line
 }
 
-/// What the property tests conclude: each law with its cases, or what is not a plain pass.
+/// What the property tests conclude: each law with its cases, or what is not a plain pass; a line for each declared one.
 #[must_use]
 pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
     let passed: Vec<String> = spec
@@ -75,5 +75,6 @@ pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
     for law in spec.properties.iter().filter(|law| law.verdict != Verdict::Pass) {
         lines.push((law.verdict, format!("{}: {}", law.name, law.detail)));
     }
+    lines.extend(spec.declared.iter().map(|law| (law.verdict, format!("{}: {}", law.name, law.detail))));
     lines
 }

@@ -6,6 +6,7 @@
 pub mod against;
 pub mod audit;
 pub mod claims;
+pub mod declared;
 pub mod gradcheck;
 pub mod properties;
 pub mod rows;

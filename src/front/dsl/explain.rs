@@ -12,8 +12,8 @@ use std::ops::Range;
 /// More faulty statements than this are counted and not explained.
 const MAX_EXPLAINED: usize = 100;
 /// The words that begin a section.
-const SECTIONS: [&str; 10] =
-    ["spec", "model", "input", "target", "data", "default", "block", "net", "train", "expect"];
+const SECTIONS: [&str; 11] =
+    ["spec", "model", "input", "target", "data", "default", "block", "net", "train", "expect", "property"];
 
 impl Tree<'_> {
     /// Explains a faulty statement by parsing it alone. If the mistake lies before the body that the statement opens, the
@@ -83,6 +83,7 @@ impl Tree<'_> {
             "net" => Rule::net_only,
             "train" => Rule::train_only,
             "expect" => Rule::expect_only,
+            "property" => Rule::property_only,
             _ => {
                 if self.may_explain(span) {
                     let width = word.len().max(text.chars().next().map_or(0, char::len_utf8));
@@ -231,6 +232,9 @@ fn word(rule: Rule) -> &'static str {
         Rule::kw_by => "`by`",
         Rule::kw_on => "`on`",
         Rule::share | Rule::setting | Rule::clause => "a name with a value",
+        Rule::promise => "a property",
+        Rule::subject | Rule::subjects => "the name of a node",
+        Rule::limit | Rule::range => "a bound",
         Rule::column | Rule::split_rule | Rule::override_ => "a split or a column",
         Rule::param => "a parameter",
         Rule::EOI | Rule::stop => "the end of the statement",

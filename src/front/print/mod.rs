@@ -17,10 +17,30 @@ pub(super) use expr::quoted;
 pub use yaml::yaml;
 
 use super::ast::{CallExpr, Spec};
+use super::dsl::{is_name, is_reference};
 use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS, OVERSAMPLE_ARGS};
 use crate::args::{Default, Kind, Param};
 use crate::data::Transform;
 use crate::ops::OpKind;
+use crate::source::Spanned;
+
+/// What a property is about: `rms(fc2.tanh)`, `loss_at_init`, `invariant flip_horizontal(image)`.
+#[must_use]
+pub fn subject(kind: &str, of: &[Spanned<String>]) -> String {
+    let name = |name: &Spanned<String>| {
+        if is_reference(&name.value) { name.value.clone() } else { quoted(&name.value) }
+    };
+    let listed = |of: &[Spanned<String>]| match of {
+        [] => String::new(),
+        _ => format!("({})", of.iter().map(name).collect::<Vec<_>>().join(", ")),
+    };
+    match of {
+        [symmetry, rest @ ..] if kind == "invariant" && is_name(&symmetry.value) => {
+            format!("{kind} {}{}", symmetry.value, listed(rest))
+        }
+        _ => format!("{kind}{}", listed(of)),
+    }
+}
 
 /// What a call calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

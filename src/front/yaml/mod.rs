@@ -5,6 +5,7 @@
 //! differently are reported whatever stands around them.
 
 mod net;
+mod properties;
 mod sections;
 #[cfg(test)]
 mod tests;

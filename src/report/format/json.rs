@@ -21,7 +21,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{against, audit, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -40,9 +40,17 @@ struct Spec<'a> {
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
-    properties: &'a [properties::Report],
+    properties: Vec<Property<'a>>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
+}
+
+/// Laws of every spec first, then what the spec declares.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Property<'a> {
+    Law(&'a properties::Report),
+    Declared(&'a declared::Report),
 }
 
 #[derive(Serialize)]
@@ -105,6 +113,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         gradcheck,
         against,
         properties,
+        declared,
         statistics,
         snapshot,
         unopened: _,
@@ -117,7 +126,11 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
-        properties,
+        properties: properties
+            .iter()
+            .map(Property::Law)
+            .chain(declared.iter().map(Property::Declared))
+            .collect(),
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),
     }

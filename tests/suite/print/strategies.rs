@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use wellposed::diag::suppress::Notation;
 use wellposed::front::ast::{
-    Action, ArgExpr, Binary, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override,
-    ParamDecl, Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr, Unary,
+    Action, ArgExpr, Binary, Block, Body, Bound, CallExpr, Column, Data, Declared, Expr, Head, Model,
+    Override, ParamDecl, Penalty, Property, Relation, Setting, Shortcut, Spec, SplitDecl, SplitRule,
+    Statement, Train, TypeExpr, Unary,
 };
 use wellposed::front::names;
 use wellposed::source::{FileId, Sources, Span, Spanned};
@@ -382,6 +383,20 @@ fn train() -> BoxedStrategy<Train> {
         .boxed()
 }
 
+/// Properties, of paths and of names that need quotation marks.
+fn properties() -> BoxedStrategy<Vec<Property>> {
+    let kind = chosen(&["rms", "dead", "loss_at_init", "invariant", "monotone", "causal", "other"]);
+    let subject = prop_oneof![2 => reference(), 1 => text().prop_map(at)];
+    let limit = (prop::sample::select(Relation::ALL.to_vec()), expr())
+        .prop_map(|(relation, limit)| Bound::Beyond(relation, limit));
+    let bound = prop_oneof![(expr(), expr()).prop_map(|(low, high)| Bound::Within(low, high)), limit];
+    let one = (kind, vec(subject, 0..3), option::of(bound)).prop_map(|(kind, of, bound)| {
+        let law = kind == "invariant" && !of.is_empty();
+        Property { kind: at(kind), of, bound: bound.filter(|_| !law), head: head() }
+    });
+    vec(one, 0..3).boxed()
+}
+
 /// Whole specs, their arguments named as the parser names them.
 pub fn spec() -> BoxedStrategy<Spec> {
     let model = (name(), params()).prop_map(|(name, params)| Model { name: at(name), params });
@@ -391,22 +406,28 @@ pub fn spec() -> BoxedStrategy<Spec> {
         (callee(), params(), body()).prop_map(|(name, params, body)| Block { name: at(name), params, body });
     let blocks = apart(block.boxed(), 2, |block: &Block| block.name.value.clone());
     let first = (option::of(1i64..3), option::of(model), declared(false), declared(true), option::of(data()));
-    let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()));
+    let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()), properties());
     (first, second)
-        .prop_map(|((version, model, inputs, targets, data), (defaults, blocks, net, train, expect))| {
-            let mut spec = Spec::new(file(), Notation::Dsl);
-            spec.version = version.map(at);
-            spec.model = model;
-            spec.inputs = inputs;
-            spec.targets = targets;
-            spec.data = data;
-            spec.defaults = defaults;
-            spec.blocks = blocks;
-            spec.net = net;
-            spec.train = train;
-            spec.expect = expect;
-            names::resolve(&mut spec);
-            spec
-        })
+        .prop_map(
+            |(
+                (version, model, inputs, targets, data),
+                (defaults, blocks, net, train, expect, properties),
+            )| {
+                let mut spec = Spec::new(file(), Notation::Dsl);
+                spec.version = version.map(at);
+                spec.model = model;
+                spec.inputs = inputs;
+                spec.targets = targets;
+                spec.data = data;
+                spec.defaults = defaults;
+                spec.blocks = blocks;
+                spec.net = net;
+                spec.train = train;
+                spec.expect = expect;
+                spec.properties = properties;
+                names::resolve(&mut spec);
+                spec
+            },
+        )
         .boxed()
 }
