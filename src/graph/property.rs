@@ -158,7 +158,7 @@ impl Bound {
         if x > hi || (x == hi && !closed) {
             return format!("{} {}", if closed { "above" } else { "not below" }, number(hi));
         }
-        "which is no number within any bound".to_owned()
+        "not a finite number".to_owned()
     }
 }
 

@@ -5,6 +5,7 @@ mod architecture;
 mod audit;
 mod cli;
 mod data;
+mod declared;
 mod diagnostics;
 mod gradcheck;
 mod gradmut;

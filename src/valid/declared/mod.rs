@@ -128,7 +128,7 @@ impl Report {
         let message = format!("`{}` fails: {}", self.name, self.detail);
         Some(
             Diagnostic::new(&rules::DECLARED_PROPERTY, self.span, message)
-                .help(format!("replay it with `wellposed validate {spec} --replay \"{replay}\"`")),
+                .note("replay", format!("wellposed validate {spec} --replay \"{replay}\"")),
         )
     }
 }
