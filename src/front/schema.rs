@@ -452,15 +452,10 @@ fn property() -> Value {
     let symmetry = json!({"enum": SYMMETRIES});
     any(properties::ALL.iter().flat_map(|kind| {
         let about = match (kind.name, kind.takes) {
-            ("invariant", _) => {
-                let pair = json!({"type": "array", "items": [symmetry, text], "minItems": 2, "maxItems": 2});
-                any([symmetry.clone(), pair])
-            }
+            ("invariant", _) => any([symmetry.clone(), list(text.clone())]),
             (_, []) => any([json!({"type": "null"}), closed(json!({}), &[])]),
             (_, [_]) => text.clone(),
-            (_, several) => {
-                json!({"type": "array", "items": text, "minItems": several.len(), "maxItems": several.len()})
-            }
+            _ => list(text.clone()),
         };
         let form = |bound: Option<(&str, Value)>| {
             let mut parts = json!({kind.name: described(kind.summary, about.clone())});

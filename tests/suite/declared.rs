@@ -169,7 +169,7 @@ fn symmetries_hold_for_nets_of_pixels_and_fail_for_kernels() {
     }
     // A sequence: the same layer at every position, and the mean over positions.
     let sequence = "input x: f64[B, 5, 3]";
-    let body = "  fc: linear(8, init=he_normal)\n  relu\n  t: transpose\n  r: reshape([8, 5, 1])\n  global_avg_pool\n  out: linear(2, init=he_normal)";
+    let body = "  fc: linear(8, init=he_normal)\n  relu\n  t: transpose([2, 1])\n  r: reshape([8, 5, 1])\n  global_avg_pool\n  out: linear(2, init=he_normal)";
     let pass = only(&net(sequence, body, "invariant roll"));
     assert_eq!(pass.verdict, Verdict::Pass, "{pass:?}");
     let flat = "  flatten\n  out: linear(2, init=he_normal)";
@@ -225,7 +225,7 @@ fn columns_of_the_data_are_named_by_their_header() {
                 property {\n  monotone(out[0], hue)\n  monotone(out[2], proline)\n}\n";
     let found = reports(text, &Options::default());
     assert!(found.iter().all(|report| report.verdict == Verdict::Pass), "{found:?}");
-    let wrong = compiled(&text.replace(", hue)\n", ", hew)\n"), Notation::Dsl);
+    let wrong = compiled(&text.replace(", hue)\n", ", huge)\n"), Notation::Dsl);
     let finding = wrong.found.iter().find(|finding| finding.rule.code == "N001").expect("no such column");
     assert_eq!(finding.help.as_deref(), Some("did you mean `hue`?"));
 }
@@ -237,7 +237,7 @@ fn the_future_is_hidden_from_layers_of_one_position_and_not_from_others() {
     let report = only(&net(sequence, local, "causal(dec)"));
     assert_eq!(report.verdict, Verdict::Pass, "{report:?}");
     // Positions are mixed by a layer over the transposed sequence.
-    let mixed = "  t: transpose\n  mix: linear(6, init=he_normal)\n  back: transpose\n  dec: linear(3, init=he_normal)\n  \
+    let mixed = "  t: transpose([2, 1])\n  mix: linear(6, init=he_normal)\n  back: transpose([2, 1])\n  dec: linear(3, init=he_normal)\n  \
                  flatten\n  out: linear(2, init=he_normal)";
     let report = only(&net(sequence, mixed, "causal(dec)"));
     assert_eq!(report.verdict, Verdict::Fail, "{report:?}");

@@ -125,7 +125,7 @@ impl Printer<'_> {
         }
         if let Some(first) = properties.first() {
             let lines = self.properties(properties);
-            entries.push((first.head.0.start, Group::Alone, self.section("property", lines)));
+            entries.push((first.head.0.start, Group::Alone, self.section("properties", lines)));
         }
         entries.sort_by_key(|(start, ..)| *start);
         head.into_iter().chain(entries.into_iter().map(|(_, group, piece)| (group, piece))).collect()
@@ -407,7 +407,7 @@ impl Printer<'_> {
             let piece = self.piece(item(property.head.0), vec![line]);
             add(&mut inner, 2, piece);
         }
-        self.enclose("property {", "}", inside("property"), 0, inner)
+        self.enclose("property {", "}", inside("properties"), 0, inner)
     }
 
     // ---- bodies -------------------------------------------------------------------------------------------------------------

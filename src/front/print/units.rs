@@ -210,7 +210,7 @@ impl Finder<'_> {
         if let Some(first) = properties.first() {
             let brace = self.list_start(first.head.0.range().start);
             let lines = properties.iter().map(|property| leaf(property.head.0, property.head.0)).collect();
-            units.push(self.section("property", brace, self.region(inside("property"), brace, lines)));
+            units.push(self.section("properties", brace, self.region(inside("properties"), brace, lines)));
         }
         units
     }

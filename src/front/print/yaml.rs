@@ -134,8 +134,8 @@ impl Printer<'_> {
         if let Some(first) = properties.first() {
             let items = Doc::Seq(properties.iter().map(|property| self.property(property)).collect());
             let entry = Entry { block: true, ..Entry::new("properties", items) };
-            let entry = self.open(inside("property"), entry);
-            entries.push((first.head.0.start, self.around(section("property"), entry)));
+            let entry = self.open(inside("properties"), entry);
+            entries.push((first.head.0.start, self.around(section("properties"), entry)));
         }
         entries.sort_by_key(|(start, _)| *start);
         head.into_iter().chain(entries.into_iter().map(|(_, entry)| entry)).collect()
