@@ -169,7 +169,8 @@ impl Lowering<'_> {
             self.names.keys().map(String::as_str).chain(inputs).chain(more.iter().map(String::as_str));
         let near = did_you_mean(&name.value, known).map(|near| format!("did you mean `{near}`?"));
         let help = near.unwrap_or_else(|| "`wellposed show` prints the graph with all paths".to_owned());
-        let message = format!("there is no node `{}`", name.value);
+        let what = if more.is_empty() { "node" } else { "node or tensor" };
+        let message = format!("there is no {what} `{}`", name.value);
         self.out.push(Diagnostic::new(&rules::UNKNOWN_NAME, name.span, message).help(help));
         None
     }

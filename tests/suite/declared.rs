@@ -124,7 +124,8 @@ fn a_failure_is_shrunk_and_replayed() {
 fn the_first_failing_seed_is_reported_and_all_are_counted() {
     // Over seeds the rms of 320 normal weights scatters by a part in 25, so that a bound at its mean divides them.
     let found = of(HE, "relu", LAST, "rms(fc.weight) < 0.4472");
-    let seed: u64 = found.replay.as_deref().and_then(|text| text.parse::<Replay>().ok()).expect("a case").seed;
+    let seed: u64 =
+        found.replay.as_deref().and_then(|text| text.parse::<Replay>().ok()).expect("a case").seed;
     let compiled = compiled(&mlp(HE, "relu", LAST, ""), Notation::Dsl);
     let rms = |seed| {
         let data = &Weights::draw(&compiled.graph, seed).params[0].data;
@@ -155,7 +156,8 @@ fn what_could_not_fail_is_skipped() {
 
 const MAPS: &str = "input x: f64[B, 3, 4, 4]";
 /// A net for which places do not matter.
-const PIXELS: &str = "  c: conv2d(8, kernel=1, init=he_normal)\n  relu\n  global_avg_pool\n  out: linear(2, init=he_normal)";
+const PIXELS: &str =
+    "  c: conv2d(8, kernel=1, init=he_normal)\n  relu\n  global_avg_pool\n  out: linear(2, init=he_normal)";
 
 #[test]
 fn symmetries_hold_for_nets_of_pixels_and_fail_for_kernels() {
