@@ -28,7 +28,7 @@ impl FromStr for Replay {
                 "seed" => replay.seed = value.parse().map_err(|_| usage())?,
                 // As many as could be drawn, and no more than memory holds.
                 "batch" => {
-                    replay.rows = value.parse().ok().filter(|n| (1..=1024).contains(n)).ok_or_else(usage)?
+                    replay.rows = value.parse().ok().filter(|n| (1..=1024).contains(n)).ok_or_else(usage)?;
                 }
                 _ => return Err(usage()),
             }
