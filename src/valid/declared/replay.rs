@@ -21,7 +21,9 @@ impl FromStr for Replay {
     fn from_str(text: &str) -> Result<Self, String> {
         let usage = || format!("`{text}` is no case; write PROPERTY:seed=0,batch=1");
         let (subject, fields) = text.rsplit_once(':').ok_or_else(usage)?;
-        let mut replay = Self { subject: subject.to_owned(), seed: 0, rows: 1 };
+        // A long command is shown on two lines, which are copied with the break between them.
+        let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut replay = Self { subject, seed: 0, rows: 1 };
         for field in fields.split(',') {
             let (name, value) = field.split_once('=').ok_or_else(usage)?;
             match name.trim() {
