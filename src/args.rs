@@ -109,6 +109,8 @@ pub enum Kind {
     Init,
     /// A number for each channel, or one for all.
     Numbers,
+    /// Likewise, or one of the listed words.
+    NumbersOr(&'static [&'static str]),
     /// Any text.
     Text,
 }
@@ -126,15 +128,19 @@ impl fmt::Display for Kind {
             Self::Axis => f.write_str("the number of an axis"),
             Self::Number => f.write_str("a number"),
             Self::Flag => f.write_str("`true` or `false`"),
-            Self::Word(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-                f.write_str(&quoted.join(" or "))
-            }
+            Self::Word(words) => f.write_str(&alternatives(words)),
+            Self::NumbersOr(words) => write!(f, "{}, a number or a list of numbers", alternatives(words)),
             Self::Init => f.write_str("an initialiser"),
             Self::Numbers => f.write_str("a number or a list of numbers"),
             Self::Text => f.write_str("text"),
         }
     }
+}
+
+/// Words in words: `` `mean` or `median` ``.
+fn alternatives(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(" or ")
 }
 
 /// Whether a parameter may be left out.
@@ -410,7 +416,7 @@ impl<'a> Reader<'a> {
             single => number(single).map(|x| vec![x]),
         };
         match read {
-            Some(list) if list.iter().all(|x| x.is_finite()) => Some(list),
+            Some(list) if !list.is_empty() && list.iter().all(|x| x.is_finite()) => Some(list),
             _ => self.wrong(name, &value),
         }
     }

@@ -35,6 +35,7 @@
 //! | [`args`], [`manual`] | arguments and signatures; manual pages and registries |
 //! | [`tensor`], [`scalar`] | shapes, views, products, the tape; the numbers that kernels run on |
 //! | [`moments`] | what the static analysis knows of a value |
+//! | [`formula`] | functions that a spec declares, their derivatives, and whether those that it gives are right |
 //! | [`inits`], [`data`] | initialisers; splits, transforms, fitted statistics |
 //! | [`ops`] | operators: one file each holds shape rule, kernel, reverse rule, moments and manual |
 //! | [`front`] | two notations to one syntax tree |
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod data;
 pub mod diag;
 pub mod exec;
+pub mod formula;
 pub mod front;
 pub mod graph;
 pub mod inits;

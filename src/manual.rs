@@ -74,14 +74,17 @@ macro_rules! page {
 }
 
 /// Builds the enum of a folder's members: `registry! { pub enum Init: Initializer by init; zeros::Zeros, ... }` gives
-/// `Init`, `Init::ALL`, `Init::read(name, reader)` and a macro `init!(value, member => expression)` that dispatches.
+/// `Init`, `Init::ALL`, `Init::read(name, reader)` and a macro `init!(value, member => expression)` that dispatches. What stands
+/// behind `and` has no name of its own: a spec gives it one.
 macro_rules! registry {
-    ($(#[$meta:meta])* pub enum $Enum:ident: $Trait:ident by $dispatch:ident; $($module:ident::$Member:ident),+ $(,)?) => {
-        registry! { @dispatch ($) $Enum $dispatch $($Member)+ }
+    ($(#[$meta:meta])* pub enum $Enum:ident: $Trait:ident by $dispatch:ident
+        $(and $($own:ident::$Own:ident),+)?; $($module:ident::$Member:ident),+ $(,)?) => {
+        registry! { @dispatch ($) $Enum $dispatch $($($Own)+)? $($Member)+ }
 
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
         pub enum $Enum {
+            $($(#[doc = "What a spec declares, by the name that it gives."] $Own($own::$Own),)+)?
             $(#[doc = concat!("`", stringify!($module), "`")] $Member($module::$Member),)+
         }
 
@@ -110,8 +113,9 @@ macro_rules! registry {
 
             /// The name of this member in both notations.
             #[must_use]
-            pub fn name(&self) -> &'static str {
+            pub fn name(&self) -> &str {
                 match self {
+                    $($(Self::$Own(member) => member.name(),)+)?
                     $(Self::$Member(_) => stringify!($module),)+
                 }
             }

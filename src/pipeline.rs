@@ -17,14 +17,14 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
+use crate::report::{Regressions, SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
 use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
-use crate::valid::{self, Samples, audit, declared, gradcheck, properties};
+use crate::valid::{self, Samples, audit, declared, gradcheck, properties, regressions};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,6 +156,7 @@ impl Stages {
             [b'D', b'1', ..] => self.data,
             [b'D', b'2', ..] => self.audits,
             [b'K', b'0', b'0', b'4'..=b'6'] => self.against,
+            [b'K', b'0', b'0', b'7' | b'8'] => true,
             [b'K', ..] => self.gradients,
             [b'P', ..] => self.properties,
             [b'R', ..] => self.snapshot,
@@ -189,6 +190,8 @@ pub struct Options {
     pub properties: properties::Options,
     /// The tests of the properties that the spec declares.
     pub declared: declared::Options,
+    /// Where the failing cases are that are run before any other.
+    pub regressions: Option<PathBuf>,
     /// Where the reviewed graph is.
     pub snapshot: Option<PathBuf>,
 }
@@ -295,7 +298,10 @@ pub fn examine(path: &Path, stages: Stages, options: &Options, loader: &dyn Load
 
 /// Whether the text has mistakes, so that it does not mean what it says; what lints find is no obstacle.
 fn misread(compiled: &Compiled) -> bool {
-    let mistake = |d: &Diagnostic| d.severity == Severity::Error && "YSNH".contains(&d.rule.code[..1]);
+    let mistake = |d: &Diagnostic| {
+        let of_text = "YSNH".contains(&d.rule.code[..1]) || d.rule == &rules::WRONG_DERIVATIVE;
+        d.severity == Severity::Error && of_text
+    };
     compiled.graph.partial || compiled.found.iter().any(mistake)
 }
 
@@ -311,8 +317,10 @@ fn battery(
 ) {
     let sound = !misread(compiled);
     let Compiled { graph, found, .. } = compiled;
+    let committed = options.regressions.as_ref().filter(|_| stages.properties);
+    let committed = committed.and_then(|file| regressions::read(file, loader, found));
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
-    if let Some(reason) = too_large(graph, options.gradcheck.batch) {
+    if let Some(reason) = too_large(graph, options.gradcheck.batch, stages) {
         found.push(Diagnostic::new(&rules::NOT_RUN, graph.span, format!("the model is not run: {reason}")));
         return;
     }
@@ -337,10 +345,10 @@ fn battery(
     }
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
+        let again = committed.as_ref().map(|cases| regressions::run(subject, cases));
         let replays = (options.properties.replay.is_some(), options.declared.replay.is_some());
         if !replays.1 {
             report.properties = properties::run(subject, &options.properties);
-            found.extend(report.properties.iter().filter_map(|law| law.finding(graph.span, &report.path)));
         }
         if !replays.0 {
             match declared::run(subject, &options.declared) {
@@ -352,18 +360,35 @@ fn battery(
         if replays == (false, false) {
             valid::claims::measure(subject, options.properties.seed, found);
         }
+        let broken = |law: &properties::Report| again.iter().flatten().find(|case| case.breaks(law.name));
+        let fresh = report.properties.iter().filter(|law| broken(law).is_none());
+        found.extend(fresh.filter_map(|law| law.finding(graph.span, &report.path)));
+        for law in &mut report.properties {
+            *law = broken(law).map_or_else(|| law.clone(), |case| case.report.clone());
+        }
+        if let Some(again) = &again {
+            found.extend(again.iter().filter_map(|case| case.finding(graph.span, &report.path)));
+            let failed = again.iter().filter(|case| case.breaks(case.report.name)).count();
+            report.regressions = Some(Regressions { cases: again.len(), failed });
+        }
     }
 }
 
-/// Why a model is not run.
-fn too_large(graph: &Graph, batch: usize) -> Option<String> {
+/// Why a model is not run: property tests run it many times, a gradient check by itself a few.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn too_large(graph: &Graph, batch: usize, stages: Stages) -> Option<String> {
+    let [memory, most] = if stages.properties {
+        [valid::MEMORY_LIMIT as f64, valid::STEP_LIMIT]
+    } else {
+        [gradcheck::MEMORY_LIMIT as f64, gradcheck::STEP_LIMIT]
+    };
     let bytes = gradcheck::memory(graph, batch);
     let step = valid::step_cost(graph, batch);
-    if bytes > valid::MEMORY_LIMIT {
+    if bytes as f64 > memory {
         return Some(format!("a check would need about {} GiB", bytes >> 30));
     }
     let cost = || format!("one training step on {batch} rows would cost {} operations", text::number(step));
-    (step > valid::STEP_LIMIT).then(cost)
+    (step > most).then(cost)
 }
 
 /// Rows of the training split that the checks run on.

@@ -44,8 +44,8 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         }
         write(&mended)?;
     }
-    let specs = together(specs, stages, |_| Options::default())?;
-    Ok(global.finish(&Report { specs }))
+    let specs = together(specs, None, stages, |_| Options::default())?;
+    Ok(global.finish(&Report::new(specs)))
 }
 
 fn show(mended: &[(&PathBuf, mend::Mended)]) -> u8 {

@@ -96,7 +96,7 @@ pub fn read(path: &Path) -> Result<Result<(Spec, Sources), Report>, Failure> {
     let id = sources.add(shown.clone(), text);
     let (spec, found): (Spec, Diagnostics) = front::parse(&sources, id, notation);
     if found.has_errors() {
-        return Ok(Err(Report { specs: vec![SpecReport::new(shown, sources, found)] }));
+        return Ok(Err(Report::new(vec![SpecReport::new(shown, sources, found)])));
     }
     Ok(Ok((spec, sources)))
 }

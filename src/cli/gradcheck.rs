@@ -3,12 +3,12 @@
 use super::against::Program;
 use super::{Failure, Global, Outcome, Specs, over, print};
 use crate::pipeline::{Options, Stages};
-use crate::report::Report;
 use crate::report::format::{Format, full};
+use crate::report::{Report, heat};
 use crate::valid::against::{Against, Precision};
-use crate::valid::gradcheck;
+use crate::valid::gradcheck::{self, Map};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,15 @@ pub struct Arguments {
     /// Training steps before the last check; 0 leaves it out.
     #[arg(long, default_value_t = 20)]
     steps: usize,
+    /// Work out another formula, too; its verdict does not replace ours.
+    #[arg(long, value_enum)]
+    method: Option<MethodName>,
+    /// Draw every tensor that fails into this folder: its gradient, the derivative and the error side by side.
+    #[arg(long, value_name = "FOLDER")]
+    svg: Option<PathBuf>,
+    /// Components of each tensor that are differenced at most; 0 leaves the differences to random directions.
+    #[arg(long, value_name = "N")]
+    components: Option<usize>,
     /// Rows in the batch.
     #[arg(long, default_value_t = 8)]
     batch: usize,
@@ -42,6 +51,12 @@ pub struct Arguments {
     keep: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodName {
+    /// The two-sided difference of the course notes with its step of 1e-7 and its bands.
+    Ng,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PrecisionName {
     F64,
@@ -55,8 +70,20 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments, global: Global) -> Outcome {
-    let Arguments { specs, seeds, steps, batch, against, time_limit, precision, directions, keep } =
-        arguments;
+    let Arguments {
+        specs,
+        seeds,
+        steps,
+        method,
+        svg,
+        components,
+        batch,
+        against,
+        time_limit,
+        precision,
+        directions,
+        keep,
+    } = arguments;
     let specs = specs.find()?;
     let stages = Stages { data: true, gradients: true, against: against.is_some(), ..Stages::default() };
     let program = against
@@ -77,6 +104,9 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         seeds: seeds.clone(),
         steps: *steps,
         batch: (*batch).max(1),
+        components: *components,
+        maps: svg.is_some(),
+        ng: *method == Some(MethodName::Ng),
         ..gradcheck::Options::default()
     };
     let specs = over(&specs, stages, |_| Options {
@@ -87,10 +117,38 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     if let Some(message) = program.and_then(|program| program.failure()) {
         return Err(Failure(message));
     }
-    let report = Report { specs };
+    let report = Report::new(specs);
+    if let Some(folder) = svg {
+        draw(&report, folder)?;
+    }
     if global.format() == Format::Full {
         print(&full::gradients(&report, global.look()));
         return Ok(report.exit_code(global.deny_warnings));
     }
     Ok(global.finish(&report))
+}
+
+/// Writes a picture of every failing tensor, `<model>.<tensor>.svg`.
+fn draw(report: &Report, folder: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path, error: std::io::Error| Failure(format!("{}: {error}", path.display()));
+    for spec in &report.specs {
+        let ours = spec.gradcheck.iter().flat_map(|check| {
+            let why =
+                |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            check.maps.iter().map(move |map| (map, why(map), ["derivative (true)", "gradient (given)"]))
+        });
+        let theirs = spec.against.iter().flat_map(|check| {
+            let why =
+                |map: &Map| check.tensors.iter().find(|tensor| tensor.name == map.name)?.diagnosis.as_deref();
+            check.maps.iter().map(move |map| (map, why(map), ["ours (true)", "yours (given)"]))
+        });
+        for (map, why, sides) in ours.chain(theirs) {
+            std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+            let safe = |c: char| if c.is_alphanumeric() || "._-[]".contains(c) { c } else { '_' };
+            let name: String = format!("{}.{}.svg", spec.model, map.name).chars().map(safe).collect();
+            let file = folder.join(name);
+            std::fs::write(&file, heat::svg(map, why, sides)).map_err(|error| failed(&file, error))?;
+        }
+    }
+    Ok(())
 }

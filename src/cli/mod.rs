@@ -13,6 +13,8 @@ mod explain;
 mod gradcheck;
 mod mend;
 mod parallel;
+mod record;
+mod report;
 mod rules;
 mod run;
 mod schema;
@@ -28,7 +30,7 @@ use crate::diag::render::Look;
 use crate::graph::Runnable;
 use crate::pipeline::{self, Stages};
 use crate::report::format::{self, Format};
-use crate::report::{Report, SpecReport};
+use crate::report::{Partition, Report, SpecReport};
 use crate::source::Sources;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal, Write};
@@ -97,6 +99,8 @@ enum Command {
     Weights(weights::Arguments),
     /// Run a model on stored weights and inputs; write loss, output and gradients.
     Run(run::Arguments),
+    /// Join JSON reports.
+    Report(report::Arguments),
     /// Explain a rule, an op, an initialiser, a transform or a law.
     Explain(explain::Arguments),
     /// List every rule with its code, name and severity.
@@ -139,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Weights(arguments) => weights::run(&arguments, global),
         Command::Run(arguments) => run::run(&arguments, global),
+        Command::Report(arguments) => report::run(&arguments, global),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments, global),
     };
@@ -185,19 +190,26 @@ fn over(
     parallel::map(specs, |path| pipeline::run(path, stages, &options(path), &disk::Disk))
 }
 
-/// Runs stages of the pipeline on all specs, and compares those of one model that are named one by one.
+/// Runs stages of the pipeline on all specs of a share, and compares those of one model that are named one by one. A named spec of another
+/// share is compiled and not reported: it is what those of this share are compared with.
 fn together(
     specs: &Specs,
+    share: Option<Partition>,
     stages: Stages,
     options: impl Fn(&Path) -> pipeline::Options + Sync,
 ) -> Result<Vec<SpecReport>, Failure> {
-    let found = specs.find()?;
-    let mut examined =
-        parallel::map(&found, |path| pipeline::examine(path, stages, &options(path), &disk::Disk));
+    let inside = |path: &Path| share.is_none_or(|share| share.holds(path));
+    let mut found = specs.find()?;
+    found.retain(|path| inside(path) || specs.names(path));
+    let mut examined = parallel::map(&found, |path| {
+        let stages = if inside(path) { stages } else { Stages::default() };
+        pipeline::examine(path, stages, &options(path), &disk::Disk)
+    });
     let named = examined.iter_mut().zip(&found).filter(|(_, path)| specs.names(path));
     let mut named: Vec<&mut pipeline::Examined> = named.map(|(examined, _)| examined).collect();
     pipeline::compare(&mut named, &disk::Disk);
-    Ok(examined.into_iter().map(pipeline::Examined::conclude).collect())
+    let ours = examined.into_iter().zip(&found).filter(|(_, path)| inside(path));
+    Ok(ours.map(|(examined, _)| examined.conclude()).collect())
 }
 
 /// Compiles the spec of a command that needs a complete graph; what is wrong with it is reported, and the exit code returned.
@@ -208,7 +220,7 @@ fn runnable(path: &Path, global: Global) -> Result<Result<pipeline::Compiled, u8
         return Ok(Ok(compiled));
     }
     let specs = over(&[path.to_owned()], Stages::default(), |_| pipeline::Options::default());
-    global.finish(&Report { specs });
+    global.finish(&Report::new(specs));
     Ok(Err(1))
 }
 
@@ -216,7 +228,7 @@ fn runnable(path: &Path, global: Global) -> Result<Result<pipeline::Compiled, u8
 fn refuse(path: &Path, found: Diagnostics, global: Global) -> u8 {
     let mut report = SpecReport::new(path.display().to_string(), Sources::default(), found);
     report.found.sort();
-    global.finish(&Report { specs: vec![report] })
+    global.finish(&Report::new(vec![report]))
 }
 
 /// Writes to stdout. A reader that has gone away, as `head` does, is no mistake.

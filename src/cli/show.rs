@@ -40,7 +40,7 @@ pub struct Arguments {
 #[derive(Debug, Serialize)]
 struct Row {
     path: String,
-    op: &'static str,
+    op: String,
     shape: String,
     params: u64,
     predicted_rms: Option<f64>,
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         .map_err(|finding| Failure(format!("{}: {}", path.display(), finding.message)))?;
     let code = if compiled.found.has_errors() {
         let specs = super::over(std::slice::from_ref(path), Stages::default(), |_| Options::default());
-        global.finish(&Report { specs })
+        global.finish(&Report::new(specs))
     } else {
         0
     };
@@ -89,7 +89,7 @@ fn rows(compiled: &Compiled, measured: Option<&[f64]>) -> Vec<Row> {
         .layers()
         .map(|(handle, node)| Row {
             path: node.path.to_string(),
-            op: node.op.name(),
+            op: node.op.name().to_owned(),
             shape: node.shape.as_ref().map_or("[?]".to_owned(), ToString::to_string),
             params: node.params.iter().map(|param| graph.params[*param].spec.elements() as u64).sum(),
             predicted_rms: signal.node(handle).map(crate::moments::Moments::rms),
@@ -147,14 +147,7 @@ fn table(graph: &Graph, rows: &[Row]) -> String {
     let cells = rows.iter().map(|row| {
         let params = if row.params > 0 { count(row.params) } else { String::new() };
         let Row { path, op, shape, .. } = row;
-        [
-            path.clone(),
-            (*op).to_owned(),
-            shape.clone(),
-            params,
-            shown(row.predicted_rms),
-            shown(row.measured_rms),
-        ]
+        [path.clone(), op.clone(), shape.clone(), params, shown(row.predicted_rms), shown(row.measured_rms)]
     });
     let lines: Vec<[String; 6]> = std::iter::once(head).chain(cells).collect();
     let mut widths = [0; 6];
@@ -172,6 +165,13 @@ fn table(graph: &Graph, rows: &[Row]) -> String {
         }
         out.push_str(text.trim_end());
         out.push('\n');
+    }
+    let mut declared: Vec<&str> = Vec::new();
+    for own in graph.nodes.iter().filter_map(|(_, node)| node.op.own()) {
+        if !declared.contains(&own.declaration.as_str()) {
+            declared.push(&own.declaration);
+            out.push_str(&format!("{}\n", own.declaration));
+        }
     }
     let (params, state) = (count(graph.param_count()), count(graph.state_count()));
     out.push_str(&format!("total: {params} parameters, {state} state\n"));

@@ -36,7 +36,7 @@ pub struct Quantity {
 #[derive(Debug, Serialize)]
 pub struct Row {
     path: String,
-    op: &'static str,
+    op: String,
     rms: Quantity,
     /// The energy of the gradient relative to the prediction.
     gradient: Option<Quantity>,
@@ -110,7 +110,7 @@ fn row(
     let contrast = sample(|scales| &scales.contrast).filter(|sample| !sample.is_empty());
     Some(Row {
         path: node.path.to_string(),
-        op: node.op.name(),
+        op: node.op.name().to_owned(),
         rms: quantity(&forward, 0.5, sample(|scales| &scales.forward)),
         gradient: (!energy.is_zero()).then(|| {
             quantity(&Expected::energy(signal, handle, exact), 1.0, sample(|scales| &scales.energy))
@@ -162,7 +162,7 @@ impl View {
         let mut lines: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
         lines.extend(self.nodes.iter().map(|row| {
             let Row { path, op, rms, gradient, correlation } = row;
-            let mut line = vec![path.clone(), (*op).to_owned()];
+            let mut line = vec![path.clone(), op.clone()];
             line.extend(cells(Some(rms)));
             line.extend(cells(gradient.as_ref()));
             line.push(fixed(correlation.predicted));

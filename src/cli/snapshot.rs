@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
     let mut reports = over(&found, stages, options);
     if !accept {
         reports.extend(unreferenced(specs));
-        return Ok(global.finish(&Report { specs: reports }));
+        return Ok(global.finish(&Report::new(reports)));
     }
     let mut written = 0;
     for (path, report) in found.iter().zip(&mut reports) {
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         report.found.retain(|finding| finding.rule != &crate::diag::rules::SNAPSHOT_CHANGED);
     }
     print(&format!("{} accepted\n", crate::text::plural(written, "snapshot")));
-    Ok(global.finish(&Report { specs: reports }))
+    Ok(global.finish(&Report::new(reports)))
 }
 
 fn print_graphs(found: &[std::path::PathBuf], global: Global) -> u8 {
@@ -70,7 +70,7 @@ fn print_graphs(found: &[std::path::PathBuf], global: Global) -> u8 {
             Ok(compiled) if !compiled.found.has_errors() => print(&graph::print(&compiled.graph)),
             _ => {
                 let specs = over(std::slice::from_ref(path), Stages::default(), |_| Options::default());
-                code = code.max(global.finish(&Report { specs }));
+                code = code.max(global.finish(&Report::new(specs)));
             }
         }
     }

@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         Action::Check(specs) => {
             let stages = Stages { data: true, statistics: true, ..Stages::default() };
             let specs = over(&specs.find()?, stages, |_| Options::default());
-            Ok(global.finish(&Report { specs }))
+            Ok(global.finish(&Report::new(specs)))
         }
     }
 }
@@ -39,7 +39,7 @@ fn fit(specs: &Specs, global: Global) -> Outcome {
             .map_err(|finding| Failure(format!("{}: {}", path.display(), finding.message)))?;
         let Some(plan) = compiled.graph.data.as_ref().filter(|_| !compiled.graph.partial) else {
             let specs = over(std::slice::from_ref(&path), Stages::default(), |_| Options::default());
-            let report = Report { specs };
+            let report = Report::new(specs);
             if report.summary().errors == 0 {
                 print(&format!("{} has no data section\n", path.display()));
             }
@@ -50,7 +50,7 @@ fn fit(specs: &Specs, global: Global) -> Outcome {
         if faults.has_errors() {
             let stages = Stages { data: true, statistics: true, ..Stages::default() };
             let specs = over(std::slice::from_ref(&path), stages, |_| Options::default());
-            code = code.max(global.finish(&Report { specs }));
+            code = code.max(global.finish(&Report::new(specs)));
             continue;
         }
         let target = statistics_path(&path);

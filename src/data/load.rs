@@ -3,9 +3,10 @@
 //! A [`Reading`] walks the rows of one group on one split; a [`Pipeline`] is a chain with its statistics. Both are used for
 //! fitting, loading and serving, so that there is one way in which a row becomes numbers.
 
+use super::history::History;
 use super::statistics::Fitted;
 use super::table::Table;
-use super::{Content, Group, Plan, Rows, Split, Statistics, Step, Transform, Vocabulary};
+use super::{Content, Divider, Group, Plan, Rows, Select, Split, Statistics, Step, Transform, Vocabulary};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::source::Loader;
 use crate::tensor::{Draws, Shape, Tensor, stream};
@@ -17,6 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Pipeline {
     content: Content,
     vocabulary: Vec<String>,
+    /// The columns of a raw row.
+    columns: Vec<String>,
+    /// The places in a raw row of what the steps so far have kept.
+    kept: Vec<usize>,
     shape: Shape,
     steps: Vec<(Transform, Option<Fitted>)>,
     fills_missing: bool,
@@ -31,19 +36,43 @@ impl Pipeline {
         Self {
             content,
             vocabulary: vocabulary.unwrap_or_default(),
+            columns: group.columns.clone(),
+            kept: (0..group.columns.len()).collect(),
             shape,
             steps: Vec::new(),
             fills_missing: chain.first().is_some_and(|step| step.transform.fills_missing()),
         }
     }
 
-    /// Appends a step.
+    /// Appends a step. A fitted choice of columns becomes a given one.
     pub fn push(&mut self, step: &Step, fitted: Option<Fitted>) {
-        let fitted = match &step.transform {
-            Transform::OneHot(_) => Some(Fitted::Category { vocabulary: self.vocabulary.clone() }),
-            _ => fitted,
+        let step = match (&step.transform, fitted) {
+            (Transform::OneHot(_), _) => {
+                (step.transform.clone(), Some(Fitted::Category { vocabulary: self.vocabulary.clone() }))
+            }
+            (Transform::Select(_), Some(Fitted::Select { columns: names, .. })) => {
+                let chosen = |at: &usize| names.contains(&self.columns[self.kept[*at]]);
+                let columns = (0..self.kept.len()).filter(chosen).collect();
+                (Transform::Select(Select::Given { columns, of: None, from: None }), None)
+            }
+            (transform, fitted) => (transform.clone(), fitted),
         };
-        self.steps.push((step.transform.clone(), fitted));
+        if let Transform::Select(Select::Given { columns, .. }) = &step.0 {
+            self.kept = columns.iter().filter_map(|&at| self.kept.get(at).copied()).collect();
+        }
+        self.steps.push(step);
+    }
+
+    /// The names of the columns that are left.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        self.kept.iter().map(|&at| self.columns[at].clone()).collect()
+    }
+
+    /// The places in a raw row of the columns that are left, in order.
+    #[must_use]
+    pub fn kept(&self) -> &[usize] {
+        &self.kept
     }
 
     /// The chain of a group on a split with stored statistics.
@@ -68,7 +97,7 @@ impl Pipeline {
                 let Some(found) = fitted.next() else {
                     return Err(format!("there are no statistics for `{}` of `{name}`", step.transform));
                 };
-                found.check(step.transform.name(), pipeline.width()).map_err(|fault| {
+                found.check(&step.transform, &pipeline.columns()).map_err(|fault| {
                     format!("the statistics for `{}` of `{name}` {fault}", step.transform)
                 })?;
                 Some(found)
@@ -84,8 +113,8 @@ impl Pipeline {
     #[must_use]
     pub fn width(&self) -> usize {
         let one_hot = self.steps.iter().any(|(transform, _)| matches!(transform, Transform::OneHot(_)));
-        let raw = self.shape.elements();
-        if one_hot { raw * self.vocabulary.len() } else { raw }
+        let columns = self.kept.len();
+        if one_hot { columns * self.vocabulary.len() } else { columns }
     }
 
     /// Transforms one raw row in place.
@@ -116,6 +145,8 @@ pub struct Reading<'a> {
     plan: &'a Plan,
     group: &'a Group,
     split: Split,
+    /// A group of one column whose value is read behind each row.
+    beside: Option<&'a Group>,
     loader: &'a dyn Loader,
 }
 
@@ -124,16 +155,26 @@ type Checked<T> = Result<T, Box<Diagnostic>>;
 impl<'a> Reading<'a> {
     /// A walk that begins at the first row.
     pub fn new(plan: &'a Plan, group: &'a Group, split: Split, loader: &'a dyn Loader) -> Self {
-        Self { plan, group, split, loader }
+        Self { plan, group, split, beside: None, loader }
     }
 
-    /// Calls `see` for each row of the split until it returns `false`.
-    fn walk(&self, mut see: impl FnMut(&Table<'_>, &[usize]) -> Checked<bool>) -> Checked<()> {
+    /// The same walk with the column of another group behind each row.
+    #[must_use]
+    pub fn beside(self, beside: Option<&'a Group>) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// Calls `see` for each row of the split until it returns `false`: with the table, the places of the columns, and what they held in earlier
+    /// rows if the group looks back.
+    fn walk(&self, mut see: impl FnMut(&Table<'_>, &[usize], &[f64]) -> Checked<bool>) -> Checked<()> {
+        let lags = self.group.lag.as_ref().map_or(&[][..], |lag| &lag.rows);
+        let raw = Pipeline::start(self.group, self.group.chain_on(self.split), None);
         let mut rows = 0u64;
         for file in self.plan.files(self.split) {
             let mut table = Table::open(self.loader, file)?;
             let mut columns = Vec::new();
-            for name in &self.group.columns {
+            for name in self.group.sources().iter().chain(self.beside.iter().flat_map(|group| &group.columns))
+            {
                 columns.push(
                     table
                         .header
@@ -142,7 +183,7 @@ impl<'a> Reading<'a> {
                 );
             }
             let rule = match &self.plan.rows {
-                Rows::One(_, rule) if self.split != Split::All => {
+                Rows::One(_, rule) if self.split != Split::All || self.plan.looks_back() => {
                     let name = &rule.column().value;
                     let at = table.header.find(name).ok_or_else(|| {
                         missing_column(rule.column().span, &file.shown, name, &table.header.names)
@@ -151,12 +192,27 @@ impl<'a> Reading<'a> {
                 }
                 _ => None,
             };
+            let mut history = match &rule {
+                Some((Divider::Cut(_), time)) => History::of(self.plan, &table, *time)?,
+                _ => None,
+            };
             while table.advance()? {
+                let mut past = Vec::new();
                 if let Some((rule, at)) = &rule {
                     let at = *at;
                     let text = String::from_utf8_lossy(table.field(at));
+                    if let (Some(history), Divider::Cut(cuts)) = (&mut history, rule)
+                        && let Some(moment) = cuts.moment(&text)
+                    {
+                        let own =
+                            if lags.is_empty() { &[][..] } else { &columns[..self.group.sources().len()] };
+                        let now = own.iter().map(|&column| self.value(self.group, &table, column, &raw));
+                        let now = now.collect::<Checked<Vec<f64>>>()?;
+                        let Some(earlier) = history.enter(&table, moment, now, lags)? else { continue };
+                        past = earlier;
+                    }
                     match rule.split_of(&text) {
-                        Some(split) if split == self.split => {}
+                        Some(split) if split == self.split || self.split == Split::All => {}
                         Some(_) => continue,
                         None => {
                             let message = format!("`{text}` names no split");
@@ -166,7 +222,7 @@ impl<'a> Reading<'a> {
                     }
                 }
                 rows += 1;
-                if !see(&table, &columns)? {
+                if !see(&table, &columns, &past)? {
                     return Ok(());
                 }
             }
@@ -178,9 +234,9 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The raw text of the group's fields.
+    /// The raw text of the group's fields, and of the one beside them.
     pub fn fields(&self, mut see: impl FnMut(&[&[u8]])) -> Checked<()> {
-        self.walk(|table, columns| {
+        self.walk(|table, columns, _| {
             let fields: Vec<&[u8]> = columns.iter().map(|&column| table.field(column)).collect();
             see(&fields);
             Ok(true)
@@ -189,7 +245,7 @@ impl<'a> Reading<'a> {
 
     /// The distinct words of the group's fields.
     pub fn words(&self, words: &mut BTreeSet<String>) -> Checked<()> {
-        self.walk(|table, columns| {
+        self.walk(|table, columns, _| {
             for &column in columns {
                 let word = std::str::from_utf8(table.field(column)).map_err(|_| {
                     let shown = String::from_utf8_lossy(table.field(column)).into_owned();
@@ -203,11 +259,18 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The rows behind a pipeline.
+    /// The rows behind a pipeline, each with the value beside it.
     pub fn rows(&self, pipeline: &Pipeline, mut see: impl FnMut(&[f64])) -> Checked<()> {
         let mut row = Vec::new();
-        self.walk(|table, columns| {
-            self.row(table, columns, pipeline, &mut row)?;
+        // What stands beside the rows is taken as it is; it may be missing where its own chain fills it.
+        let start = |group: &'a Group| (group, Pipeline::start(group, group.chain_on(self.split), None));
+        let beside = self.beside.map(start);
+        self.walk(|table, columns, past| {
+            let (own, other) = columns.split_at(self.group.sources().len());
+            self.row(table, (own, past), pipeline, &mut row)?;
+            if let (Some((group, pipeline)), [column]) = (&beside, other) {
+                row.push(self.value(group, table, *column, pipeline)?);
+            }
             see(&row);
             Ok(true)
         })
@@ -218,8 +281,8 @@ impl<'a> Reading<'a> {
     pub fn first(&self, pipeline: &Pipeline, most: usize, copies: &[usize]) -> Checked<(Vec<f64>, usize)> {
         let (mut data, mut rows, mut row) = (Vec::new(), 0, Vec::new());
         let mut copies = copies.iter().copied();
-        self.walk(|table, columns| {
-            self.row(table, columns, pipeline, &mut row)?;
+        self.walk(|table, columns, past| {
+            self.row(table, (columns, past), pipeline, &mut row)?;
             for _ in 0..copies.next().unwrap_or(1).min(most - rows) {
                 data.extend_from_slice(&row);
                 rows += 1;
@@ -255,13 +318,24 @@ impl<'a> Reading<'a> {
     fn row(
         &self,
         table: &Table<'_>,
-        columns: &[usize],
+        (columns, past): (&[usize], &[f64]),
         pipeline: &Pipeline,
         row: &mut Vec<f64>,
     ) -> Checked<()> {
         row.clear();
-        for &column in columns {
-            row.push(self.value(table, column, pipeline)?);
+        if let Some(lag) = &self.group.lag {
+            row.extend_from_slice(past);
+            // Without a largest lag above 0 there is no history, and every number is that of the row itself.
+            if past.is_empty() {
+                for &column in columns {
+                    let now = self.value(self.group, table, column, pipeline)?;
+                    row.extend(lag.rows.iter().map(|_| now));
+                }
+            }
+        } else {
+            for &column in columns {
+                row.push(self.value(self.group, table, column, pipeline)?);
+            }
         }
         if pipeline.steps.is_empty() && pipeline.fills_missing {
             // The step that fills missing values is being fitted.
@@ -269,7 +343,9 @@ impl<'a> Reading<'a> {
         }
         pipeline.apply(row);
         if let Some(i) = row.iter().position(|x| !x.is_finite()) {
-            let column = columns.get(i).or(columns.first()).copied().unwrap_or(0);
+            let each = self.group.lag.as_ref().map_or(1, |lag| lag.rows.len().max(1));
+            let column = pipeline.kept.get(i).and_then(|&at| columns.get(at / each)).or(columns.first());
+            let column = column.copied().unwrap_or(0);
             let text = String::from_utf8_lossy(table.field(column)).into_owned();
             let message =
                 format!("the transforms of `{}` turn `{text}` into {}", self.group.name.value, row[i]);
@@ -279,7 +355,7 @@ impl<'a> Reading<'a> {
     }
 
     /// One field as a number: itself, its place in the vocabulary, or its class.
-    fn value(&self, table: &Table<'_>, column: usize, pipeline: &Pipeline) -> Checked<f64> {
+    fn value(&self, group: &Group, table: &Table<'_>, column: usize, pipeline: &Pipeline) -> Checked<f64> {
         let bytes = table.field(column);
         let text = || String::from_utf8_lossy(bytes).into_owned();
         let number = || std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<f64>().ok());
@@ -300,12 +376,11 @@ impl<'a> Reading<'a> {
                         if bytes.is_empty() { "an empty field".to_owned() } else { format!("`{}`", text()) };
                     let fault =
                         table.fault(&rules::MISSING_VALUE, column, format!("{what} in a numeric column"));
-                    let filled =
-                        self.group.chain_on(self.split).iter().any(|step| step.transform.fills_missing());
+                    let filled = group.chain_on(self.split).iter().any(|step| step.transform.fills_missing());
                     let help = if filled {
                         "put `impute` first: the transforms before it cannot do without a value".to_owned()
                     } else {
-                        let name = &self.group.name.value;
+                        let name = &group.name.value;
                         format!("declare `{name} ... |> impute(median, fit=train)` if values may be missing")
                     };
                     Err(Box::new(fault.help(help)))

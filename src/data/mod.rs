@@ -5,6 +5,7 @@
 //! Statistics come from the rows of one named split, are streamed in constant memory, and are used unchanged everywhere
 //! else. Reading fails with file, line and column, never with a wrong number.
 
+mod history;
 mod load;
 pub mod provenance;
 mod split;
@@ -14,11 +15,12 @@ pub mod time;
 pub mod transforms;
 pub mod units;
 
+pub use history::Lag;
 pub use load::{Loaded, Pipeline, Reading, load, missing_column};
 pub use split::{Divider, Rule, Split, SplitSet};
 pub use statistics::{Fitted, GroupStatistics, Statistics, compare, fit};
 pub use table::{Header, header};
-pub use transforms::Transform;
+pub use transforms::{Back, Impute, Score, Select, Transform};
 
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
@@ -103,11 +105,13 @@ pub struct Group {
     pub name: Spanned<String>,
     /// What its columns are.
     pub content: Content,
-    /// The columns, in the order of the declaration (globs in the order of the file).
+    /// The columns, in the order of the declaration (globs in the order of the file); behind `lag`, those that it makes.
     pub columns: Vec<String>,
+    /// How they are taken from earlier rows.
+    pub lag: Option<Lag>,
     /// Where the columns are named.
     pub source: Span,
-    /// The shape that `as` gives a row.
+    /// The shape that `as` gives a row; behind a step that leaves columns out, if there is one.
     pub reshape: Option<Shape>,
     /// The transforms.
     pub chain: Vec<Step>,
@@ -116,6 +120,12 @@ pub struct Group {
 }
 
 impl Group {
+    /// The columns of the file that it is read from.
+    #[must_use]
+    pub fn sources(&self) -> &[String] {
+        self.lag.as_ref().map_or(&self.columns, |lag| &lag.columns)
+    }
+
     /// The chain that a split passes through.
     #[must_use]
     pub fn chain_on(&self, split: Split) -> &[Step] {
@@ -126,7 +136,7 @@ impl Group {
     #[must_use]
     pub fn shape(&self) -> Option<Shape> {
         let width = match &self.content {
-            Content::Numeric | Content::Target => self.columns.len(),
+            Content::Numeric | Content::Target => width(&self.chain, self.columns.len()),
             Content::Category(_) if !self.one_hot() => self.columns.len(),
             Content::Category(vocabulary) => vocabulary.size()? * self.columns.len(),
             Content::Class(..) => return Some(Shape::new([])),
@@ -145,6 +155,12 @@ impl Group {
     }
 }
 
+/// How many numbers a chain makes of a row of numbers.
+#[must_use]
+pub fn width(chain: &[Step], columns: usize) -> usize {
+    chain.iter().fold(columns, |width, step| step.transform.width(width))
+}
+
 /// The split whose words are the vocabulary of a category with this chain.
 #[must_use]
 pub fn vocabulary_fit(chain: &[Step]) -> Split {
@@ -160,6 +176,8 @@ pub struct Step {
     pub span: Span,
     /// The split that `fit=` names, where it was written.
     pub fit: Option<Spanned<Split>>,
+    /// The split on which another spec has fitted the constants that `stats=` shares.
+    pub shared: Option<Split>,
 }
 
 /// The data section of a spec.
@@ -249,10 +267,22 @@ impl Plan {
         }
     }
 
+    /// Whether a group takes numbers from earlier rows.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.groups.iter().any(|group| group.lag.is_some())
+    }
+
     /// Whether the order of time divides the rows.
     #[must_use]
     pub fn by_time(&self) -> bool {
         matches!(self.rows, Rows::One(_, Rule::Time { .. }))
+    }
+
+    /// The group of a name, if it is a target of one column.
+    #[must_use]
+    pub fn target(&self, name: &str) -> Option<&Group> {
+        self.group(name).filter(|group| group.content.is_target() && group.columns.len() == 1)
     }
 
     /// The group of a name.

@@ -64,7 +64,7 @@ pub struct Artefact<'a> {
     pub group: &'a Group,
     /// The split whose own chain it is part of; `None` for the declared chain.
     pub own: Option<Split>,
-    /// The step; `None` for a vocabulary whose split is not written.
+    /// The step, which may share what another spec has fitted; `None` for a vocabulary whose split is not written.
     pub step: Option<&'a Step>,
     /// The rows that its own statistics were fitted on.
     pub fit: Label,
@@ -84,8 +84,10 @@ pub fn artefacts<'a>(plan: &Plan, group: &'a Group, own: Option<Split>) -> Vec<A
         let step = chain.iter().find(|step| step.transform.vocabulary().is_some());
         out.push(Artefact { group, own, step, fit, seen });
     }
+    // Who trains on shared statistics has seen what they have seen; rows that are only served are others than those.
+    let trains = plan.splits().contains(&Split::Train);
     for step in chain {
-        let Some(split) = step.transform.fit() else { continue };
+        let Some(split) = step.transform.fit().or(step.shared.filter(|_| trains)) else { continue };
         let fit = Label::of(split, plan);
         seen = seen.join(fit);
         out.push(Artefact { group, own, step: Some(step), fit, seen });

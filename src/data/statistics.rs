@@ -5,7 +5,8 @@
 //! deterministic; the stored numbers are the shortest decimals that read back to the same bits.
 
 use super::load::{Pipeline, Reading};
-use super::{Content, Group, Plan, Split, Step, Vocabulary};
+use super::transforms::Sight;
+use super::{Content, Group, Plan, Split, Step, Transform, Vocabulary};
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::Loader;
 use serde::{Deserialize, Serialize};
@@ -43,26 +44,70 @@ pub enum Fitted {
         /// The sorted words.
         vocabulary: Vec<String>,
     },
+    /// Of `select`.
+    Select {
+        /// The names of the columns that are kept, in order.
+        columns: Vec<String>,
+        /// Their scores.
+        scores: Vec<f64>,
+    },
 }
 
 impl Fitted {
-    /// Whether these are statistics of a transform on rows of `width` numbers.
+    /// The name of the transform that these belong to; a vocabulary belongs to the category itself.
+    #[must_use]
+    pub fn of(&self) -> &'static str {
+        match self {
+            Self::Standardize { .. } => "standardize",
+            Self::Minmax { .. } => "minmax",
+            Self::Impute { .. } => "impute",
+            Self::Category { .. } => "category",
+            Self::Select { .. } => "select",
+        }
+    }
+
+    /// The lists of numbers, one number for each column.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<(&'static str, &[f64])> {
+        match self {
+            Self::Standardize { mean, var, scale } => vec![("mean", mean), ("var", var), ("scale", scale)],
+            Self::Minmax { min, max } => vec![("min", min), ("max", max)],
+            Self::Impute { value } => vec![("value", value)],
+            Self::Category { .. } => Vec::new(),
+            Self::Select { columns: _, scores } => vec![("score", scores)],
+        }
+    }
+
+    /// The list of words or names.
+    #[must_use]
+    pub fn words(&self) -> Option<(&'static str, &[String])> {
+        match self {
+            Self::Category { vocabulary } => Some(("vocabulary", vocabulary)),
+            Self::Select { columns, scores: _ } => Some(("choice", columns)),
+            Self::Standardize { .. } | Self::Minmax { .. } | Self::Impute { .. } => None,
+        }
+    }
+
+    /// Whether these are statistics of a transform on rows of these columns.
     ///
     /// # Errors
     /// What they are instead.
-    pub fn check(&self, transform: &str, width: usize) -> Result<(), String> {
-        let (of, lists): (&str, Vec<(&str, &[f64])>) = match self {
-            Self::Standardize { mean, var, scale } => {
-                ("standardize", vec![("mean", mean), ("var", var), ("scale", scale)])
-            }
-            Self::Minmax { min, max } => ("minmax", vec![("min", min), ("max", max)]),
-            Self::Impute { value } => ("impute", vec![("value", value)]),
-            Self::Category { .. } => ("category", Vec::new()),
-        };
-        if of != transform {
+    pub fn check(&self, transform: &Transform, columns: &[String]) -> Result<(), String> {
+        let of = self.of();
+        if of != transform.name() {
             return Err(format!("are those of `{of}`"));
         }
-        match lists.iter().find(|(_, list)| list.len() != width) {
+        let width = transform.width(columns.len());
+        if let Self::Select { columns: kept, .. } = self {
+            let mut rest = columns.iter();
+            if let Some(name) = kept.iter().find(|name| !rest.any(|column| column == *name)) {
+                return Err(format!("keep `{name}`, which is not the next of the columns"));
+            }
+            if kept.len() != width {
+                return Err(format!("keep {} columns, not {width}", kept.len()));
+            }
+        }
+        match self.numbers().iter().find(|(_, list)| list.len() != width) {
             Some((name, list)) => Err(format!("have {} numbers in `{name}` for {width} columns", list.len())),
             None => Ok(()),
         }
@@ -79,10 +124,31 @@ pub struct GroupStatistics {
     pub rows: u64,
     /// The columns.
     pub columns: Vec<String>,
-    /// SHA-256 of the columns' text in those rows.
+    /// SHA-256 of the columns' text in those rows, each row with that of the target if a step looks at one.
     pub sha256: String,
     /// The statistics of the fitted transforms, in the order of the chain.
     pub steps: Vec<Fitted>,
+}
+
+impl GroupStatistics {
+    /// The columns that step `at` meets.
+    #[must_use]
+    pub fn before(&self, at: usize) -> &[String] {
+        let kept = self.steps.iter().take(at).rev().find_map(|step| match step {
+            Fitted::Select { columns, .. } => Some(columns),
+            _ => None,
+        });
+        kept.unwrap_or(&self.columns)
+    }
+
+    /// The columns that the numbers of step `at` belong to.
+    #[must_use]
+    pub fn columns_of(&self, at: usize) -> &[String] {
+        match self.steps.get(at) {
+            Some(Fitted::Select { .. }) => self.before(at + 1),
+            _ => self.before(at),
+        }
+    }
 }
 
 /// All statistics of a spec.
@@ -181,18 +247,34 @@ fn fit_chain(
     };
     let mut split = (!steps.is_empty()).then_some(super::vocabulary_fit(chain));
     let mut pipeline = Pipeline::start(group, chain, vocabulary);
+    let mut beside = None;
     for step in chain {
         let mut fitted = None;
-        if let Some(mut fitter) = step.transform.fitter(pipeline.width()) {
+        let target = match step.transform.target().map(|name| plan.target(name)) {
+            // What it is to look at has been reported where it is named.
+            Some(None) => return Ok(None),
+            target => target.flatten(),
+        };
+        let columns = pipeline.columns();
+        let labels = target.is_some_and(|group| matches!(group.content, Content::Class(..)));
+        if let Some(mut fitter) = step.transform.fitter(&Sight { columns: &columns, labels }) {
             let from = step.transform.fit().unwrap_or(Split::Train);
             loop {
-                Reading::new(plan, group, from, loader).rows(&pipeline, |row| fitter.see(row))?;
+                let reading = Reading::new(plan, group, from, loader).beside(target);
+                reading.rows(&pipeline, |row| fitter.see(row))?;
                 if !fitter.end_pass() {
                     break;
                 }
             }
-            fitted = Some(fitter.conclude());
-            steps.extend(fitted.clone());
+            let concluded = fitter.conclude();
+            if let Fitted::Select { scores, .. } = &concluded
+                && scores.iter().all(|score| *score == 0.0)
+            {
+                return Err(Box::new(blind(plan, group, step, target)));
+            }
+            steps.push(concluded.clone());
+            fitted = Some(concluded);
+            beside = beside.or(target);
             // Where steps differ, the one that saw most names the group.
             split = Some(match split {
                 Some(before) if before != from => Split::All,
@@ -202,20 +284,36 @@ fn fit_chain(
         pipeline.push(step, fitted);
     }
     let Some(split) = split else { return Ok(None) };
-    let (rows, sha256) = fingerprint(plan, group, split, loader)?;
+    let (rows, sha256) = fingerprint(Reading::new(plan, group, split, loader).beside(beside))?;
     Ok(Some(GroupStatistics { fit: split.to_string(), rows, columns: group.columns.clone(), sha256, steps }))
 }
 
-/// The number of rows and the hash of a group's text on a split.
-fn fingerprint(
-    plan: &Plan,
-    group: &Group,
-    split: Split,
-    loader: &dyn Loader,
-) -> Result<(u64, String), Box<Diagnostic>> {
+/// The finding for a choice among columns that all score 0.
+fn blind(plan: &Plan, group: &Group, step: &Step, target: Option<&Group>) -> Diagnostic {
+    let (name, columns) = (&group.name.value, group.columns.len());
+    let message = format!("`{}` of `{name}` finds nothing to choose by: every score is 0", step.transform);
+    let diagnostic = Diagnostic::new(&rules::BLIND_SELECTION, step.span, message);
+    let diagnostic = match target {
+        Some(target) => {
+            let text =
+                format!("constant there, or all {} of `{name}` are", crate::text::plural(columns, "column"));
+            diagnostic.label(target.name.span, text)
+        }
+        None => diagnostic.remark("all its columns are constant there"),
+    };
+    let place = step.transform.fit().and_then(|split| plan.place(split));
+    match place {
+        Some(place) => diagnostic.label(place, "the rows that decide"),
+        None => diagnostic,
+    }
+    .help("look where the columns come from: a filter or a default may have replaced them")
+}
+
+/// The number of rows and the hash of their text.
+fn fingerprint(reading: Reading<'_>) -> Result<(u64, String), Box<Diagnostic>> {
     let mut rows = 0;
     let mut hash = Sha256::new();
-    Reading::new(plan, group, split, loader).fields(|fields| {
+    reading.fields(|fields| {
         rows += 1;
         for field in fields {
             hash.update(field);
@@ -278,20 +376,17 @@ pub fn compare(plan: &Plan, stored: &Statistics, file: &str, found: &Statistics)
     out
 }
 
-/// The first number that differs, in words.
+/// The first difference in words.
 fn first_difference(old: &GroupStatistics, new: &GroupStatistics) -> String {
-    let lists = |fitted: &Fitted| -> Vec<(&'static str, Vec<f64>)> {
-        match fitted.clone() {
-            Fitted::Standardize { mean, var, scale } => vec![("mean", mean), ("var", var), ("scale", scale)],
-            Fitted::Minmax { min, max } => vec![("min", min), ("max", max)],
-            Fitted::Impute { value } => vec![("value", value)],
-            Fitted::Category { .. } => Vec::new(),
+    for (at, (then, now)) in old.steps.iter().zip(&new.steps).enumerate() {
+        if let (Some((what, before)), Some((_, after))) = (then.words(), now.words())
+            && let Some((a, b)) = before.iter().zip(after).find(|(a, b)| a != b)
+        {
+            return format!(": the {what} has `{a}` in the file and `{b}` in the data");
         }
-    };
-    for (old_step, new_step) in old.steps.iter().zip(&new.steps) {
-        for ((what, before), (_, now)) in lists(old_step).into_iter().zip(lists(new_step)) {
-            if let Some((i, (a, b))) = before.iter().zip(&now).enumerate().find(|(_, (a, b))| a != b) {
-                let column = new.columns.get(i).map_or("?", String::as_str);
+        for ((what, before), (_, after)) in then.numbers().into_iter().zip(now.numbers()) {
+            if let Some((i, (a, b))) = before.iter().zip(after).enumerate().find(|(_, (a, b))| a != b) {
+                let column = new.columns_of(at).get(i).map_or("?", String::as_str);
                 return format!(": {what} of `{column}` is {a} in the file and {b} in the data");
             }
         }

@@ -108,10 +108,16 @@ impl Cuts {
         Ok(Self { numbers, begins })
     }
 
+    /// The place in time of a row; `None` if its text is no time.
+    #[must_use]
+    pub fn moment(&self, text: &str) -> Option<Moment> {
+        Moment::read(text.trim(), self.numbers)
+    }
+
     /// The split of a row; `None` if its text is no time.
     #[must_use]
     pub fn split_of(&self, text: &str) -> Option<Split> {
-        let moment = Moment::read(text.trim(), self.numbers)?;
+        let moment = self.moment(text)?;
         let begun = |(_, begin): &&(Split, Option<Moment>)| {
             begin.as_ref().is_none_or(|begin| begin.compare(&moment) != Ordering::Greater)
         };

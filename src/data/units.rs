@@ -54,7 +54,11 @@ impl Units {
                 Self::Raw | Self::Bytes => Self::Tamed,
                 known => known,
             },
-            Transform::Impute(_) | Transform::OneHot(_) | Transform::Noise(_) => self,
+            Transform::Impute(_)
+            | Transform::OneHot(_)
+            | Transform::Select(_)
+            | Transform::Noise(_)
+            | Transform::Back(_) => self,
         }
     }
 

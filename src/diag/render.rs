@@ -200,11 +200,7 @@ fn cut_long_lines(text: &str, places: &[(Range<usize>, String)]) -> (String, Vec
             (from..to, if from > 0 { "…" } else { "" })
         };
         out.push_str(prefix);
-        out.extend(
-            line[kept.clone()]
-                .chars()
-                .map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }),
-        );
+        out.extend(line[kept.clone()].chars().map(blank));
         if kept.end < line.len() {
             out.push_str("…\n");
         }
@@ -218,6 +214,16 @@ fn cut_long_lines(text: &str, places: &[(Range<usize>, String)]) -> (String, Vec
         }
     }
     (out, moved)
+}
+
+/// A control character of an excerpt as a space of as many bytes, so that places stay where they are.
+#[inline]
+fn blank(c: char) -> char {
+    match c {
+        _ if !c.is_control() || c == '\n' || c == '\t' => c,
+        _ if c.is_ascii() => ' ',
+        _ => '\u{a0}',
+    }
 }
 
 /// Replaces control characters, so that text from a spec cannot steer a terminal.

@@ -214,20 +214,57 @@ rules! {
     /// nothing pins them for serving.
     NO_STATISTICS = "D111" "statistics-not-stored" Info;
 
+    /// Rows that `lag` looks back from do not stand in the order of time.
+    ///
+    /// The row before a row in the file is then not the one before it in time, and may be a later one. Sort the file by the column of
+    /// `split by time(column)`; rows of equal time keep the order of the file.
+    UNORDERED_ROWS = "D113" "rows-out-of-order" Error from "P23";
+
+    /// A feature holds what is not known yet when the target is to be predicted.
+    ///
+    /// ## What it checks
+    ///
+    /// `lag` by a negative number of rows, and `lag` by 0 rows of a column that is a target.
+    ///
+    /// ## Why it matters
+    ///
+    /// Training and test rows come from a file in which the future stands beside the past. A model that reads the next row, or the answer itself, is
+    /// judged far better than it will be when there is no next row.
+    ///
+    /// ## References
+    ///
+    /// Kaufman et al. 2012, "Leakage in data mining"; research: static.md P23.
+    FUTURE_VALUES = "D021" "future-values" Error from "P23";
+
+    /// Columns are to be chosen by a score that is 0 for all of them.
+    ///
+    /// ## What it checks
+    ///
+    /// The scores of `select(top=K, by=..., fit=SPLIT)` on the rows that it is fitted on. All of them are 0 if every column, or the target, is
+    /// constant there.
+    ///
+    /// ## Why it matters
+    ///
+    /// The first K columns would be taken for the best ones, and nothing would say that they are not.
+    BLIND_SELECTION = "D112" "blind-selection" Error from "P20";
+
     /// A gradient differs from the numerical derivative of the loss.
     ///
     /// ## What it checks
     ///
-    /// For every parameter component that the budget allows, the reverse-mode gradient g against the two-sided
-    /// difference d = (L(w + h) - L(w - h)) / 2h, with every discrete decision (the sign of a ReLU, the place of a
-    /// maximum, the dropout mask) frozen at the unperturbed point, so that kinks cannot raise an alarm. The verdict
-    /// is per tensor, with the relative error |g - d| / (|g| + |d|) in the 2-norm. Besides, the reverse rule of every node is compared
-    /// with the tangent of its own forward kernel; a rule that differs is named with its operator and operand.
+    /// The reverse rule of every node is compared with the tangent of its own forward kernel; a rule that differs is named with its
+    /// operator and operand. The gradient of every tensor is compared with the tangent of the whole loss along random directions that weigh every
+    /// component alike, and with two-sided differences d = (L(w + h) - L(w - h)) / 2h of as many components as can be afforded. Every
+    /// discrete decision (the sign of a ReLU, the place of a maximum, the dropout mask) is frozen at the unperturbed point, so that
+    /// kinks cannot raise an alarm. The finding comes only if two oracles contradict the gradient, or if on a kink it is no subgradient.
+    /// `wellposed explain gradcheck` has the verdicts and their bounds.
     ///
     /// ## What to do
     ///
-    /// The worst component is named with both values. A gradient of an operator of this program that fails is a bug
-    /// of this program; a derivative written in the spec is the author's.
+    /// The worst component is named with both values and, for the known mistakes, what was done: a factor, a sign, a missing
+    /// penalty, transposed, shifted, a row of the batch or a way through the net that does not count. `gradcheck --svg FOLDER` draws gradient,
+    /// derivative and error. A gradient of an operator of this program that fails is a bug of this program; a derivative written in the spec
+    /// is the author's.
     GRADIENT_MISMATCH = "K001" "wrong-gradient" Error from "G01";
 
     /// A gradient check found a value that is not finite.
@@ -263,6 +300,30 @@ rules! {
     /// or type, or not finite. `wellposed explain against` has the protocol.
     FOREIGN_ANSWER = "K006" "foreign-answer" Error;
 
+    /// A derivative that the spec gives is not the derivative of its value.
+    ///
+    /// ## What it checks
+    ///
+    /// `activation f(x) = ... grad = ...` and `loss f(p, t) = ... grad = ...` say by hand how f changes with its first input. Before
+    /// anything runs, `grad` is compared with the derivative f'(x) of the value by dual numbers at a thousand inputs: dense around 0, from
+    /// 1e-12 to 1e6 on both sides, and close to either side of every kink. A difference counts where it exceeds a running error bound of
+    /// both formulas (Higham 2002, section 3.3) in double-double arithmetic, in which literals of seven or more digits count as rounded.
+    ///
+    /// ## What to do
+    ///
+    /// The finding names the input at which they differ most, both numbers and, where that can be told, the slip: a sign, a
+    /// factor, an inner derivative that is missing, a term of the product rule, the other branch. `wellposed explain activation` says
+    /// what a formula may be. Leave `grad` out, and the derivative is worked out.
+    WRONG_DERIVATIVE = "K007" "wrong-derivative" Error from "G01";
+
+    /// A function of the spec trains on something else than its derivative.
+    ///
+    /// `surrogate = ...` replaces the derivative, as the straight-through estimator does where the derivative is 0 almost everywhere
+    /// (Bengio, Leonard and Courville 2013). It is reported with the largest difference so that a reviewer sees it, and is no mistake. The
+    /// gradient check follows the chain with the surrogate in it: tensors before it are compared with tangents that
+    /// use the surrogate, and get the verdict SURROGATE, since differences of the loss know nothing of it.
+    SURROGATE = "K008" "surrogate-derivative" Info;
+
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that
@@ -283,6 +344,20 @@ rules! {
     /// Either the model no longer does what its author relied on, and the seed and the batch show where, or the bound was a
     /// guess: the values over all initialisations say what it can be.
     DECLARED_PROPERTY = "P002" "broken-promise" Error;
+
+    /// A line of a `.regressions` file that is no case of a law.
+    ///
+    /// ## What it checks
+    ///
+    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law, one a line, as a report shows them:
+    /// `finite:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record` appends
+    /// those that fail. At most 256 cases are run.
+    ///
+    /// ## Why it matters
+    ///
+    /// A line that cannot be read is a case that is no longer tested, and the next change may bring the fault back. Where a law was
+    /// renamed, rename it here; where it is gone, remove its lines.
+    MALFORMED_REGRESSION = "P010" "malformed-regression" Error;
 
     /// The compiled graph differs from the reviewed snapshot.
     ///

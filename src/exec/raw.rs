@@ -82,7 +82,7 @@ pub fn transform(
                 let shape: Shape = shape.clone();
                 let all =
                     move |row: &mut Vec<f64>| steps.iter().for_each(|step| step.apply(&shape, None, row));
-                (feed.shape.as_ref().map_or(0, Shape::elements), Box::new(all))
+                (feed.raw.as_ref().map_or(0, Shape::elements), Box::new(all))
             }
         };
         if given != wanted {

@@ -4,6 +4,10 @@
 //! Arguments of calls are named wherever the callee has a signature (see [`super::names`]); comments are kept with their
 //! places, for suppressions and for printing.
 
+mod property;
+
+pub use property::{Bound, Property, Relation};
+
 use crate::diag::suppress::{Comment, Notation};
 use crate::source::{FileId, Span, Spanned};
 use std::collections::BTreeSet;
@@ -26,6 +30,10 @@ pub struct Spec {
     pub targets: Vec<Declared>,
     /// `data { ... }`.
     pub data: Option<Data>,
+    /// `activation name(x) = ...`.
+    pub activations: Vec<Own>,
+    /// `loss name(p, t) = ...`.
+    pub losses: Vec<Own>,
     /// `default op(...)`.
     pub defaults: Vec<CallExpr>,
     /// `block name(...) { ... }`.
@@ -56,6 +64,8 @@ impl Spec {
             inputs: Vec::new(),
             targets: Vec::new(),
             data: None,
+            activations: Vec::new(),
+            losses: Vec::new(),
             defaults: Vec::new(),
             blocks: Vec::new(),
             net: None,
@@ -116,6 +126,8 @@ impl PartialEq for Spec {
             inputs,
             targets,
             data,
+            activations,
+            losses,
             defaults,
             blocks,
             net,
@@ -129,6 +141,8 @@ impl PartialEq for Spec {
             && *inputs == other.inputs
             && *targets == other.targets
             && *data == other.data
+            && *activations == other.activations
+            && *losses == other.losses
             && *defaults == other.defaults
             && *blocks == other.blocks
             && *net == other.net
@@ -251,6 +265,45 @@ pub struct Override {
     pub chain: Vec<CallExpr>,
 }
 
+/// A function of the spec's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Own {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its inputs, then its parameters.
+    pub params: Vec<ParamDecl>,
+    /// Its value.
+    pub value: Spanned<Expr>,
+    /// Its slope by the first input, if the spec gives one.
+    pub slope: Option<Slope>,
+}
+
+/// The slope of a function of the spec's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slope {
+    /// `surrogate`: it stands in place of the derivative; else, `grad`, it is the derivative.
+    pub surrogate: bool,
+    /// The formula.
+    pub formula: Spanned<Expr>,
+}
+
+impl Slope {
+    /// The word that introduces it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        if self.surrogate { "surrogate" } else { "grad" }
+    }
+}
+
+impl Own {
+    /// The whole declaration.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let end = self.slope.as_ref().map_or(self.value.span, |slope| slope.formula.span);
+        self.name.span.to(self.value.span).to(end)
+    }
+}
+
 /// A block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
@@ -360,57 +413,6 @@ pub struct Setting {
     pub name: Spanned<String>,
     /// The value.
     pub value: Spanned<Expr>,
-}
-
-/// What every initialisation is to satisfy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Property {
-    /// The quantity or the law: `rms`, `invariant`.
-    pub kind: Spanned<String>,
-    /// What it is about, in order: paths of nodes and tensors, names of inputs and columns; a symmetry comes first.
-    pub of: Vec<Spanned<String>>,
-    /// Where a quantity is to lie.
-    pub bound: Option<Bound>,
-    /// The whole line.
-    pub head: Head,
-}
-
-/// Where a quantity is to lie.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Bound {
-    /// `in lo..hi`, both ends included.
-    Within(Spanned<Expr>, Spanned<Expr>),
-    /// `< x`, `<= x`, `> x`, `>= x`.
-    Beyond(Relation, Spanned<Expr>),
-}
-
-/// On which side of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// `<`.
-    Below,
-    /// `<=`.
-    AtMost,
-    /// `>`.
-    Above,
-    /// `>=`.
-    AtLeast,
-}
-
-impl Relation {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Below, Self::AtMost, Self::Above, Self::AtLeast];
-
-    /// The operator of the language, and the key of YAML.
-    #[must_use]
-    pub const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Below => ("<", "below"),
-            Self::AtMost => ("<=", "at_most"),
-            Self::Above => (">", "above"),
-            Self::AtLeast => (">=", "at_least"),
-        }
-    }
 }
 
 /// A name with arguments.

@@ -10,8 +10,8 @@ mod property;
 pub use expr::number;
 
 use super::ast::{
-    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Lost, Model, Override,
-    ParamDecl, Penalty, Setting, Shortcut, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
+    Action, ArgExpr, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Lost, Model, Override, Own,
+    ParamDecl, Penalty, Setting, Shortcut, Slope, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
 };
 use crate::diag::suppress::Notation;
 use crate::diag::{Diagnostic, Diagnostics, rules};
@@ -140,6 +140,8 @@ impl Tree<'_> {
                     let data = Some(self.data(pair, head));
                     once(self.out, &mut spec.data, data, head, "data", |d| d.head.0);
                 }
+                Rule::activation => spec.activations.extend(self.own(pair)),
+                Rule::own_loss => spec.losses.extend(self.own(pair)),
                 Rule::default => spec.defaults.extend(first(&pair, Rule::call).map(|call| self.call(call))),
                 Rule::block => spec.blocks.extend(self.block(pair)),
                 Rule::net => {
@@ -293,6 +295,17 @@ impl Tree<'_> {
     fn chain(&mut self, owner: &Pair<'_, Rule>) -> Vec<CallExpr> {
         let Some(chain) = first(owner, Rule::chain) else { return Vec::new() };
         children(chain, Rule::invoke).map(|call| self.call(call)).collect()
+    }
+
+    fn own(&mut self, pair: Pair<'_, Rule>) -> Option<Own> {
+        let name = self.word(&first(&pair, Rule::ident)?);
+        let params = self.params(&pair);
+        let value = self.expr(first(&pair, Rule::expr)?);
+        let slope = first(&pair, Rule::own_slope).and_then(|slope| {
+            let surrogate = first(&slope, Rule::kw_surrogate).is_some();
+            Some(Slope { surrogate, formula: self.expr(first(&slope, Rule::expr)?) })
+        });
+        Some(Own { name, params, value, slope })
     }
 
     fn block(&mut self, pair: Pair<'_, Rule>) -> Option<Block> {

@@ -34,11 +34,12 @@ pub fn argument(text: &str) -> String {
 
 /// Names every positional argument whose callee is known.
 pub fn resolve(spec: &mut Spec) {
-    let blocks: BTreeMap<String, Vec<String>> = spec
-        .blocks
-        .iter()
-        .filter(|block| OpKind::find(&block.name.value).is_none())
-        .map(|block| (block.name.value.clone(), block.params.iter().map(|p| p.name.value.clone()).collect()))
+    let own = spec.activations.iter().map(|own| (&own.name.value, own.params.get(1..).unwrap_or_default()));
+    let blocks = spec.blocks.iter().map(|block| (&block.name.value, block.params.as_slice()));
+    let blocks: BTreeMap<String, Vec<String>> = own
+        .chain(blocks)
+        .filter(|(name, _)| OpKind::find(name).is_none())
+        .map(|(name, params)| (name.clone(), params.iter().map(|param| param.name.value.clone()).collect()))
         .collect();
     for call in &mut spec.defaults {
         invocation(call, &blocks);
@@ -47,8 +48,13 @@ pub fn resolve(spec: &mut Spec) {
     bodies.for_each(|body| in_body(body, &blocks));
     if let Some(loss) = spec.train.as_mut().and_then(|train| train.loss.as_mut()) {
         let signature = OpKind::find(&loss.name.value).map_or(&[][..], |op| op.signature);
-        let names: Vec<&str> =
-            LOSS_INPUTS.into_iter().chain(signature.iter().map(|param| param.name)).collect();
+        let own = spec.losses.iter().rev().find(|own| own.name == loss.name && signature.is_empty());
+        let own = own.and_then(|own| own.params.get(2..)).unwrap_or_default();
+        let names: Vec<&str> = LOSS_INPUTS
+            .into_iter()
+            .chain(signature.iter().map(|param| param.name))
+            .chain(own.iter().map(|param| param.name.value.as_str()))
+            .collect();
         assign(&mut loss.args, &names);
     }
     if let Some(call) = spec.train.as_mut().and_then(|train| train.optimizer.as_mut()) {

@@ -7,13 +7,14 @@
 
 use crate::args::{Default, Kind, Param, Value as Literal, literal};
 use crate::data::Transform;
+use crate::diag::undent;
 use crate::front::ast::Relation;
 use crate::front::names::{PRECISIONS, losses};
 use crate::front::optimizers;
 use crate::front::properties::{self, SYMMETRIES};
 use crate::inits::Init;
 use crate::manual::Callable;
-use crate::ops::OpKind;
+use crate::ops::{ACTIVATION_PAGE, LOSS_PAGE, OpKind};
 use serde_json::{Map, Value, json};
 
 /// A name that people choose.
@@ -41,6 +42,8 @@ pub fn schema() -> Value {
         "spec": {"const": 1, "description": "The version of the language."},
         "model": name("The name of the model."),
         "params": reference("params"),
+        "activations": described("Activations of the spec's own, by name.", of_names(reference("activation"))),
+        "losses": described("Losses of the spec's own, by name.", of_names(reference("loss"))),
         "inputs": described("Declared inputs.", of_names(reference("input"))),
         "targets": described("Declared targets.", of_names(reference("target"))),
         "data": reference("data"),
@@ -82,6 +85,8 @@ fn definitions() -> Value {
     define("input".to_owned(), declared("^(f64|f32|unit|u8|int) *\\[ *B.*\\]$", "f64[B, 3, 32, 32]", false));
     let target = "^(class *\\(.*\\).*|one_hot *\\(.*\\)|(f64|unit|int) *\\[ *B.*\\])$";
     define("target".to_owned(), declared(target, "class(10)", true));
+    define("activation".to_owned(), own(name("The input."), ACTIVATION_PAGE));
+    define("loss".to_owned(), own(list(name("Prediction, then target.")), LOSS_PAGE));
     define("data".to_owned(), data());
     define("column".to_owned(), column());
     define("chain".to_owned(), described("Transforms, applied in order.", list(reference("transform"))));
@@ -177,6 +182,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Axis => any([json!({"type": "integer"}), reference("expression")]),
         Kind::Number => number(),
         Kind::Numbers => listed(number()),
+        Kind::NumbersOr(words) => any([listed(number()), json!({"enum": words})]),
         Kind::Flag => any([json!({"type": "boolean"}), reference("expression")]),
         Kind::Word(words) => any([json!({"enum": words}), reference("expression")]),
         Kind::Init => reference("initialiser"),
@@ -297,6 +303,21 @@ fn declared(pattern: &str, example: &str, target: bool) -> Value {
     any([kind, closed(parts, &["type"])])
 }
 
+/// A function of the spec's own.
+fn own(of: Value, page: &str) -> Value {
+    let formula = |description: &str| described(description, json!({"type": ["string", "number"]}));
+    let parts = json!({
+        "of": of,
+        "params": reference("params"),
+        "value": formula("The formula, without `=`."),
+        "grad": formula("Its derivative by the first input, which is checked."),
+        "surrogate": formula("What training follows in place of the derivative."),
+    });
+    let mut value = closed(parts, &["of", "value"]);
+    value["description"] = json!(undent(page));
+    value
+}
+
 fn data() -> Value {
     let file = closed(
         json!({"csv": {"type": "string", "description": "The path, relative to the spec."}}),
@@ -392,7 +413,7 @@ fn statement() -> Value {
         calls.insert(key.to_owned(), json!(false));
     }
     let mut call = with(Value::Object(calls), &[]);
-    // A block is called like an op.
+    // Blocks and activations of the spec's own are called like ops.
     call["additionalProperties"] =
         any([json!({"type": "null"}), reference("value"), of_names(reference("value"))]);
     let word = json!({"type": "string", "pattern": NAME, "description": "An op or block without arguments."});
@@ -407,9 +428,13 @@ fn train() -> Value {
         value["description"] = json!(loss.markdown());
         (loss.name.to_owned(), value)
     });
+    // Those of the language are closed; only their own schema may hold them.
+    let mut own_loss = of_names(any([list(reference("value")), of_names(reference("value"))]));
+    own_loss["properties"] = self::losses().map(|loss| (loss.to_owned(), json!(false))).collect();
+    own_loss["description"] = json!("A loss of the spec's own.");
     let several = any([reference("penalty"), list(reference("penalty"))]);
     let parts = json!({
-        "loss": described("What training minimises.", one_of(losses.collect())),
+        "loss": described("What training minimises.", any([one_of(losses.collect()), own_loss])),
         "l1": described("Adds the factor times the sum of |w|.", several.clone()),
         "l2": described("Adds half the factor times the sum of w^2.", several),
         "optimizer": described("The optimiser.", one_of(table(optimizers::ALL.iter()))),

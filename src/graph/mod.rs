@@ -76,6 +76,8 @@ pub struct Setting {
 pub struct Feed {
     /// Its name.
     pub name: String,
+    /// The shape of a row before the transforms, without the batch; `None` if it could not be determined.
+    pub raw: Option<Shape>,
     /// The shape that the net sees; `None` if it could not be determined.
     pub shape: Option<Shape>,
     /// What its elements are.

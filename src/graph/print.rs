@@ -43,6 +43,13 @@ pub fn print(graph: &Graph) -> String {
     for (_, feed) in graph.feeds.iter().filter(|(_, feed)| graph.group(feed).is_none()) {
         print_feed(feed, &mut out);
     }
+    let mut declared: Vec<&str> = Vec::new();
+    for own in nodes.iter().filter_map(|(_, node)| node.op.own()) {
+        if !declared.contains(&own.declaration.as_str()) {
+            declared.push(&own.declaration);
+            let _ = writeln!(out, "{}", own.declaration);
+        }
+    }
     let layers: Vec<Handle<Node>> = graph.layers().map(|(handle, _)| handle).collect();
     Scope { graph, depth: 0 }.print(&layers, None, &mut out);
     if let Some(loss) = loss {
@@ -97,10 +104,10 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
     }
     let splits = plan.splits();
     for group in groups {
-        let Group { name, content, columns, source: _, reshape, chain, overrides } = group;
+        let Group { name, content, columns, lag, source: _, reshape, chain, overrides } = group;
         let width = columns.len();
         let what = match content {
-            Content::Numeric => format!("numeric[{width}]"),
+            Content::Numeric => format!("numeric[{}]", group.sources().len()),
             Content::Target => format!("target[{width}]"),
             Content::Class(classes, None) => format!("class[{classes}]"),
             Content::Class(classes, Some(labels)) => format!("class[{classes}] {}", quoted(labels)),
@@ -122,18 +129,20 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
                 format!("  apply {}", SplitSet(&common))
             }
         };
+        let lagged = lag.as_ref().map_or(String::new(), |lag| format!(" |> {}", lag.step()));
         // A group that no node takes is still part of the interface, so it is printed whether or not it is a feed.
         let unused = if feed.is_some() { "" } else { "  unused" };
-        let _ = writeln!(out, "data {}: {what}{shape}{}{applied}{unused}", name.value, chained(chain));
+        let steps = chained(chain);
+        let _ = writeln!(out, "data {}: {what}{shape}{lagged}{steps}{applied}{unused}", name.value);
         for (split, (_, chain)) in overrides {
-            let _ = writeln!(out, "data {} on {split}: raw{}", name.value, chained(chain));
+            let _ = writeln!(out, "data {} on {split}: raw{lagged}{}", name.value, chained(chain));
         }
     }
 }
 
 fn print_feed(feed: &Feed, out: &mut String) {
-    let Feed { name, shape, kind, range, target, chain, span: _ } = feed;
-    let shape = shape.as_ref().map_or("[?]".to_owned(), ToString::to_string);
+    let Feed { name, raw, shape: _, kind, range, target, chain, span: _ } = feed;
+    let shape = raw.as_ref().map_or("[?]".to_owned(), ToString::to_string);
     let what = match kind {
         FeedKind::Real => format!("f64{shape}"),
         FeedKind::Unit => format!("unit{shape}"),
@@ -157,7 +166,7 @@ fn quoted(words: &[String]) -> String {
 }
 
 fn chained(chain: &[Step]) -> String {
-    chain.iter().map(|Step { transform, span: _, fit: _ }| format!(" |> {transform}")).collect()
+    chain.iter().map(|Step { transform, span: _, fit: _, shared: _ }| format!(" |> {transform}")).collect()
 }
 
 /// Nodes that share the first `depth` parts of their paths.
@@ -304,6 +313,9 @@ impl Scope<'_> {
                 }
                 (Role::Slope, Some(init)) if init.value.constant() != Some(USUAL_SLOPE) => {
                     arguments.push(format!("init={}", init.value));
+                }
+                (Role::Given, Some(init)) => {
+                    let _ = write!(inits, "  init {}", with_std(&init.value, spec));
                 }
                 _ => {}
             }

@@ -104,6 +104,7 @@ fn arity(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     let fits = match node.op.arity() {
         Arity::One => n == 1,
         Arity::Many => n >= 1,
+        Arity::Exactly(wanted) => n == wanted,
         Arity::Loss => n == 2,
     };
     if !fits {

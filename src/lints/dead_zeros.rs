@@ -165,8 +165,8 @@ fn stop(graph: &Graph, uses: &Uses, from: Handle<Node>) -> Option<Stop> {
                 Category::Activation if slope_at_zero_is_zero(node) => Some(true),
                 Category::Layer | Category::Norm if is_zero_map(graph, node) => Some(false),
                 Category::Norm if offset.is_none_or(starts_at_zero) => None,
-                Category::Activation | Category::Pool if keeps_zero(graph, node) => None,
-                Category::Noise | Category::Layout => None,
+                Category::Activation | Category::Pool | Category::Noise if keeps_zero(graph, node) => None,
+                Category::Layout => None,
                 _ => return None,
             };
             match stopped {

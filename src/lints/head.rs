@@ -90,9 +90,12 @@ pub fn targets(graph: &Graph, feed: &Feed) -> Option<Targets> {
             }),
             Transform::Log1p(_) => known.map(|known| plain(known.lo.ln_1p(), known.hi.ln_1p())),
             // Constants may differ between channels, and what is clipped no longer reaches its ends.
-            Transform::Standardize(_) | Transform::Clip(_) | Transform::OneHot(_) | Transform::Noise(_) => {
-                None
-            }
+            Transform::Standardize(_)
+            | Transform::Clip(_)
+            | Transform::OneHot(_)
+            | Transform::Select(_)
+            | Transform::Noise(_)
+            | Transform::Back(_) => None,
             Transform::Impute(_) => known,
         };
     }

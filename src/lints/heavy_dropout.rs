@@ -2,14 +2,15 @@
 //!
 //! ## What it checks
 //!
-//! `p` of every `dropout` is at most 0.7. Where the dropout stands before a batch norm whose variance it spoils, that is said by
-//! `dropout-before-norm`.
+//! `p` of every `dropout` is at most 0.7. Where the dropout stands before a batch norm whose variance it spoils, that is
+//! said by `dropout-before-norm`.
 //!
 //! ## Why it matters
 //!
-//! `p` is the probability of dropping. What stays is divided by 1 - p, so each value gets the relative variance p / (1 - p): 1 for 0.5,
-//! 4 for 0.8, 9 for 0.9. A gradient of so much noise needs as many times the batch for the same precision, and with few units left
-//! the net underfits. In TensorFlow 1 the argument was the probability of keeping, and numbers above 0.7 often come from there.
+//! `p` is the probability of dropping. What stays is divided by 1 - p, so each value gets the relative variance p / (1 -
+//! p): 1 for 0.5, 4 for 0.8, 9 for 0.9. Only larger batches or more steps average this noise away, and with few units left
+//! the net underfits. In TensorFlow 1 the argument was the probability of keeping, and numbers above 0.7 often come from
+//! there.
 //!
 //! ## Example
 //!

@@ -9,8 +9,8 @@
 //! ## Why it matters
 //!
 //! A norm gives (x - mean) / sqrt(var + eps). With var = eps / 10 what comes out has a second moment of 1/11 instead of 1,
-//! and with less it is x / sqrt(eps): a fixed factor of 316 for eps = 1e-5, and no norm. Scale differences that it was to
-//! remove pass, and the next norm meets them, smaller still.
+//! and with less it is x / sqrt(eps): a fixed factor of 316 for eps = 1e-5, and no norm. The differences of
+//! scale that it was to remove, between channels and between layers, pass on.
 //!
 //! ## Example
 //!

@@ -51,24 +51,28 @@ impl Limits {
     #[must_use]
     pub fn within(graph: &Graph, account: &Account, region: usize) -> Self {
         let limits = Self::of(graph);
-        let adam =
-            matches!(graph.training.optimizer.as_ref().map(|o| &o.value), Some(Optimizer::Adam { .. }));
         let homogeneous = graph.nodes.iter().filter(|(node, _)| account.region(*node) == region).all(
             |(_, node)| match node.op.category() {
                 Category::Activation => {
                     node.op.response().is_some_and(|f| (f.elasticity - 1.0).abs() < HOMOGENEOUS)
                 }
                 Category::Combine => node.op.name() == "concat",
-                Category::Distribution => false,
+                Category::Distribution | Category::Product => false,
                 _ => true,
             },
         );
-        if adam && homogeneous {
+        if is_adam(graph) && homogeneous {
             Self { exploding: [limits.exploding[0], 36.0], logits: [limits.logits[0], 1e18], ..limits }
         } else {
             limits
         }
     }
+}
+
+/// Whether training divides the gradient by its own scale.
+#[must_use]
+pub fn is_adam(graph: &Graph) -> bool {
+    matches!(graph.training.optimizer.as_ref().map(|own| &own.value), Some(Optimizer::Adam { .. }))
 }
 
 /// The standard deviation of logits that nearly every draw exceeds: by two standard deviations of its logarithm over random draws. A warning

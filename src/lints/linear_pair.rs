@@ -98,7 +98,7 @@ fn pair(graph: &Graph, uses: &Uses, first: Handle<Node>) -> Option<Pair> {
             return None;
         }
         match graph.nodes[*next].op.name() {
-            "dropout" | "batch_norm" => at = *next,
+            "dropout" | "alpha_dropout" | "batch_norm" => at = *next,
             name if name == graph.nodes[first].op.name() => break *next,
             _ => return None,
         }

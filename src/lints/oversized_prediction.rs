@@ -30,7 +30,8 @@
 use super::limits::Limits;
 use super::uses::{Uses, origin};
 use super::{
-    Context, lint, mismatched_gain, offset_weights, oversized_logits, raw_input, scheme, unstable_depth,
+    Context, is_loud, lint, mismatched_gain, offset_weights, oversized_logits, raw_input, scheme,
+    unstable_depth,
 };
 use crate::data::Transform;
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
@@ -77,7 +78,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let blamed = mismatched_gain::kinds(context, &uses, account)
         .iter()
         .any(|kind| mismatched_gain::severity(context, account, kind) > Some(Severity::Info));
-    if blamed || !caused.is_empty() {
+    if blamed || is_loud(&caused) {
         return;
     }
     let message = format!("the predictions start at {} times the scale of their target", number(times));

@@ -32,7 +32,9 @@
 
 use super::scheme::{self, Consumer};
 use super::uses::{Uses, attribute, logits};
-use super::{Context, constant_bias, lint, mismatched_gain, offset_weights, raw_input, unstable_depth};
+use super::{
+    Context, constant_bias, is_loud, lint, mismatched_gain, offset_weights, raw_input, unstable_depth,
+};
 use crate::diag::{Diagnostic, Diagnostics, Fix, Level, Rule, Safety, Severity};
 use crate::graph::{Graph, Handle, Node};
 use crate::moments::{Gaussian, Interval, Moments};
@@ -93,7 +95,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         !blamed.contains(&account.region(*handle)) && shifted.iter().all(|other| other.activation != *handle)
     });
     let worst = found.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
-    let (Some((handle, share)), true) = (worst, caused.is_empty()) else { return };
+    let (Some((handle, share)), true) = (worst, !is_loud(&caused)) else { return };
     let node = &graph.nodes[handle];
     let times =
         if found.len() == 1 { String::new() } else { format!(" in {}", plural(found.len(), "place")) };

@@ -48,7 +48,9 @@ pub fn consumers(graph: &Graph, after: &[Vec<Handle<Node>>]) -> Vec<Consumer> {
                     Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
                         found[next.index()][usize::from(normed)]
                     }
-                    Category::Layer | Category::Distribution | Category::Loss => Consumer::Linear,
+                    Category::Layer | Category::Product | Category::Distribution | Category::Loss => {
+                        Consumer::Linear
+                    }
                 };
                 best = match (best, here) {
                     (Consumer::Activation(_), _) | (_, Consumer::Linear) => best,

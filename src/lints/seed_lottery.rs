@@ -5,8 +5,13 @@
 //! The variance V over random initialisations of ln q, q being the second moment of a hidden layer's values, by the static
 //! analysis, which adds up what finite widths contribute over the layers. A warning where two standard deviations are a
 //! factor of more than 100: 2 sqrt(V) > ln 100; with Adam, which divides the gradient by its scale, information, and a
-//! warning from 10^4 on. Nothing is said where another rule of the families I and G reports a cause: `mismatched-gain`,
-//! `wrong-fan`, `wrong-slope`, `offset-weights`, `unstable-depth` or `narrow-relu`.
+//! warning from 400 on. Where an activation has an elasticity above 1, whose growth the analysis of small deviations
+//! overstates, it is a warning from 10^6 on. Nothing is said where another rule of the families I and G reports a cause:
+//! `mismatched-gain`, `wrong-fan`, `wrong-slope`, `offset-weights`, `unstable-depth` or `narrow-relu`.
+//!
+//! The cut-offs were set by these runs. Of nets of 4 to 48 layers of 12 to 24 units, trained from six draws each for 600
+//! steps with gradient descent and with Adam, 59 of 60 runs without a finding, 33 of 36 runs with information and 4 of 36
+//! runs with a warning trained. A run trained if it told ten classes apart in nine of ten rows.
 //!
 //! ## Why it matters
 //!
@@ -34,13 +39,14 @@
 //!
 //! Hanin and Rolnick 2018, "How to start training: the effect of initialization and architecture"; research: static.md 2.4.
 
+use super::limits::is_adam;
 use super::scheme::{self, Consumer};
 use super::uses::Uses;
 use super::{
     Context, lint, mismatched_gain, narrow_relu, offset_weights, unstable_depth, wrong_fan, wrong_slope,
 };
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
-use crate::graph::{Graph, Handle, Node, Optimizer};
+use crate::graph::{Graph, Handle, Node};
 use crate::tensor::Shape;
 use crate::text::{number, plural};
 
@@ -48,7 +54,9 @@ pub static RULE: Rule = lint!("seed_lottery.rs" = "G007" "seed-lottery" Warning 
 
 /// The factor between two draws, two standard deviations apart, from which on it is worth a word, and from which on
 /// Adam minds.
-const APART: [f64; 2] = [100.0, 1e4];
+const APART: [f64; 2] = [100.0, 400.0];
+/// Likewise with either optimiser where deviations grow from layer to layer.
+const APART_UNSTABLE: f64 = 1e6;
 /// An elasticity above which deviations grow from layer to layer.
 const RUNS_AWAY: f64 = 1.02;
 
@@ -69,9 +77,6 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     if graph.partial || 2.0 * spread <= APART[0].ln() {
         return;
     }
-    let adam =
-        graph.training.optimizer.as_ref().is_some_and(|own| matches!(own.value, Optimizer::Adam { .. }));
-    let severity = if adam && 2.0 * spread <= APART[1].ln() { Severity::Info } else { Severity::Warning };
     let mut caused = Diagnostics::default();
     for other in [
         narrow_relu::check,
@@ -95,6 +100,11 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         _ => None,
     };
     let unstable = inside.iter().filter_map(elasticity).find(|(_, elasticity)| *elasticity > RUNS_AWAY);
+    let limit = match unstable {
+        Some(_) => APART_UNSTABLE,
+        None => APART[usize::from(is_adam(graph))],
+    };
+    let severity = if 2.0 * spread <= limit.ln() { Severity::Info } else { Severity::Warning };
     let width = |node: &&Handle<Node>| graph.nodes[**node].shape.as_ref().and_then(Shape::channels);
     let narrowest = inside.iter().min_by_key(width).and_then(|node| Some((*node, width(&node)?)));
     let layer = &graph.nodes[last];

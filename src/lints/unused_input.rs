@@ -3,7 +3,7 @@
 //! ## What it checks
 //!
 //! Every input and every group of feature columns has a consumer in the net; every target has one in the loss, if the spec has a
-//! loss. A net with one input takes it by itself.
+//! loss, unless predictions are brought back with its chain or columns are chosen by it. A net with one input takes it by itself.
 //!
 //! ## Why it matters
 //!
@@ -28,7 +28,7 @@
 use super::uses::Uses;
 use super::{Context, lint};
 use crate::diag::{Diagnostic, Diagnostics, Rule};
-use crate::graph::{Graph, Source};
+use crate::graph::{Feed, Graph, Handle, Source};
 
 pub static RULE: Rule = lint!("unused_input.rs" = "A002" "unused-input" Warning from "A07" "G04");
 
@@ -40,7 +40,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     let uses = Uses::of(graph);
     for (handle, feed) in graph.feeds.iter() {
         let idle = uses.after(Source::Feed(handle)).is_empty();
-        if !idle || (feed.target && graph.loss.is_none()) {
+        if !idle || feed.target && (graph.loss.is_none() || is_named(graph, handle)) {
             continue;
         }
         let name = &feed.name;
@@ -63,4 +63,14 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         };
         out.push(Diagnostic::new(&RULE, feed.span, message).help(help));
     }
+}
+
+/// Whether a target has another use than in a loss: its chain is undone on the prediction (whether rightly is another question), or columns are
+/// chosen by it.
+fn is_named(graph: &Graph, target: Handle<Feed>) -> bool {
+    let undone = graph.training.predict.as_ref().and_then(|predict| predict.undone);
+    let name = graph.feeds[target].name.as_str();
+    let groups = graph.data.iter().flat_map(|plan| &plan.groups);
+    let mut steps = groups.flat_map(|group| &group.chain);
+    undone.is_some_and(|(of, _)| of == target) || steps.any(|step| step.transform.target() == Some(name))
 }

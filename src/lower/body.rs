@@ -11,8 +11,11 @@ use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{Action, Body, CallExpr, Statement};
 use crate::graph::builder::Draft;
 use crate::graph::{NodeRole, Path, Source};
-use crate::ops::{Arity, Category, OpKind};
+use crate::ops::{Arity, Category, OpKind, OwnActivation};
 use crate::source::{Span, Spanned};
+
+/// An operator with the places of its arguments.
+type Read = (OpKind, Vec<(&'static str, Span)>);
 
 /// What flows from one statement into the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,27 +271,10 @@ impl<'a> Lowering<'a> {
         inputs: Vec<Flow>,
         scope: &mut Scope,
     ) -> Flow {
-        let Some(entry) = OpKind::find(&call.name.value).filter(|op| op.group != Category::Loss.name())
-        else {
-            if OpKind::find(&call.name.value).is_some() {
-                let message = format!("`{}` is a loss and belongs in the `train` section", call.name.value);
-                self.out.push(
-                    Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message)
-                        .help(format!("write: loss {}(output, target)", call.name.value)),
-                );
-            } else {
-                self.unknown_op(&call.name);
-            }
-            return self.poisoned(statement, scope);
+        let read = match self.own.get(&call.name.value).map(|own| own.is_loss) {
+            Some(false) => self.read_own(call, scope),
+            _ => self.read_op(call, scope),
         };
-        let env = self.env_of(scope);
-        let read = eval::invocation(call, &env, &mut self.out).and_then(|call| {
-            let default = self.defaults.get(&call.name.value).cloned();
-            let names = env.scope();
-            let mut reader = Reader::new(&call, default.as_ref(), entry.signature, &names, &mut self.out);
-            let arguments = reader.spans();
-            OpKind::read(entry.name, &mut reader).map(|op| (op, arguments))
-        });
         let Some((op, arguments)) = read else { return self.poisoned(statement, scope) };
         let Some(inputs) = self.inputs(&op, statement, call, inputs) else {
             return self.poisoned(statement, scope);
@@ -309,6 +295,39 @@ impl<'a> Lowering<'a> {
         let node = Source::Node(self.graph.add(draft, &mut self.out));
         self.name(&path, node);
         Flow::Value(node)
+    }
+
+    /// An activation that the spec declares.
+    fn read_own(&mut self, call: &CallExpr, scope: &Scope) -> Option<Read> {
+        let env = self.env_of(scope);
+        let call = eval::invocation(call, &env, &mut self.out)?;
+        let own = self.call_own(&call, &env)?;
+        Some((OpKind::OwnActivation(OwnActivation(own)), Vec::new()))
+    }
+
+    /// An operator of the language with the places of its arguments.
+    fn read_op(&mut self, call: &CallExpr, scope: &Scope) -> Option<Read> {
+        let found = OpKind::find(&call.name.value);
+        let own_loss = self.own.contains_key(&call.name.value);
+        let Some(entry) = found.filter(|op| op.group != Category::Loss.name()) else {
+            if found.is_some() || own_loss {
+                let message = format!("`{}` is a loss and belongs in the `train` section", call.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_CALLEE, call.name.span, message)
+                        .help(format!("write: loss {}(output, target)", call.name.value)),
+                );
+            } else {
+                self.unknown_op(&call.name);
+            }
+            return None;
+        };
+        let env = self.env_of(scope);
+        let call = eval::invocation(call, &env, &mut self.out)?;
+        let default = self.defaults.get(&call.name.value).cloned();
+        let names = env.scope();
+        let mut reader = Reader::new(&call, default.as_ref(), entry.signature, &names, &mut self.out);
+        let arguments = reader.spans();
+        OpKind::read(entry.name, &mut reader).map(|op| (op, arguments))
     }
 
     /// Remembers that a statement gave nothing; what refers to it is silently unknown.
@@ -346,16 +365,23 @@ impl<'a> Lowering<'a> {
         let fits = match op.arity() {
             Arity::One => inputs.len() == 1,
             Arity::Many => inputs.len() >= 2,
+            Arity::Exactly(wanted) => inputs.len() == wanted,
             Arity::Loss => false,
         };
         if !fits {
             let (name, n) = (op.name(), inputs.len());
-            let wanted = if op.arity() == Arity::One { "one input" } else { "two or more inputs" };
+            let (wanted, example) = match op.arity() {
+                Arity::One => ("one input".to_owned(), "a, b"),
+                Arity::Exactly(2) => ("two inputs".to_owned(), "a, b"),
+                Arity::Exactly(3) => ("three inputs".to_owned(), "q, k, v"),
+                Arity::Exactly(n) => (format!("{n} inputs"), "a, b, ..."),
+                Arity::Many | Arity::Loss => ("two or more inputs".to_owned(), "a, b"),
+            };
             let place = statement.from.get(1).map_or(call.span(), |name| name.span);
             let message = format!("`{name}` takes {wanted} and gets {n}");
             self.out.push(
                 Diagnostic::new(&rules::SHAPE_MISMATCH, place, message)
-                    .help(format!("name them: {name} <- a, b")),
+                    .help(format!("name them: {name} <- {example}")),
             );
             return None;
         }

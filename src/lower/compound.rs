@@ -7,11 +7,11 @@ use super::eval::{self, Env};
 use super::{Lowering, MAX_NODES};
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, did_you_mean, rules};
-use crate::front::ast::{Body, CallExpr, Shortcut, Statement};
+use crate::front::ast::{Body, CallExpr, ParamDecl, Shortcut, Statement};
 use crate::graph::builder::Draft;
 use crate::graph::{NodeRole, Source};
 use crate::ops::OpKind;
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 impl<'a> Lowering<'a> {
     /// The scope inside a named compound.
@@ -49,7 +49,8 @@ impl<'a> Lowering<'a> {
         let Some(call_value) = eval::invocation(call, &env, &mut self.out) else {
             return self.poisoned(statement, scope);
         };
-        let Some(variables) = self.bind(&call_value, block, &env) else {
+        let owner = ("block", block.name.span);
+        let Some(variables) = self.bind(&call_value, owner, &block.params, &env) else {
             return self.poisoned(statement, scope);
         };
         let mut inner = match &statement.label {
@@ -83,14 +84,15 @@ impl<'a> Lowering<'a> {
         result
     }
 
-    /// The variables of a block: its arguments, and the defaults of what is not given, which may use earlier ones.
-    fn bind(
+    /// The variables of a block or function: its arguments, and the defaults of what is not given, which may use earlier ones.
+    pub(super) fn bind(
         &mut self,
         call: &Call,
-        block: &crate::front::ast::Block,
+        (word, declared): (&str, Span),
+        params: &[ParamDecl],
         env: &Env,
     ) -> Option<Vec<(String, Value)>> {
-        let names: Vec<&str> = block.params.iter().map(|param| param.name.value.as_str()).collect();
+        let names: Vec<&str> = params.iter().map(|param| param.name.value.as_str()).collect();
         let mut given: Vec<Option<Spanned<Value>>> = vec![None; names.len()];
         let mut fine = true;
         for (position, arg) in call.args.iter().enumerate() {
@@ -107,18 +109,18 @@ impl<'a> Lowering<'a> {
                     .map_or("a further argument".to_owned(), |name| format!("`{}`", name.value));
                 let near =
                     arg.name.as_ref().and_then(|name| did_you_mean(&name.value, names.iter().copied()));
-                let message = format!("block `{}` does not take {what}", call.name.value);
+                let message = format!("{word} `{}` does not take {what}", call.name.value);
                 let known = if names.is_empty() { "no parameters".to_owned() } else { names.join(", ") };
                 self.out.push(
                     Diagnostic::new(&rules::UNKNOWN_KEY, place, message)
-                        .label(block.name.span, format!("its parameters: {known}"))
+                        .label(declared, format!("its parameters: {known}"))
                         .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
                 );
                 continue;
             };
             if let Some(first) = &given[at] {
                 fine = false;
-                let message = format!("`{}` of block `{}` is given twice", names[at], call.name.value);
+                let message = format!("`{}` of {word} `{}` is given twice", names[at], call.name.value);
                 self.out.push(
                     Diagnostic::new(&rules::GIVEN_TWICE, place, message)
                         .label(first.span, "first given here"),
@@ -135,7 +137,7 @@ impl<'a> Lowering<'a> {
             given[at] = Some(arg.value.clone());
         }
         let mut variables: Vec<(String, Value)> = Vec::new();
-        for (param, given) in block.params.iter().zip(given) {
+        for (param, given) in params.iter().zip(given) {
             let value = match (given, &param.default) {
                 (Some(value), _) => Some(value.value),
                 (None, Some(default)) => {
@@ -145,7 +147,7 @@ impl<'a> Lowering<'a> {
                 }
                 (None, None) => {
                     if fine {
-                        let message = format!("block `{}` needs `{}`", call.name.value, param.name.value);
+                        let message = format!("{word} `{}` needs `{}`", call.name.value, param.name.value);
                         let diagnostic = Diagnostic::new(&rules::MISSING, call.span, message);
                         self.out.push(diagnostic.label(param.name.span, "declared here without a default"));
                     }

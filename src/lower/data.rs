@@ -2,14 +2,16 @@
 //!
 //! Only the header lines of the files are read here, and the training rows where a vocabulary is neither given nor stored.
 
+use super::feeds::{of_labels, of_target};
 use super::{Lowering, eval};
 use crate::args::{Arg, Value, word};
 use crate::data::{
-    self, Content, File, Group, Header, Oversample, Plan, Rows, Split, Statistics, Transform, Vocabulary,
+    self, Content, File, Group, Header, Lag, Oversample, Plan, Rows, Split, Statistics, Step, Transform,
+    Vocabulary,
 };
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{CallExpr, Column, Data};
-use crate::source::{MAX_SPEC_BYTES, Spanned};
+use crate::source::{MAX_SPEC_BYTES, Span, Spanned};
 use crate::tensor::Shape;
 use std::collections::BTreeMap;
 
@@ -62,7 +64,7 @@ impl Lowering<'_> {
         self.vocabularies(&mut plan);
         plan.oversample = section.generated.as_ref().and_then(|call| self.oversample(call, &plan));
         for group in &plan.groups {
-            self.check_group(group);
+            self.check_group(group, &plan);
         }
         self.graph.data = Some(plan);
     }
@@ -83,7 +85,7 @@ impl Lowering<'_> {
         let env = self.env();
         let kind = &column.source.name;
         let args = eval::arguments(&column.source.args, &env, &mut self.out)?;
-        let chain = self.chain(&column.name.value, &column.chain);
+        let mut chain = self.chain(&column.name.value, &column.chain);
         let (content, names) = match kind.value.as_str() {
             "numeric" => (Content::Numeric, self.column_names(&args)?),
             "target" => (Content::Target, self.column_names(&args)?),
@@ -124,14 +126,26 @@ impl Lowering<'_> {
                         return None;
                     }
                     (_, Some(set)) => match self.classes(&set)?.1 {
-                        Some(words) => Content::Category(Vocabulary::Given(words)),
+                        Some(words) => {
+                            if let Some((_, shared)) = shared_words(&chain) {
+                                let message = "the vocabulary is given twice";
+                                self.out.push(
+                                    Diagnostic::new(&rules::GIVEN_TWICE, shared, message)
+                                        .label(set.span, "first given here"),
+                                );
+                            }
+                            Content::Category(Vocabulary::Given(words))
+                        }
                         None => {
                             let message = "a vocabulary is a list of words";
                             self.out.push(Diagnostic::new(&rules::WRONG_TYPE, set.span, message));
                             return None;
                         }
                     },
-                    (_, None) => Content::Category(Vocabulary::Fitted(None)),
+                    (_, None) => Content::Category(
+                        shared_words(&chain)
+                            .map_or(Vocabulary::Fitted(None), |(words, _)| Vocabulary::Given(words)),
+                    ),
                 };
                 (content, self.column_names(&[name])?)
             }
@@ -149,12 +163,15 @@ impl Lowering<'_> {
             }
         };
         let columns = self.expand(&names, headers);
+        let lag = self.lag(&content, &mut chain, &columns);
+        let columns = lag.as_ref().map_or(columns, Lag::names);
+        let width = data::width(&chain, columns.len());
         let reshape = match &column.shape {
-            Some(shape) => self.reshape(shape, &columns),
+            Some(shape) => self.reshape(shape, width),
             None => None,
         };
         let (name, source) = (column.name.clone(), column.source.span());
-        Some(Group { name, content, columns, source, reshape, chain, overrides: BTreeMap::new() })
+        Some(Group { name, content, columns, lag, source, reshape, chain, overrides: BTreeMap::new() })
     }
 
     fn column_names(&mut self, args: &[Arg]) -> Option<Vec<Spanned<String>>> {
@@ -206,7 +223,7 @@ impl Lowering<'_> {
         columns
     }
 
-    fn reshape(&mut self, shape: &Spanned<crate::front::ast::Expr>, columns: &[String]) -> Option<Shape> {
+    fn reshape(&mut self, shape: &Spanned<crate::front::ast::Expr>, columns: usize) -> Option<Shape> {
         let env = self.env();
         let value = eval::eval(shape, &env, &mut self.out)?;
         let sizes = match &value.value {
@@ -228,10 +245,10 @@ impl Lowering<'_> {
             return None;
         };
         let shape = Shape::new(sizes);
-        if !columns.is_empty() && shape.elements() != columns.len() {
+        if columns > 0 && shape.elements() != columns {
             let message = format!(
                 "a row of {} columns cannot take the shape {}, which has {} elements",
-                columns.len(),
+                columns,
                 value.value,
                 shape.elements()
             );
@@ -251,7 +268,7 @@ impl Lowering<'_> {
                 );
                 continue;
             };
-            let chain = self.chain(&group.value, &replacement.chain);
+            let mut chain = self.chain(&group.value, &replacement.chain);
             let near = did_you_mean(&group.value, plan.groups.iter().map(|group| group.name.value.as_str()))
                 .map(str::to_owned);
             let Some(target) = plan.groups.iter_mut().find(|known| known.name.value == group.value) else {
@@ -266,6 +283,17 @@ impl Lowering<'_> {
                 continue;
             };
             let place = chain.iter().fold(group.span, |place, step| place.to(step.span));
+            if let Some(lag) = &target.lag {
+                if chain.first().is_none_or(|step| step.transform != lag.step()) {
+                    let message = format!("`{}` takes other rows on `{of}`", group.value);
+                    self.out.push(
+                        Diagnostic::new(&rules::SHAPE_MISMATCH, place, message)
+                            .label(lag.span, "on the other splits")
+                            .help(format!("begin with {}", lag.step())),
+                    );
+                }
+                chain.retain(|step| !matches!(step.transform, Transform::Back(_)));
+            }
             if let Some((first, _)) = target.overrides.insert(of, (place, chain)) {
                 let message = format!("`{}` is replaced twice on `{of}`", group.value);
                 self.out.push(
@@ -380,7 +408,9 @@ impl Lowering<'_> {
         Statistics::parse(std::str::from_utf8(&bytes).ok()?).ok()
     }
 
-    fn check_group(&mut self, group: &Group) {
+    fn check_group(&mut self, group: &Group, plan: &Plan) {
+        self.check_widths(group);
+        self.check_lag(group, plan);
         let category = matches!(group.content, Content::Category(_));
         let chains = std::iter::once(&group.chain).chain(group.overrides.values().map(|(_, chain)| chain));
         for (i, step) in chains.flat_map(|chain| chain.iter().enumerate()) {
@@ -400,16 +430,136 @@ impl Lowering<'_> {
                 self.out.push(Diagnostic::new(&rules::UNKNOWN_KEY, fit.span, message));
             }
             if matches!(group.content, Content::Class(..)) {
-                let message =
-                    format!("`{}` holds class labels, which no transform applies to", group.name.value);
-                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+                self.out.push(of_labels(&group.name.value, step));
             }
-            if let Some(constants) = step.transform.constants() {
-                let shape = group.reshape.clone().unwrap_or_else(|| Shape::new([group.columns.len()]));
-                if !group.columns.is_empty() {
-                    self.check_constants(step.span, constants, &shape);
-                }
+            if group.content == Content::Target && matches!(step.transform, Transform::Select(_)) {
+                self.out.push(of_target(&group.name.value, step));
+            }
+            if let Some(target) = step.transform.target() {
+                self.check_looked_at(target, step, plan);
             }
         }
     }
+
+    /// Takes the step that looks back from the front of a chain.
+    fn lag(&mut self, content: &Content, chain: &mut Vec<Step>, columns: &[String]) -> Option<Lag> {
+        let first = match chain.first() {
+            Some(Step { transform: Transform::Back(back), span, .. }) if *content == Content::Numeric => {
+                (back.rows.clone(), *span)
+            }
+            _ => return None,
+        };
+        chain.remove(0);
+        let (rows, span) = first;
+        if let Some(ahead) = rows.iter().find(|rows| **rows < 0) {
+            let message = format!("`lag` by {ahead} takes later rows: they are not known when the row is");
+            let finding = Diagnostic::new(&rules::FUTURE_VALUES, span, message);
+            let rule = self.spec.data.as_ref().and_then(|data| data.rule.as_ref());
+            self.out.push(
+                match rule {
+                    Some(rule) => finding.label(rule.by.span(), "rows have this order in time"),
+                    None => finding,
+                }
+                .help(format!("earlier rows have positive numbers: {}", ahead.abs())),
+            );
+            self.graph.partial = true;
+            return None;
+        }
+        let rows = rows.into_iter().filter_map(|rows| usize::try_from(rows).ok()).collect();
+        Some(Lag { rows, columns: columns.to_vec(), span })
+    }
+
+    /// Whether rows have an order to look back in, and nothing that is looked at is the answer.
+    fn check_lag(&mut self, group: &Group, plan: &Plan) {
+        let chains = std::iter::once(&group.chain).chain(group.overrides.values().map(|(_, chain)| chain));
+        for step in chains.flatten().filter(|step| matches!(step.transform, Transform::Back(_))) {
+            let message = "`lag` stands first in a chain of numeric columns";
+            self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+        }
+        let Some(lag) = &group.lag else { return };
+        if !plan.by_time() {
+            let message = "`lag` needs one file whose rows have an order in time";
+            self.out.push(
+                Diagnostic::new(&rules::MISSING, lag.span, message)
+                    .help("write all csv(\"path\") and split by time(column) train 80 val 10 test 10"),
+            );
+        }
+        let targets = plan.groups.iter().filter(|group| group.content.is_target());
+        for target in targets.filter(|_| lag.rows.contains(&0)) {
+            if let Some(column) = lag.columns.iter().find(|column| target.columns.contains(column)) {
+                let message = format!("`{}` holds the answer: `lag` by 0 of `{column}`", group.name.value);
+                self.out.push(
+                    Diagnostic::new(&rules::FUTURE_VALUES, lag.span, message)
+                        .label(target.source, "to be predicted")
+                        .help("leave 0 out: the earlier values of a target are known, its own is not"),
+                );
+            }
+        }
+    }
+
+    /// Whether every step of every chain fits the row that it meets, and all splits have rows of one width.
+    fn check_widths(&mut self, group: &Group) {
+        let columns = group.columns.len();
+        if columns == 0 {
+            return;
+        }
+        let declared = group.reshape.as_ref();
+        let raw = declared.filter(|shape| shape.elements() == columns).cloned();
+        let raw = raw.unwrap_or_else(|| Shape::new([columns]));
+        let usual = self.check_chain(&group.chain, &raw, declared).elements();
+        let name = &group.name.value;
+        let encoded =
+            |chain: &[Step]| chain.iter().any(|step| matches!(step.transform, Transform::OneHot(_)));
+        for (split, (place, chain)) in &group.overrides {
+            let own = self.check_chain(chain, &raw, declared).elements();
+            if own != usual {
+                let message = format!("rows of `{split}` have {own} columns of `{name}`, all others {usual}");
+                self.out.push(
+                    Diagnostic::new(&rules::SHAPE_MISMATCH, *place, message)
+                        .label(group.name.span, "the other splits pass through this chain"),
+                );
+            } else if encoded(chain) != encoded(&group.chain) {
+                let message = format!("`{name}` is encoded in another way on `{split}`");
+                self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, *place, message).label(
+                    group.name.span,
+                    "`one_hot` makes a column of each word, and codes are one column",
+                ));
+            }
+        }
+    }
+
+    /// Whether the target that a step looks at is one.
+    fn check_looked_at(&mut self, name: &str, step: &Step, plan: &Plan) {
+        let Some(target) = plan.group(name) else {
+            if !self.lost.explains(name) {
+                let targets = plan.groups.iter().filter(|group| group.content.is_target());
+                let near = did_you_mean(name, targets.map(|group| group.name.value.as_str()));
+                let message =
+                    format!("`{}` looks at `{name}`, and no column group is called so", step.transform);
+                self.out.push(
+                    Diagnostic::new(&rules::UNKNOWN_NAME, step.span, message)
+                        .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                );
+            }
+            return;
+        };
+        if plan.target(name).is_none() && !target.columns.is_empty() {
+            let wrong = if target.content.is_target() {
+                format!("it has {} columns", target.columns.len())
+            } else {
+                "it is an input".to_owned()
+            };
+            let message = format!("`{}` needs a target of one column, and `{name}` is none", step.transform);
+            self.out
+                .push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message).label(target.source, wrong));
+        }
+    }
+}
+
+/// The words that a chain shares with another spec, and where.
+fn shared_words(chain: &[Step]) -> Option<(Vec<String>, Span)> {
+    chain.iter().find_map(|step| match &step.transform {
+        Transform::OneHot(encoding) => Some((encoding.shared.clone()?, step.span)),
+        _ => None,
+    })
 }

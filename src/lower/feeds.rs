@@ -1,13 +1,15 @@
 //! Inputs and targets: declared ones, and the column groups of the data section.
 
+use super::stored::Shared;
 use super::{Lowering, eval};
 use crate::args::{MAX_ELEMENTS, Value, word};
-use crate::data::{Content, Step, Transform};
+use crate::data::{Content, Select, Step, Transform};
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::front::ast::{CallExpr, Declared, TypeExpr};
 use crate::graph::{Feed, FeedKind};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
+use crate::text::plural;
 
 impl Lowering<'_> {
     pub(super) fn feeds(&mut self) {
@@ -25,8 +27,10 @@ impl Lowering<'_> {
             };
             let shape = if group.columns.is_empty() { None } else { group.shape() };
             let target = group.content.is_target();
+            let raw = (!group.columns.is_empty()).then(|| Shape::new([group.columns.len()]));
             let feed = Feed {
                 name: group.name.value,
+                raw,
                 shape,
                 kind,
                 range: None,
@@ -65,17 +69,28 @@ impl Lowering<'_> {
         let chain = self.chain(&declared.name.value, &declared.chain);
         let (kind, shape) = self.type_of(&declared.kind, target);
         for step in &chain {
+            let name = &declared.name.value;
             if let Some(fit) = &step.fit {
-                let message =
-                    format!("`{}` has no rows to fit `{}` on", declared.name.value, step.transform.name());
-                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, fit.span, message).help(
-                    "a declared input takes given constants: standardize(stats=\"train.nn.stats.json\"), or mean=... and std=...",
-                ));
+                let kind = step.transform.name();
+                let message = format!("`{name}` has no rows to fit `{kind}` on");
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, fit.span, message).help(format!(
+                    "a declared input takes given constants: {kind}(stats=\"train.nn.stats.json\"), or the numbers themselves"
+                )));
+            } else if matches!(step.transform, Transform::Back(_)) {
+                let message = format!("`{name}` has no earlier rows: `lag` needs the columns of a file");
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
+            } else if matches!(step.transform, Transform::OneHot(_)) {
+                let message = format!("`{name}` holds numbers: `one_hot` needs a category");
+                self.out.push(Diagnostic::new(&rules::WRONG_TYPE, step.span, message));
             }
-            if let (Some(constants), Some(shape)) = (step.transform.constants(), &shape) {
-                self.check_constants(step.span, constants, shape);
+            if target && matches!(step.transform, Transform::Select(_)) {
+                self.out.push(of_target(name, step));
+            } else if matches!(kind, Some(FeedKind::Class(..))) {
+                self.out.push(of_labels(name, step));
             }
         }
+        let raw = shape;
+        let shape = raw.as_ref().map(|shape| self.check_chain(&chain, shape, None));
         let range = self.target_range(declared, kind.as_ref());
         let name = declared.name.value.clone();
         if target && kind.is_none() {
@@ -86,6 +101,7 @@ impl Lowering<'_> {
         }
         self.feed(Feed {
             name,
+            raw,
             shape,
             kind: kind.unwrap_or(FeedKind::Real),
             range,
@@ -110,6 +126,46 @@ impl Lowering<'_> {
             return None;
         }
         Some(ends)
+    }
+
+    /// Whether every step of a chain fits the row that it meets; the shape of the row behind it. `wanted` is the shape that the row is to
+    /// have there.
+    pub(super) fn check_chain(&mut self, chain: &[Step], raw: &Shape, wanted: Option<&Shape>) -> Shape {
+        let mut shape = raw.clone();
+        for step in chain {
+            let width = shape.elements();
+            if let Some(constants) = step.transform.constants() {
+                self.check_constants(step.span, constants, &shape);
+            }
+            let Transform::Select(select) = &step.transform else { continue };
+            let message = match select {
+                Select::Fitted { top, .. } if *top > width => {
+                    let message = format!("`select` keeps {top} of {}", plural(width, "column"));
+                    Some((&rules::OUT_OF_RANGE, message, format!("at most {width} can be kept")))
+                }
+                Select::Given { of: Some(of), .. } if *of != width => {
+                    let message = format!("`select` chooses from {of} columns, and there are {width}");
+                    Some((&rules::SHAPE_MISMATCH, message, "the choice is for other columns".to_owned()))
+                }
+                Select::Given { columns, .. } => columns.iter().find(|place| **place >= width).map(|place| {
+                    let message = format!("`select` keeps column {place} of {}", plural(width, "column"));
+                    (&rules::OUT_OF_RANGE, message, "columns are counted from 0".to_owned())
+                }),
+                Select::Fitted { .. } => None,
+            };
+            if let Some((rule, message, remark)) = message {
+                self.out.push(Diagnostic::new(rule, step.span, message).remark(remark));
+            }
+            if wanted.is_none() && raw.rank() > 2 {
+                let message = format!("`select` takes columns out of a row, and the input is {raw}");
+                self.out.push(Diagnostic::new(&rules::SHAPE_MISMATCH, step.span, message));
+            }
+            shape = Shape::new([step.transform.width(width)]);
+        }
+        match wanted {
+            Some(wanted) if wanted.elements() == shape.elements() => wanted.clone(),
+            _ => shape,
+        }
     }
 
     /// Constants come one for all elements, or one for each channel or element.
@@ -291,20 +347,40 @@ impl Lowering<'_> {
         let env = self.env();
         let scope = env.scope();
         let mut steps = Vec::new();
-        for call in calls {
-            let call = eval::invocation(call, &env, &mut self.out);
-            let standardize = |step: &&Step| matches!(step.transform, Transform::Standardize(_));
-            let nth = steps.iter().filter(standardize).count();
-            let call = call.and_then(|call| {
-                let stored = self.with_stored(name, nth, call);
+        for (i, call) in calls.iter().enumerate() {
+            let kind = call.name.value.as_str();
+            let shares = |call: &&CallExpr| {
+                call.name.value == kind
+                    && call.args.iter().any(|arg| arg.name.as_ref().is_some_and(|name| name.value == "stats"))
+            };
+            let nth = calls[..i].iter().filter(shares).count();
+            let Some(call) = eval::invocation(call, &env, &mut self.out) else { continue };
+            let Some(Shared { call, words, fit }) = self.with_stored(name, nth, call) else {
                 // What the net sees is unknown without the constants.
-                self.graph.partial |= stored.is_none();
-                stored
-            });
-            if let Some(call) = call {
-                steps.extend(Transform::step(&call, &scope, &mut self.out));
+                self.graph.partial = true;
+                continue;
+            };
+            let mut step = Transform::step(&call, &scope, &mut self.out);
+            if let Some(step) = &mut step {
+                step.shared = fit;
+                if let Transform::OneHot(encoding) = &mut step.transform {
+                    encoding.shared = words;
+                }
             }
+            steps.extend(step);
         }
         steps
     }
+}
+
+/// The finding for a target of which something is to be left out.
+pub(super) fn of_target(name: &str, step: &Step) -> Diagnostic {
+    Diagnostic::new(&rules::WRONG_TYPE, step.span, format!("`{name}` is a target: `select` is for inputs"))
+        .help("name the columns of the target that are wanted")
+}
+
+/// The finding for class labels that a step would turn into other numbers.
+pub(super) fn of_labels(name: &str, step: &Step) -> Diagnostic {
+    let message = format!("`{name}` holds class labels, which no transform applies to");
+    Diagnostic::new(&rules::WRONG_TYPE, step.span, message)
 }

@@ -9,6 +9,8 @@ mod compound;
 mod data;
 mod eval;
 mod feeds;
+mod formula;
+mod own;
 mod properties;
 mod splits;
 mod stored;
@@ -62,6 +64,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         out: Diagnostics::default(),
         globals: Variables::default(),
         blocks: BTreeMap::new(),
+        own: BTreeMap::new(),
         defaults: BTreeMap::new(),
         names: BTreeMap::new(),
         order: 0,
@@ -91,6 +94,8 @@ struct Lowering<'a> {
     /// The model's parameters.
     globals: Variables,
     blocks: BTreeMap<String, &'a Block>,
+    /// Activations and losses that the spec declares.
+    own: BTreeMap<String, own::Declared<'a>>,
     defaults: BTreeMap<String, Call>,
     /// What a path of a finished value means, and when it came to be.
     names: BTreeMap<String, (Source, usize)>,
@@ -111,6 +116,7 @@ impl<'a> Lowering<'a> {
         let spec = self.spec;
         self.head();
         self.params();
+        self.declarations();
         for block in &spec.blocks {
             self.block(block);
         }
@@ -185,6 +191,15 @@ impl<'a> Lowering<'a> {
     }
 
     fn param(&mut self, param: &ParamDecl) -> Option<Value> {
+        let value = self.param_value(param)?;
+        let range = self.range(param, &value);
+        let name = param.name.value.clone();
+        self.graph.settings.push(Setting { name, value: value.value.clone(), range });
+        Some(value.value)
+    }
+
+    /// The default of a parameter, which must have one.
+    fn param_value(&mut self, param: &ParamDecl) -> Option<Spanned<Value>> {
         let Some(default) = &param.default else {
             let message = format!("the parameter `{}` has no value", param.name.value);
             self.out
@@ -200,10 +215,7 @@ impl<'a> Lowering<'a> {
             self.out.push(crate::args::unknown_variable(name, value.span, &env.scope()));
             return None;
         }
-        let range = self.range(param, &value);
-        let name = param.name.value.clone();
-        self.graph.settings.push(Setting { name, value: value.value.clone(), range });
-        Some(value.value)
+        Some(value)
     }
 
     /// The range of a parameter, which must hold its value.
@@ -261,6 +273,15 @@ impl<'a> Lowering<'a> {
             );
             return;
         }
+        if let Some(own) = self.own.get(&name.value) {
+            let message = format!(
+                "`{}` is declared as a function of the spec's own and cannot name a block",
+                name.value
+            );
+            let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message);
+            self.out.push(diagnostic.label(own.own.name.span, "declared here"));
+            return;
+        }
         if let Some(first) = self.blocks.get(&name.value) {
             let message = format!("two blocks are called `{}`", name.value);
             let diagnostic = Diagnostic::new(&rules::DUPLICATE_NAME, name.span, message);
@@ -307,7 +328,8 @@ impl<'a> Lowering<'a> {
             return;
         }
         let ops = OpKind::ALL.iter().filter(|op| op.group != "loss").map(|op| op.name);
-        let known = ops.chain(self.blocks.keys().map(String::as_str));
+        let own = self.own.iter().filter(|(_, own)| !own.is_loss).map(|(name, _)| name.as_str());
+        let known = ops.chain(self.blocks.keys().map(String::as_str)).chain(own);
         let near = did_you_mean(&name.value, known).map(str::to_owned);
         let message = format!("there is no op or block `{}`", name.value);
         let help = near.map_or("`wellposed explain ops` lists the ops".to_owned(), |near| {
@@ -344,7 +366,8 @@ impl<'a> Lowering<'a> {
 fn words() -> &'static BTreeSet<&'static str> {
     static WORDS: std::sync::OnceLock<BTreeSet<&'static str>> = std::sync::OnceLock::new();
     WORDS.get_or_init(|| {
-        let mut words: BTreeSet<&'static str> = ["B", "same", "weights", "mean", "median"].into();
+        let mut words: BTreeSet<&'static str> =
+            ["B", "same", "weights", "mean", "median", "variance", "correlation"].into();
         words.extend(eval::FUNCTIONS);
         words.extend(Init::ALL.iter().map(|init| init.name));
         let callables = OpKind::ALL.iter().chain(Init::ALL).chain(crate::data::Transform::ALL);

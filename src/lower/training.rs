@@ -11,7 +11,7 @@ use crate::graph::{
     Fact, FactKind, FeedKind, NodeRole, Optimizer, Path, Penalty, Precision, Prediction, Source,
 };
 use crate::manual::Callable;
-use crate::ops::{Category, OpKind};
+use crate::ops::{Category, OpKind, OwnLoss};
 use crate::source::Spanned;
 use crate::tensor::Shape;
 
@@ -277,9 +277,18 @@ impl Lowering<'_> {
 
     fn loss(&mut self, loss: &CallExpr) {
         let is_loss = |name: &str| OpKind::find(name).filter(|op| op.group == Category::Loss.name());
-        let Some(entry) = is_loss(&loss.name.value) else {
-            let near = did_you_mean(&loss.name.value, losses());
-            let known = format!("the losses are {}", losses().collect::<Vec<_>>().join(", "));
+        let entry = is_loss(&loss.name.value);
+        let declared = |name: &str| self.own.get(name).is_some_and(|own| own.is_loss);
+        if entry.is_none() && !declared(&loss.name.value) {
+            if self.lost.explains(&loss.name.value) {
+                self.graph.partial = true;
+                return;
+            }
+            let own = self.own.iter().filter(|(_, own)| own.is_loss).map(|(name, _)| name.as_str());
+            let mut all: Vec<&str> = own.collect();
+            losses().for_each(|loss| all.push(loss));
+            let near = did_you_mean(&loss.name.value, all.iter().copied());
+            let known = format!("the losses are {}", all.join(", "));
             let message = format!("there is no loss `{}`", loss.name.value);
             self.out.push(
                 Diagnostic::new(&rules::UNKNOWN_CALLEE, loss.name.span, message)
@@ -287,7 +296,7 @@ impl Lowering<'_> {
             );
             self.graph.partial = true;
             return;
-        };
+        }
         let named = |wanted: &str| {
             loss.args
                 .iter()
@@ -312,6 +321,10 @@ impl Lowering<'_> {
         let rest: Vec<ArgExpr> = loss.args.iter().filter(|arg| !is_input(arg)).cloned().collect();
         let read = eval::arguments(&rest, &env, &mut self.out).and_then(|args| {
             let call = Call { name: loss.name.clone(), args, span: loss.span() };
+            let Some(entry) = entry else {
+                let own = self.call_own(&call, &env)?;
+                return Some((OpKind::OwnLoss(OwnLoss(own)), Vec::new()));
+            };
             let scope = env.scope();
             let mut reader = Reader::new(&call, None, entry.signature, &scope, &mut self.out);
             let arguments = reader.spans();

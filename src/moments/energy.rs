@@ -18,18 +18,21 @@ pub struct Energy {
     pub tail: f64,
     /// Over how many independent units the sum runs.
     pub units: f64,
+    /// 1 - E g g' / E g^2 of one unit at two positions of one sample: 1 if their gradients have nothing in common. Attention hands
+    /// many positions the sum of the same gradients.
+    pub variety: f64,
 }
 
 impl Energy {
     /// Nothing arrives.
     pub const ZERO: Self =
-        Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0 };
+        Self { ln: Interval::point(f64::NEG_INFINITY), spread: 0.0, tail: 0.0, units: 1.0, variety: 1.0 };
 
     /// The energy at the place it is measured from, with Gaussian elements. Energies are relative to that of the same draw, which
     /// therefore does not scatter itself.
     #[must_use]
     pub const fn unit(units: f64) -> Self {
-        Self { ln: Interval::point(0.0), spread: 0.0, tail: 0.0, units }
+        Self { ln: Interval::point(0.0), spread: 0.0, tail: 0.0, units, variety: 1.0 }
     }
 
     /// Variance over random initialisations of ln of the measured energy.
@@ -56,7 +59,7 @@ impl Energy {
     pub fn linear(self, factor: Interval, units: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^53")]
         let units = units.max(1) as f64;
-        Self { ln: self.ln.plus(factor), spread: self.measured_spread(), tail: 2.0, units }
+        Self { ln: self.ln.plus(factor), spread: self.measured_spread(), tail: 2.0, units, ..self }
     }
 
     /// E g^4 / (E g^2)^2 of one element: that of a Gaussian where the sum is kept.
@@ -83,6 +86,12 @@ impl Energy {
         Self { ln: self.ln.shift(square.ln()), tail, ..self }
     }
 
+    /// Multiplied element by element with numbers that have this variety.
+    #[must_use]
+    pub fn parted(self, variety: f64) -> Self {
+        Self { variety: 1.0 - (1.0 - self.variety) * (1.0 - variety), ..self }
+    }
+
     /// The sum of two contributions to one value, independent of each other.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -100,6 +109,7 @@ impl Energy {
             spread: share(a).powi(2) * self.spread + share(b).powi(2) * other.spread,
             tail: super::tail_of_sum((share(a), self.tail, self.units), (share(b), other.tail, other.units)),
             units: self.units.min(other.units),
+            variety: share(a) * self.variety + share(b) * other.variety,
         }
     }
 }

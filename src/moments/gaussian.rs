@@ -327,6 +327,7 @@ pub fn through(x: &Moments, f: &dyn Fn(f64) -> f64, kinks: &[f64]) -> Moments {
         ln_square,
         mean_share: (at.mean / at.square.sqrt()).clamp(-1.0, 1.0),
         contrast: at.contrast.clamp(0.0, 2.0),
+        variety: x.variety,
         spread: at.elasticity * at.elasticity * x.spread,
         // A mean of n Gaussian squares scatters by 2/n. Where the input's is held, by a norm or orthogonal weights, the part of
         // the scatter of f^2 that follows it is missing.

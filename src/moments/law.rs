@@ -258,6 +258,7 @@ pub fn through(x: &Moments, law: &Law, curve: &Curve<'_>) -> Moments {
         },
         mean_share: (mean / square.sqrt()).clamp(-1.0, 1.0),
         contrast: (differing * kept).clamp(0.0, 2.0),
+        variety: x.variety,
         spread: elasticity * elasticity * x.spread,
         // Where the mean of x^2 is held, as by a norm, the part of the scatter of f^2 that follows it is missing.
         tail: (fourth / (square * square) - 1.0 - elasticity * elasticity * (own - 1.0 - x.tail).max(0.0))

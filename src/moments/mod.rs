@@ -10,10 +10,12 @@
 mod energy;
 mod gaussian;
 pub mod law;
+mod shares;
 
 pub use energy::Energy;
 pub use gaussian::{Curve, Gaussian, Transformed, through};
 pub use law::Law;
+pub use shares::{Rows, Shares, harmonic};
 
 /// A closed interval of logarithms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +74,10 @@ pub struct Moments {
     pub mean_share: f64,
     /// 1 - E[x x'] / E[x^2] for two independent inputs: 1 if they have nothing in common, 0 if the value ignores the input.
     pub contrast: f64,
+    /// 1 - E[x x'] / E[x^2] for one unit at two positions of one sample: 1 if positions have nothing in common, 0 if all hold the
+    /// same. Positions are all axes but the last. The analysis asks the rule of an operator for it by way of the contrast, as
+    /// what acts on each position does the same to two of them as to two samples; only products of values state it.
+    pub variety: f64,
     /// Variance over random initialisations of ln E[x^2], where the expectation is over the units of an infinitely wide
     /// layer on top of the drawn weights below (Hanin and Rolnick 2018).
     pub spread: f64,
@@ -88,6 +94,7 @@ impl Moments {
         ln_square: Interval::point(0.0),
         mean_share: 0.0,
         contrast: 1.0,
+        variety: 1.0,
         spread: 0.0,
         tail: 0.0,
         units: 1.0,
@@ -98,21 +105,24 @@ impl Moments {
         ln_square: Interval::point(f64::NEG_INFINITY),
         mean_share: 0.0,
         contrast: 0.0,
+        variety: 0.0,
         spread: 0.0,
         tail: 0.0,
         units: 1.0,
     };
 
-    /// From plain moments: E[x^2], `E[x]` and E[x x'].
+    /// From plain moments: E[x^2], `E[x]` and E[x x']; positions have their mean in common.
     #[must_use]
     pub fn new(square: f64, mean: f64, cross: f64) -> Self {
         if square <= 0.0 {
             return Self::ZERO;
         }
+        let mean_share = (mean / square.sqrt()).clamp(-1.0, 1.0);
         Self {
             ln_square: Interval::point(square.ln()),
-            mean_share: (mean / square.sqrt()).clamp(-1.0, 1.0),
+            mean_share,
             contrast: (1.0 - cross / square).clamp(0.0, 2.0),
+            variety: 1.0 - mean_share * mean_share,
             ..Self::STANDARD
         }
     }
@@ -171,10 +181,35 @@ impl Moments {
             ln_square,
             mean_share: 0.0,
             contrast: self.contrast * share,
+            variety: self.variety * share,
             spread: share * share * self.measured_spread(),
             // h is Gaussian for wide layers: E h^4 = 3 (E h^2)^2.
             tail: 2.0,
             units,
+        }
+    }
+
+    /// Values that lie side by side, each with its share of the elements.
+    #[must_use]
+    pub fn mixture(parts: &[(f64, Self)]) -> Self {
+        let end =
+            |of: fn(&Self) -> f64| parts.iter().map(|(w, x)| of(x) + w.ln()).fold(f64::NEG_INFINITY, ln_add);
+        let ln_square = Interval { lo: end(|x| x.ln_square.lo), hi: end(|x| x.ln_square.hi) };
+        if ln_square.hi == f64::NEG_INFINITY {
+            return Self::ZERO;
+        }
+        let middle = end(|x| x.ln_square.middle());
+        let sum = |f: &dyn Fn(&Self, f64, f64) -> f64| -> f64 {
+            parts.iter().map(|(w, x)| f(x, *w, (x.ln_square.middle() - middle).exp())).sum()
+        };
+        Self {
+            ln_square,
+            mean_share: sum(&|x, w, ratio| w * ratio.sqrt() * x.mean_share).clamp(-1.0, 1.0),
+            contrast: sum(&|x, w, ratio| w * ratio * x.contrast).clamp(0.0, 2.0),
+            variety: sum(&|x, w, ratio| w * ratio * x.variety).clamp(0.0, 2.0),
+            spread: sum(&|x, w, ratio| (w * ratio).powi(2) * x.spread),
+            tail: (sum(&|x, w, ratio| w * ratio * ratio * (1.0 + x.tail)) - 1.0).max(0.0),
+            units: parts.iter().map(|(_, x)| x.units).fold(f64::INFINITY, f64::min),
         }
     }
 
@@ -198,6 +233,7 @@ impl Moments {
             ln_square: plain.shift(total.ln()),
             mean_share: (mean / total.sqrt()).clamp(-1.0, 1.0),
             contrast: (wa * self.contrast + wb * other.contrast).clamp(0.0, 2.0),
+            variety: (wa * self.variety + wb * other.variety).clamp(0.0, 2.0),
             spread: ja * ja * self.spread + jb * jb * other.spread,
             tail: tail_of_sum((wa, self.tail, self.units), (wb, other.tail, other.units)),
             units: self.units.min(other.units),

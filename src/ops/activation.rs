@@ -102,8 +102,14 @@ impl<A: Activation> Op for A {
             let piece = self.piece(x);
             self.slope(x, self.value(x, piece), piece)
         };
-        let (square, fourth) = Gaussian::of(&io.inputs[0]).powers(&slope, Activation::kinks(self));
-        vec![cotangent.slope(square, fourth)]
+        let (x, kinks) = (&io.inputs[0], Activation::kinks(self));
+        let (square, fourth) = Gaussian::of(x).powers(&slope, kinks);
+        let energy = cotangent.slope(square, fourth);
+        if energy.variety == 1.0 {
+            return vec![energy];
+        }
+        let positions = Gaussian::of(&Moments { contrast: x.variety, ..*x });
+        vec![energy.parted(positions.through(&slope, kinks).contrast)]
     }
 
     fn kinks(&self) -> Vec<f64> {

@@ -249,6 +249,7 @@ impl Op for BatchNorm {
                     },
                     mean_share: (beta / square.sqrt()).clamp(-1.0, 1.0),
                     contrast: signal.clamp(0.0, 2.0),
+                    variety: x.variety,
                     spread: elasticity * elasticity * x.measured_spread(),
                     tail: signal * signal * drawn,
                     units: x.units,

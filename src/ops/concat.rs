@@ -100,29 +100,11 @@ impl Op for Concat {
         #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
         let shares: Vec<f64> =
             self.runs(io.shapes).map(|(run, _)| run as f64 * super::reciprocal(whole)).collect();
-        let parts = || io.inputs.iter().zip(&shares);
-        let end = |of: fn(&Moments) -> f64| {
-            let terms = parts().map(|(x, w)| of(x) + w.ln());
-            terms.fold(f64::NEG_INFINITY, crate::moments::ln_add)
-        };
-        let ln_square = Interval { lo: end(|x| x.ln_square.lo), hi: end(|x| x.ln_square.hi) };
-        if ln_square.hi == f64::NEG_INFINITY {
-            return Moments::ZERO;
-        }
-        let middle = end(|x| x.ln_square.middle());
-        let sum = |f: &dyn Fn(&Moments, f64, f64) -> f64| -> f64 {
-            parts().map(|(x, &w)| f(x, w, (x.ln_square.middle() - middle).exp())).sum()
-        };
-        let units = io.inputs.iter().map(|x| x.units);
+        let parts: Vec<(f64, Moments)> = shares.into_iter().zip(io.inputs.iter().copied()).collect();
+        let mixture = Moments::mixture(&parts);
         let features = io.shape.sample_axis(self.axis) == Some(0);
-        Moments {
-            ln_square,
-            mean_share: sum(&|x, w, ratio| w * ratio.sqrt() * x.mean_share).clamp(-1.0, 1.0),
-            contrast: sum(&|x, w, ratio| w * ratio * x.contrast).clamp(0.0, 2.0),
-            spread: sum(&|x, w, ratio| (w * ratio).powi(2) * x.spread),
-            tail: (sum(&|x, w, ratio| w * ratio * ratio * (1.0 + x.tail)) - 1.0).max(0.0),
-            units: if features { units.sum() } else { units.fold(f64::INFINITY, f64::min) },
-        }
+        let units = if features { io.inputs.iter().map(|x| x.units).sum() } else { mixture.units };
+        Moments { units, ..mixture }
     }
 
     /// Each input gets its share of the elements.

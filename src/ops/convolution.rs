@@ -130,7 +130,7 @@ impl Plan {
             let n = tile.len() * self.window.columns.output;
             for group in 0..self.groups {
                 let maps = self.maps(group);
-                let (mut patches, mut result) = scratch.divide(depth * n, own * n);
+                let [mut patches, mut result] = scratch.divide([depth * n, own * n]);
                 for plane in 0..S::PLANES {
                     maps.gather(x.plane(plane), &tile, patches.plane(plane));
                 }
@@ -186,7 +186,7 @@ impl Plan {
             let n = tile.len() * self.window.columns.output;
             for group in 0..self.groups {
                 let maps = self.maps(group);
-                let (mut patches, mut own_slope) = scratch.divide(depth * n, own * n);
+                let [mut patches, mut own_slope] = scratch.divide([depth * n, own * n]);
                 for plane in 0..S::PLANES {
                     let (target, source) = (own_slope.plane(plane), slope.plane(plane));
                     self.runs(group, &tile, |value, place| target[place].copy_from_slice(&source[value]));

@@ -1,8 +1,8 @@
 //! What an operator says, asked of the registry: each method hands on to the member.
 
 use super::{
-    Advance, Arity, Backward, Block, Category, Column, Forward, Inferred, Misfit, ModeEffect, Op, OpKind,
-    ParamSpec, Response, Spread, Taps, Transfer,
+    Advance, Arity, Backward, Block, Category, Column, Dealt, Forward, Inferred, Misfit, ModeEffect, Op,
+    OpKind, Own, OwnActivation, OwnLoss, ParamSpec, Response, Spread, Taps, Transfer,
 };
 use crate::moments::{Curve, Energy, Moments};
 use crate::scalar::Scalar;
@@ -31,7 +31,10 @@ impl OpKind {
 
     /// Every argument but the initialisers that differs from its default, in canonical form.
     #[must_use]
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+    pub fn attributes(&self) -> Vec<(&str, String)> {
+        if let Some(own) = self.own() {
+            return own.attributes();
+        }
         let signature = Self::find(self.name()).map_or(&[][..], |callable| callable.signature);
         let default = |name: &str| {
             signature.iter().find(|param| param.name == name).and_then(|param| match param.default {
@@ -42,6 +45,15 @@ impl OpKind {
         let mut all = op!(self, o => Op::attributes(o));
         all.retain(|(name, value)| default(name) != Some(value));
         all
+    }
+
+    /// What the spec declares, of an operator that it declares.
+    #[must_use]
+    pub fn own(&self) -> Option<&Own> {
+        match self {
+            Self::OwnActivation(OwnActivation(own)) | Self::OwnLoss(OwnLoss(own)) => Some(own),
+            _ => None,
+        }
     }
 
     /// The shape rule.
@@ -117,6 +129,12 @@ impl OpKind {
     #[must_use]
     pub fn curve(&self, params: &[ParamSpec]) -> Option<Curve<'_>> {
         op!(self, o => o.curve(params))
+    }
+
+    /// What a softmax inside deals to scores of two inputs.
+    #[must_use]
+    pub fn dealt(&self, io: Transfer<'_>) -> Option<Dealt> {
+        op!(self, o => o.dealt(io))
     }
 
     /// What a window that slides over maps of this shape meets along either axis.

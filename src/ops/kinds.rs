@@ -22,6 +22,8 @@ pub enum Category {
     Layout,
     /// Joins several values.
     Combine,
+    /// Multiplies matrices that are values, none of them weights.
+    Product,
     /// One number for each sample, to be minimised.
     Loss,
 }
@@ -39,6 +41,7 @@ impl Category {
             Self::Noise => "noise",
             Self::Layout => "layout",
             Self::Combine => "combine",
+            Self::Product => "product",
             Self::Loss => "loss",
         }
     }
@@ -51,6 +54,8 @@ pub enum Arity {
     One,
     /// Two or more named values.
     Many,
+    /// So many named values, each of which has a part of its own.
+    Exactly(usize),
     /// A prediction and a target.
     Loss,
 }
@@ -79,4 +84,6 @@ pub enum Role {
     Shift,
     /// The slope of an activation.
     Slope,
+    /// A value that every sample is given alike: a class token, a table of positions.
+    Given,
 }

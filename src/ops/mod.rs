@@ -12,10 +12,13 @@
 
 mod activation;
 mod add;
+mod alpha_dropout;
+mod attention;
 mod avg_pool;
 mod batch_norm;
 mod bce;
 mod bce_with_logits;
+mod class_token;
 mod classes;
 mod common;
 mod concat;
@@ -38,14 +41,19 @@ mod leaky_relu;
 mod linear;
 mod log_softmax;
 mod mae;
+mod matmul;
 mod max_pool;
 mod mish;
 mod mse;
 mod mul;
 mod nll;
 mod normed;
+mod own;
+mod own_activation;
+mod own_loss;
 mod pairwise;
 mod patches;
+mod position_embedding;
 mod prelu;
 mod relu;
 mod relu6;
@@ -54,6 +62,7 @@ mod rms_norm;
 mod selu;
 mod sigmoid;
 mod silu;
+mod slice;
 mod softmax;
 mod softplus;
 mod softsign;
@@ -65,7 +74,11 @@ mod window;
 pub use window::Taps;
 
 pub use activation::Activation;
+pub use alpha_dropout::AlphaDropout;
 pub use kinds::{Arity, Category, ModeEffect, Role};
+pub use own::Own;
+pub use own_activation::OwnActivation;
+pub use own_loss::OwnLoss;
 pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
@@ -85,7 +98,7 @@ use crate::tensor::{Draws, Mode, Shape, Tape, Tensor, View, ViewMut, product};
 
 registry! {
     /// An operator with its arguments.
-    pub enum OpKind: Op by op;
+    pub enum OpKind: Op by op and own_activation::OwnActivation, own_loss::OwnLoss;
     linear::Linear,
     conv2d::Conv2d,
     conv_transpose2d::ConvTranspose2d,
@@ -98,6 +111,7 @@ registry! {
     global_avg_pool::GlobalAvgPool,
     upsample::Upsample,
     dropout::Dropout,
+    alpha_dropout::AlphaDropout,
     relu::Relu,
     relu6::Relu6,
     leaky_relu::LeakyRelu,
@@ -118,8 +132,13 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    class_token::ClassToken,
+    position_embedding::PositionEmbedding,
+    matmul::Matmul,
+    attention::Attention,
     flatten::Flatten,
     reshape::Reshape,
+    slice::Slice,
     transpose::Transpose,
     cross_entropy::CrossEntropy,
     nll::Nll,
@@ -132,6 +151,11 @@ registry! {
 
 mod dispatch;
 mod perturb;
+
+/// The manual page of activations that a spec declares.
+pub const ACTIVATION_PAGE: &str = crate::manual::page!("own_activation.rs");
+/// The manual page of losses that a spec declares.
+pub const LOSS_PAGE: &str = crate::manual::page!("own_loss.rs");
 
 /// A trainable tensor that an operator asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -349,6 +373,21 @@ pub struct Response {
     pub elasticity: f64,
 }
 
+/// What the softmax inside an operator deals to its inputs at initialisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dealt {
+    /// The variance of its inputs, the scores, along the axis that it sums over.
+    pub variance: f64,
+    /// How many there are.
+    pub keys: usize,
+    /// E sum a^2 of the shares: 1 over the number of inputs that matter.
+    pub participation: f64,
+    /// How many products each score sums up.
+    pub terms: usize,
+    /// What multiplies their sum.
+    pub scale: f64,
+}
+
 /// What an operator must say of itself.
 pub trait Op: Sized {
     /// The parameters in positional order.
@@ -414,6 +453,11 @@ pub trait Op: Sized {
     /// The function that an elementwise operator applies; `None` for everything else, and where it differs from element to
     /// element.
     fn curve(&self, _params: &[ParamSpec]) -> Option<Curve<'_>> {
+        None
+    }
+
+    /// What a softmax inside deals to scores of two inputs; `None` for an operator without one.
+    fn dealt(&self, _: Transfer<'_>) -> Option<Dealt> {
         None
     }
 

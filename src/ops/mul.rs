@@ -61,6 +61,7 @@ impl Op for Mul {
             ln_square: Interval { lo: y.ln_square.lo + x.ln_square.lo, hi: y.ln_square.hi + x.ln_square.hi },
             mean_share: y.mean_share * x.mean_share,
             contrast: 1.0 - (1.0 - y.contrast) * (1.0 - x.contrast),
+            variety: 1.0 - (1.0 - y.variety) * (1.0 - x.variety),
             spread: y.spread + x.spread,
             tail: (1.0 + y.tail) * (1.0 + x.tail) - 1.0,
             units: y.units.min(x.units),
@@ -74,7 +75,7 @@ impl Op for Mul {
         let through = |own: usize| {
             others(own).fold(cotangent, |energy, x| Energy {
                 tail: energy.tail_times(1.0 + x.tail),
-                ..energy.times(x.ln_square)
+                ..energy.times(x.ln_square).parted(x.variety)
             })
         };
         (0..io.inputs.len()).map(through).collect()

@@ -171,6 +171,7 @@ pub(super) fn transfer(io: &Transfer<'_>, eps: f64, centred: bool) -> Moments {
         },
         mean_share: (mean / square.sqrt()).clamp(-1.0, 1.0),
         contrast: (signal * (1.0 - correlation)).clamp(0.0, 2.0),
+        variety: x.variety,
         spread: elasticity * elasticity * x.measured_spread(),
         tail: signal * signal * tail,
         units: x.units,

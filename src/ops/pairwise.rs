@@ -66,8 +66,13 @@ pub fn plain(x: &Moments) -> (f64, f64) {
 
 /// The shape rule.
 pub fn infer<L: Pairwise>(inputs: &[&Shape]) -> Result<Inferred, Misfit> {
+    one_a_sample(L::NAME, L::fits(inputs[0], inputs[1]), inputs)
+}
+
+/// The same by name, given whether output and target fit.
+pub fn one_a_sample(name: &str, fits: bool, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
     let (output, target) = (inputs[0], inputs[1]);
-    if L::fits(output, target) {
+    if fits {
         return Ok(Inferred::shape(Shape::new([])));
     }
     let help = if output.elements() == target.elements() {
@@ -76,7 +81,7 @@ pub fn infer<L: Pairwise>(inputs: &[&Shape]) -> Result<Inferred, Misfit> {
     } else {
         "there is no broadcasting: give the output and the target the same shape".to_owned()
     };
-    let message = format!("`{}` compares an output {output} with a target {target}", L::NAME);
+    let message = format!("`{name}` compares an output {output} with a target {target}");
     Err(Misfit::shape(message).help(help))
 }
 

@@ -20,6 +20,9 @@ use crate::scalar::Scalar;
 const ALPHA: f64 = 1.673_263_242_354_377_2;
 const SCALE: f64 = 1.050_700_987_355_480_5;
 
+/// What it tends to for very negative inputs.
+pub(super) const SATURATION: f64 = -SCALE * ALPHA;
+
 /// The operator `selu`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selu;

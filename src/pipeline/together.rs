@@ -6,7 +6,8 @@
 //! tensor: a checkpoint of one loads into the other. Every input, column group and target that both have must then be prepared alike:
 //! the same columns in the same order, the same classes in the same order, the same steps, and the same constants. Constants that are written out in one
 //! spec are compared with the stored statistics of the other; they agree if means lie within 10^-6 standard deviations and scales within a factor
-//! of 1 + 10^-6. Specs that a folder happens to hold are not compared.
+//! of 1 + 10^-6, extremes within 10^-6 of the range, values for what is missing within a factor of 1 + 10^-6. Words of a category, and columns
+//! that `select` keeps, must be the same. Specs that a folder happens to hold are not compared.
 //!
 //! ## Why it matters
 //!
@@ -31,15 +32,17 @@
 //! of 0.82; vida#14: error 55.8 instead of 49.8).
 
 use super::{Compiled, Examined};
+use crate::data::transforms::spread;
 use crate::data::units::{place, written};
 use crate::data::{
-    Content, Fitted, Group, GroupStatistics, Split, Statistics, Step, Transform, statistics_path,
+    Content, Fitted, Group, GroupStatistics, Impute, Select, Split, Statistics, Step, Transform,
+    statistics_path,
 };
 use crate::diag::{Diagnostic, Rule, Severity};
 use crate::graph::{Feed, FeedKind, Graph, Source};
 use crate::manual::page;
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources, Span};
-use crate::text::number;
+use crate::text::{number, plural};
 use std::path::Path;
 
 /// The rule.
@@ -52,7 +55,7 @@ pub static RULE: Rule = Rule {
     research: &["P06", "P10", "P11", "P12", "P14", "P15", "P16", "P26"],
 };
 
-/// Parity of means in standard deviations, and of scales: constants are written with seven digits.
+/// Parity of means in standard deviations, of scales, and of the rest likewise: constants are written with seven digits.
 const PARITY: f64 = 1e-6;
 
 /// Compares every two specs of one model.
@@ -129,6 +132,41 @@ impl<'a> Side<'a> {
     fn statistics(&self, feed: &Feed) -> Option<&GroupStatistics> {
         self.stored.as_ref()?.of(self.group(feed)?, Split::Test)
     }
+
+    /// The words of a category: given, or stored.
+    fn words(&self, feed: &Feed) -> Option<Vec<String>> {
+        let Content::Category(vocabulary) = &self.group(feed)?.content else { return None };
+        vocabulary.given().or_else(|| match self.statistics(feed)?.steps.first()? {
+            Fitted::Category { vocabulary } => Some(vocabulary.clone()),
+            _ => None,
+        })
+    }
+
+    /// The statistics of the fitted steps among those that rows of serving pass, with the columns that their numbers belong to.
+    fn fitted(&self, feed: &Feed, steps: &[&Step]) -> Vec<Option<Known>> {
+        let statistics = self.statistics(feed);
+        let mut at = usize::from(
+            statistics.is_some_and(|group| matches!(group.steps.first(), Some(Fitted::Category { .. }))),
+        );
+        let next = |step: &&Step| {
+            step.transform.fit()?;
+            at += 1;
+            let group = statistics?;
+            let fitted = group.steps.get(at - 1)?.clone();
+            let (before, columns) = (group.before(at - 1).to_vec(), group.columns_of(at - 1).to_vec());
+            Some(Known { fitted, before, columns })
+        };
+        steps.iter().map(next).collect()
+    }
+}
+
+/// What is stored of one step.
+struct Known {
+    fitted: Fitted,
+    /// The columns that the step meets.
+    before: Vec<String>,
+    /// The columns that its numbers belong to.
+    columns: Vec<String>,
 }
 
 /// A difference: what, where in the spec at fault and with which remark, where in the other with which remark.
@@ -144,12 +182,11 @@ fn differences(of: &Side<'_>, own: &Side<'_>) -> Vec<Difference> {
     for (_, feed) in own.compiled.graph.feeds.iter() {
         let Some(standard) = of.compiled.graph.feed(&feed.name) else { continue };
         let standard = &of.compiled.graph.feeds[standard];
-        out.extend(classes(of, standard, own, feed).or_else(|| columns(of, standard, own, feed)).or_else(
-            || {
-                let (usual, found) = (of.chain(standard), own.chain(feed));
-                steps(of, (standard, &usual), own, (feed, &found))
-            },
-        ));
+        let sides = [classes, columns, words].iter().find_map(|differ| differ(of, standard, own, feed));
+        out.extend(sides.or_else(|| {
+            let (usual, found) = (of.chain(standard), own.chain(feed));
+            steps(of, (standard, &usual), own, (feed, &found))
+        }));
     }
     out.extend(answer(of, own));
     out
@@ -226,6 +263,22 @@ fn columns(of: &Side<'_>, standard: &Feed, own: &Side<'_>, feed: &Feed) -> Optio
     })
 }
 
+/// Categories whose words are not those of the other spec, or have another order: codes and indicators mean other words.
+fn words(of: &Side<'_>, standard: &Feed, own: &Side<'_>, feed: &Feed) -> Option<Difference> {
+    let (usual, found) = (of.words(standard)?, own.words(feed)?);
+    let i = (0..usual.len().max(found.len())).find(|&i| usual.get(i) != found.get(i))?;
+    let at = |words: &[String]| match words.get(i) {
+        Some(word) => format!("word {} of {} is `{word}`", i + 1, words.len()),
+        None => plural(words.len(), "word"),
+    };
+    Some(Difference {
+        message: format!("`{}` has other words than in {}", feed.name, of.name),
+        severity: Severity::Error,
+        own: (own.group(feed)?.source, at(&found)),
+        other: (of.group(standard)?.source, at(&usual)),
+    })
+}
+
 fn steps(
     of: &Side<'_>,
     (standard, usual): (&Feed, &[&Step]),
@@ -251,17 +304,9 @@ fn steps(
             other: (whole(of, standard), show(usual)),
         });
     }
-    let mut fitted = (0, 0);
-    for (a, b) in usual.iter().zip(found) {
-        let constants = |side: &Side<'_>, feed: &Feed, step: &Step, at: &mut usize| {
-            let statistics =
-                step.transform.fit().and_then(|_| side.statistics(feed)?.steps.get(*at).cloned());
-            *at += usize::from(step.transform.fit().is_some());
-            statistics
-        };
-        let known = constants(of, standard, a, &mut fitted.0);
-        let given = constants(own, feed, b, &mut fitted.1);
-        let apart = step(of, (standard, a, known.as_ref()), own, (feed, b, given.as_ref()));
+    let (known, given) = (of.fitted(standard, usual), own.fitted(feed, found));
+    for (((a, b), known), given) in usual.iter().zip(found).zip(&known).zip(&given) {
+        let apart = step(of, (a, known.as_ref()), own, (b, given.as_ref()));
         if let Some((severity, what, usual, found)) = apart {
             return Some(Difference {
                 message: format!("`{}` of `{}` {what} {}", b.transform.name(), feed.name, of.name),
@@ -274,23 +319,24 @@ fn steps(
     None
 }
 
+/// What is said of constants that differ.
+const OTHER: &str = "has other constants than in";
+
 /// How one step differs from its counterpart: severity, what of it, the usual and the found.
 fn step(
     of: &Side<'_>,
-    (standard, a, known): (&Feed, &Step, Option<&Fitted>),
+    (a, known): (&Step, Option<&Known>),
     own: &Side<'_>,
-    (feed, b, given): (&Feed, &Step, Option<&Fitted>),
+    (b, given): (&Step, Option<&Known>),
 ) -> Option<(Severity, &'static str, String, String)> {
-    let other = "has other constants than in";
     match (a.transform.fit(), b.transform.fit()) {
+        // The words of a category have been compared.
+        (None, None) if matches!(a.transform, Transform::OneHot(_)) => None,
         (None, None) if a.transform == b.transform => None,
-        (None, None) => Some((Severity::Error, other, a.transform.to_string(), b.transform.to_string())),
+        (None, None) => Some((Severity::Error, OTHER, a.transform.to_string(), b.transform.to_string())),
         (Some(_), Some(_)) => {
             if let (Some(known), Some(given)) = (known, given) {
-                return (known != given).then(|| {
-                    let (usual, found) = apart(of.group(standard), known, given);
-                    (Severity::Error, other, usual, found)
-                });
+                return apart(known, given).map(|(usual, found)| (Severity::Error, OTHER, usual, found));
             }
             if a.transform != b.transform {
                 let how = "is fitted on other rows than in";
@@ -306,58 +352,87 @@ fn step(
                 (Severity::Error, "is fitted on other rows than in", usual.join(", "), found.join(", "))
             })
         }
-        (Some(_), None) => written_out(of, (standard, a, known), &b.transform),
-        (None, Some(_)) => written_out(own, (feed, b, given), &a.transform)
+        (Some(_), None) => written_out((a, known), &b.transform),
+        (None, Some(_)) => written_out((b, given), &a.transform)
             .map(|(severity, what, usual, found)| (severity, what, found, usual)),
     }
 }
 
 /// Constants that one spec writes out, against the statistics of the other.
 fn written_out(
-    of: &Side<'_>,
-    (standard, a, known): (&Feed, &Step, Option<&Fitted>),
+    (a, known): (&Step, Option<&Known>),
     b: &Transform,
 ) -> Option<(Severity, &'static str, String, String)> {
-    let other = "has other constants than in";
-    let Some(known) = known else {
+    let Some(Known { fitted, before, columns }) = known else {
         let usual = format!("{}: not stored, so that nothing can be compared", a.transform);
         return Some((Severity::Info, "cannot be compared with that of", usual, b.to_string()));
     };
-    let (Transform::Standardize(b), Fitted::Standardize { mean, scale, .. }) = (b, known) else {
-        return Some((Severity::Error, other, a.transform.to_string(), b.to_string()));
-    };
-    let n = mean.len();
-    (0..n).find_map(|i| {
-        let (m, s) = b.constants_at(None, n, i);
-        let close = (m - mean[i]).abs() <= PARITY * scale[i] && (s / scale[i] - 1.0).abs() <= PARITY;
-        let column = of.group(standard).and_then(|group| group.columns.get(i)).map_or("?", String::as_str);
-        let show = |m: f64, s: f64| format!("`{column}`: mean {m}, std {s}");
-        (!close).then(|| (Severity::Error, other, show(mean[i], scale[i]), show(m, s)))
-    })
+    let n = columns.len();
+    let name = |i: usize| columns.get(i).map_or("?", String::as_str);
+    let different = |usual: String, found: String| Some((Severity::Error, OTHER, usual, found));
+    match (b, fitted) {
+        (Transform::Standardize(b), Fitted::Standardize { mean, scale, .. }) => (0..n).find_map(|i| {
+            let (m, s) = b.constants_at(None, n, i);
+            let close = (m - mean[i]).abs() <= PARITY * scale[i] && (s / scale[i] - 1.0).abs() <= PARITY;
+            let show = |m: f64, s: f64| format!("`{}`: mean {m}, std {s}", name(i));
+            if close { None } else { different(show(mean[i], scale[i]), show(m, s)) }
+        }),
+        (Transform::Minmax(b), Fitted::Minmax { min, max }) => (0..n).find_map(|i| {
+            let (lo, hi) = b.extremes_at(None, n, i);
+            let range = if max[i] > min[i] { max[i] - min[i] } else { 1.0 };
+            let close = (lo - min[i]).abs() <= PARITY * range && (hi - max[i]).abs() <= PARITY * range;
+            let show = |lo: f64, hi: f64| format!("`{}`: {lo} .. {hi}", name(i));
+            if close { None } else { different(show(min[i], max[i]), show(lo, hi)) }
+        }),
+        (Transform::Impute(Impute::Given(values, _)), Fitted::Impute { value }) => (0..n).find_map(|i| {
+            let found = spread(values, n, i);
+            let close = (found - value[i]).abs() <= PARITY * value[i].abs();
+            let show = |x: f64| format!("`{}`: {x}", name(i));
+            if close { None } else { different(show(value[i]), show(found)) }
+        }),
+        (Transform::Select(Select::Given { columns: places, .. }), Fitted::Select { .. }) => {
+            let found: Vec<String> = places.iter().filter_map(|&at| before.get(at).cloned()).collect();
+            let (usual, found) = choices(columns, &found)?;
+            different(usual, found)
+        }
+        _ => different(a.transform.to_string(), b.to_string()),
+    }
 }
 
-/// The first number in which two statistics of one kind differ.
-fn apart(group: Option<&Group>, known: &Fitted, given: &Fitted) -> (String, String) {
-    let lists = |fitted: &Fitted| match fitted.clone() {
-        Fitted::Standardize { mean, scale, .. } => vec![("mean", mean), ("std", scale)],
-        Fitted::Minmax { min, max } => vec![("min", min), ("max", max)],
-        Fitted::Impute { value } => vec![("value", value)],
-        Fitted::Category { .. } => Vec::new(),
+/// The first difference of two choices of columns.
+fn choices(usual: &[String], found: &[String]) -> Option<(String, String)> {
+    let i = (0..usual.len().max(found.len())).find(|&i| usual.get(i) != found.get(i))?;
+    let at = |names: &[String]| match names.get(i) {
+        Some(name) => format!("keeps `{name}` as column {} of {}", i + 1, names.len()),
+        None => format!("keeps {}", plural(names.len(), "column")),
     };
-    for ((what, usual), (_, found)) in lists(known).into_iter().zip(lists(given)) {
-        if let Some(i) = usual.iter().zip(&found).position(|(a, b)| a != b) {
-            let column = group.and_then(|group| group.columns.get(i)).map_or("?", String::as_str);
+    Some((at(usual), at(found)))
+}
+
+/// The first number in which two statistics of one kind differ. Of a choice only what is chosen matters.
+fn apart(known: &Known, given: &Known) -> Option<(String, String)> {
+    if let (Fitted::Select { columns: usual, .. }, Fitted::Select { columns: found, .. }) =
+        (&known.fitted, &given.fitted)
+    {
+        return choices(usual, found);
+    }
+    if known.fitted == given.fitted {
+        return None;
+    }
+    for ((what, usual), (_, found)) in known.fitted.numbers().into_iter().zip(given.fitted.numbers()) {
+        if let Some(i) = usual.iter().zip(found).position(|(a, b)| a != b) {
+            let column = known.columns.get(i).map_or("?", String::as_str);
             let show = |x: f64| format!("{what} of `{column}` {}", number(x));
             let (one, other) = (show(usual[i]), show(found[i]));
             // Four digits may hide the difference.
-            return if one == other {
+            return Some(if one == other {
                 (format!("{what} of `{column}` {}", usual[i]), format!("{what} of `{column}` {}", found[i]))
             } else {
                 (one, other)
-            };
+            });
         }
     }
-    ("other statistics".to_owned(), "other statistics".to_owned())
+    Some(("other statistics".to_owned(), "other statistics".to_owned()))
 }
 
 /// Adds the findings to a spec, whose table of sources takes in the text of the other.

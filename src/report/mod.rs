@@ -1,22 +1,51 @@
 //! What one run found, as one value.
 //!
 //! Contract: a [`Report`] holds everything that any output format shows, and nothing that depends on the clock, the machine or the
-//! number of threads. Each format is one file under `format/`; none of them prints.
+//! number of threads, unless the user gave the laws a time. Each format is one file under `format/`; none of them prints.
 
 pub mod format;
+pub mod heat;
+pub mod merge;
+mod partition;
 pub mod svg;
 mod verdicts;
+
+pub use partition::Partition;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
 use crate::valid::{against, audit, declared, gradcheck, properties};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One run over one or more specs.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The specs in the order of their paths.
     pub specs: Vec<SpecReport>,
+    /// How properties were tested, if they were.
+    pub run: Option<Run>,
+}
+
+/// How properties were tested: what another run needs to give the same report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The seed of the cases.
+    pub seed: u64,
+    /// Cases for each law.
+    pub cases: u32,
+    /// Seconds after which no further case was begun; with them, how much was tested depends on the machine.
+    pub time: Option<f64>,
+    /// The share of the specs that was tested; `None` is all of them.
+    pub partition: Option<Partition>,
+}
+
+/// The committed failing cases of a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Regressions {
+    /// How many were run.
+    pub cases: usize,
+    /// How many of them fail.
+    pub failed: usize,
 }
 
 /// What was found of one spec.
@@ -42,6 +71,8 @@ pub struct SpecReport {
     pub properties: Vec<properties::Report>,
     /// The tests of the properties that the spec declares, if they ran.
     pub declared: Vec<declared::Report>,
+    /// The failing cases that are committed beside the spec, if there are any and they ran.
+    pub regressions: Option<Regressions>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
     pub statistics: Option<StatisticsStatus>,
     /// The comparison with the snapshot, if it was made.
@@ -65,6 +96,7 @@ impl SpecReport {
             against: None,
             properties: Vec::new(),
             declared: Vec::new(),
+            regressions: None,
             statistics: None,
             snapshot: None,
             unopened: false,
@@ -138,9 +170,28 @@ pub struct Summary {
     pub expected: usize,
     /// Specs that could not be opened.
     pub unopened: usize,
+    /// Laws that were not tested because the time was up.
+    pub out_of_time: usize,
+}
+
+impl Summary {
+    /// The exit code: 2 if a spec could not be opened, 1 if something was found, else 0.
+    #[must_use]
+    pub fn exit_code(&self, deny_warnings: bool) -> u8 {
+        if self.unopened > 0 {
+            return 2;
+        }
+        u8::from(self.errors > 0 || (deny_warnings && self.warnings > 0))
+    }
 }
 
 impl Report {
+    /// A report of specs whose properties were not tested.
+    #[must_use]
+    pub fn new(specs: Vec<SpecReport>) -> Self {
+        Self { specs, run: None }
+    }
+
     /// Counts the findings.
     #[must_use]
     pub fn summary(&self) -> Summary {
@@ -151,17 +202,14 @@ impl Report {
             summary.infos += spec.found.count(Severity::Info);
             summary.expected += spec.found.iter().filter(|finding| finding.expected).count();
             summary.unopened += usize::from(spec.unopened);
+            summary.out_of_time += spec.properties.iter().filter(|law| law.out_of_time()).count();
         }
         summary
     }
 
-    /// The exit code: 2 if a spec could not be opened, 1 if something was found, else 0.
+    /// The exit code: see [`Summary::exit_code`].
     #[must_use]
     pub fn exit_code(&self, deny_warnings: bool) -> u8 {
-        let summary = self.summary();
-        if summary.unopened > 0 {
-            return 2;
-        }
-        u8::from(summary.errors > 0 || (deny_warnings && summary.warnings > 0))
+        self.summary().exit_code(deny_warnings)
     }
 }

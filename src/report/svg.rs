@@ -51,9 +51,9 @@ const TOP: f64 = 116.0;
 const PANEL: f64 = 200.0;
 const GAP: f64 = 44.0;
 const BOTTOM: f64 = 56.0;
-const INK: &str = "#24292f";
-const FAINT: &str = "#d8dee4";
-const GREY: &str = "#57606a";
+pub(super) const INK: &str = "#24292f";
+pub(super) const FAINT: &str = "#d8dee4";
+pub(super) const GREY: &str = "#57606a";
 
 /// A scale from values to pixels.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A line of text.
-fn text(out: &mut String, (x, y): (f64, f64), size: u32, style: &str, content: &str) {
+pub(super) fn text(out: &mut String, (x, y): (f64, f64), size: u32, style: &str, content: &str) {
     let _ = writeln!(
         out,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" {style}>{}</text>",

@@ -43,13 +43,17 @@ fn rounded(x: f64) -> String {
     format!("{x:.1e}").parse().map_or(x.to_string(), number)
 }
 
-/// What the gradient check concludes: the tensors, the method, the worst component.
+/// What the gradient check concludes: the tensors, the method, the error bound, the worst component.
 #[must_use]
 pub fn gradients(report: &gradcheck::Report) -> String {
     let tensors = plural(report.tensors.len(), "tensor");
     let points = plural(report.points.len(), "point");
     let error = report.points.iter().map(|point| point.error).fold(0.0, f64::max);
     let mut line = format!("{tensors}, {}, {points}; relative error {}", report.method, number(error));
+    let bounds = report.tensors.iter().filter_map(|tensor| tensor.bound);
+    if let Some(bound) = bounds.reduce(f64::max) {
+        line.push_str(&format!(", bound {bound:.1e}"));
+    }
     let worst = report.tensors.iter().max_by(|a, b| {
         (a.verdict, a.error).partial_cmp(&(b.verdict, b.error)).unwrap_or(std::cmp::Ordering::Equal)
     });
@@ -59,21 +63,31 @@ pub fn gradients(report: &gradcheck::Report) -> String {
     line
 }
 
-/// What the property tests conclude: each law with its cases, or what is not a plain pass; a line for each declared one.
+/// What the property tests conclude: the laws that hold by the number of their cases, the names of those that were skipped (the JSON
+/// report says why), and each of the others with its reason; a line for each declared one.
 #[must_use]
 pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
-    let passed: Vec<String> = spec
-        .properties
-        .iter()
-        .filter(|law| law.verdict == Verdict::Pass)
-        .map(|law| format!("{} {}", law.name, law.cases))
-        .collect();
+    let laws = |verdict: Verdict| spec.properties.iter().filter(move |law| law.verdict == verdict);
+    let mut passed: Vec<(usize, Vec<&str>)> = Vec::new();
+    for law in laws(Verdict::Pass) {
+        match passed.iter_mut().find(|(cases, _)| *cases == law.cases) {
+            Some((_, names)) => names.push(law.name),
+            None => passed.push((law.cases, vec![law.name])),
+        }
+    }
     let mut lines = Vec::new();
     if !passed.is_empty() {
-        lines.push((Verdict::Pass, passed.join(", ")));
+        let group = |(cases, names): &(usize, Vec<&str>)| {
+            format!("{}, {} each", names.join(", "), plural(*cases, "case"))
+        };
+        lines.push((Verdict::Pass, passed.iter().map(group).collect::<Vec<_>>().join("; ")));
     }
-    for law in spec.properties.iter().filter(|law| law.verdict != Verdict::Pass) {
-        lines.push((law.verdict, format!("{}: {}", law.name, law.detail)));
+    let skipped: Vec<&str> = laws(Verdict::Skipped).map(|law| law.name).collect();
+    if !skipped.is_empty() {
+        lines.push((Verdict::Skipped, skipped.join(", ")));
+    }
+    for verdict in [Verdict::Inconclusive, Verdict::Fail] {
+        lines.extend(laws(verdict).map(|law| (verdict, format!("{}: {}", law.name, law.detail))));
     }
     lines.extend(spec.declared.iter().map(|law| (law.verdict, format!("{}: {}", law.name, law.detail))));
     lines

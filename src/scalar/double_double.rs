@@ -8,6 +8,7 @@
 //! Exact products come from Dekker's splitting, because a fused multiply-add is a call into a library on targets that do
 //! not guarantee the instruction.
 
+mod circular;
 mod elementary;
 mod error_function;
 
@@ -289,6 +290,14 @@ impl Scalar for Double {
 
     fn tanh(self) -> Self {
         elementary::tanh(self)
+    }
+
+    fn sin(self) -> Self {
+        circular::sin(self)
+    }
+
+    fn cos(self) -> Self {
+        circular::cos(self)
     }
 
     fn erf(self) -> Self {

@@ -190,6 +190,14 @@ impl<T: Scalar, V: Tangent<T>> Scalar for DualOf<T, V> {
         self.chain(x.tanh(), e * 4.0 / (sum * sum))
     }
 
+    fn sin(self) -> Self {
+        self.chain(self.value.sin(), self.value.cos())
+    }
+
+    fn cos(self) -> Self {
+        self.chain(self.value.cos(), -self.value.sin())
+    }
+
     fn erf(self) -> Self {
         let x = self.value;
         self.chain(x.erf(), T::two_over_sqrt_pi() * (-x * x).exp())

@@ -70,6 +70,10 @@ pub trait Scalar:
     fn sqrt(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// The sine.
+    fn sin(self) -> Self;
+    /// The cosine.
+    fn cos(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
     /// 1 - erf(x), with all its digits where erf rounds to 1.

@@ -50,6 +50,14 @@ impl Scalar for f64 {
         self.tanh()
     }
 
+    fn sin(self) -> Self {
+        self.sin()
+    }
+
+    fn cos(self) -> Self {
+        self.cos()
+    }
+
     fn erf(self) -> Self {
         libm::erf(self)
     }

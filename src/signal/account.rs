@@ -147,6 +147,7 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
             Some(passed) => Some(vec![energy.slope(passed.square, passed.fourth)]),
             None => through(),
         },
+        Category::Product => through(),
         // The average of a map divides the energy by its size, but weights below sum it up again over as many places.
         Category::Pool | Category::Noise | Category::Layout => Some(vec![energy; node.inputs.len()]),
         Category::Norm | Category::Distribution | Category::Loss => None,
@@ -154,7 +155,8 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
 }
 
 /// The layers behind which there is no other layer.
-fn heads(graph: &Graph) -> Vec<bool> {
+#[must_use]
+pub fn heads(graph: &Graph) -> Vec<bool> {
     let is_layer = |handle: Handle<Node>| graph.nodes[handle].op.category() == Category::Layer;
     let mut before_layer = vec![false; graph.nodes.len()];
     for (handle, node) in graph.nodes.iter().rev() {

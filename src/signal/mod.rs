@@ -197,7 +197,7 @@ fn forward(
         };
         (moments, moments.spread, (0..io.inputs.len()).map(elasticity).collect())
     };
-    let mut moments = Moments { spread: 0.0, ..moments };
+    let mut moments = Moments { spread: 0.0, variety: variety(node, io, &moments), ..moments };
     let profile = match category {
         Category::Layer => convolved.and_then(|(profile, _)| profile),
         Category::Activation => {
@@ -217,10 +217,35 @@ fn forward(
                 io.inputs.iter().map(weight).zip(taken.iter().copied()).collect();
             border::mixed(&parts)
         }
-        Category::Combine | Category::Layout | Category::Distribution | Category::Loss => None,
+        Category::Combine
+        | Category::Product
+        | Category::Layout
+        | Category::Distribution
+        | Category::Loss => None,
     };
     // A convolution over a map without a profile says nothing of the places behind it.
     (Step { moments, injected, elasticity }, profile)
+}
+
+/// What two positions of a node's value differ in. What acts on each position does to two of them what it does to two samples, so
+/// its rule is asked for the contrast of inputs whose contrast is their variety. Where features become positions they have their mean
+/// in common, and so do the places of a map, of which the spec says nothing.
+fn variety(node: &Node, io: Transfer<'_>, moments: &Moments) -> f64 {
+    let by_position = match node.op.category() {
+        Category::Product => return moments.variety,
+        Category::Layer | Category::Activation | Category::Norm | Category::Noise | Category::Combine => {
+            io.shape.rank() == 3 && !node.op.mixes_batch(io.mode)
+        }
+        Category::Pool | Category::Layout | Category::Distribution | Category::Loss => false,
+    };
+    if !by_position {
+        return 1.0 - moments.mean_share * moments.mean_share;
+    }
+    let inputs: Vec<Moments> = io.inputs.iter().map(|x| Moments { contrast: x.variety, ..*x }).collect();
+    if inputs.iter().zip(io.inputs).all(|(moved, x)| moved.contrast == x.contrast) {
+        return moments.contrast;
+    }
+    node.op.transfer(Transfer { inputs: &inputs, ..io }).contrast
 }
 
 /// Calls `f` with what a node's rules take, if all of it is known.
@@ -257,7 +282,11 @@ fn back(node: &Node, io: Transfer<'_>, cotangent: Energy, output: &Moments, pass
     let arrived = node.op.energy(io, cotangent, output);
     let depends = matches!(
         node.op.category(),
-        Category::Activation | Category::Norm | Category::Distribution | Category::Combine
+        Category::Activation
+            | Category::Norm
+            | Category::Distribution
+            | Category::Combine
+            | Category::Product
     );
     let n = io.inputs.len();
     if n > MANY {
@@ -384,8 +413,9 @@ fn placed(
             }
             None => (arrived, None),
         },
-        Category::Layout => (by_channel(arrived, shape), border::uniform(shape)),
-        Category::Combine | Category::Distribution | Category::Loss => (arrived, None),
+        // Positions become features or places, of which nothing is known.
+        Category::Layout => (by_channel(Energy { variety: 1.0, ..arrived }, shape), border::uniform(shape)),
+        Category::Combine | Category::Product | Category::Distribution | Category::Loss => (arrived, None),
     }
 }
 
@@ -460,7 +490,9 @@ fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
             | Transform::Clip(_)
             | Transform::Impute(_)
             | Transform::OneHot(_)
-            | Transform::Noise(_) => {}
+            | Transform::Select(_)
+            | Transform::Noise(_)
+            | Transform::Back(_) => {}
         }
     }
     (moments, assumed)

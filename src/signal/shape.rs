@@ -17,6 +17,8 @@ use std::rc::Rc;
 
 /// With more summands than this, their sum is as good as Gaussian.
 const SUMMANDS: usize = 4;
+/// Through more nodes than this without a grid of their own the energy is not followed.
+const DEEP: usize = 8;
 
 /// What part of the energy at a value does as the value changes, relative to its mean.
 enum Part {
@@ -42,6 +44,8 @@ pub(super) struct Shapes<'g> {
     rms: Vec<f64>,
     /// By node: the parts of the energy there with their weight, a logarithm until the node is [settled](Self::settle).
     parts: Vec<Vec<(f64, Part)>>,
+    /// By node: how many nodes are asked one behind the other for the energy there.
+    depth: Vec<usize>,
 }
 
 /// What an activation does to the energy of the gradient, where it takes a value that is not Gaussian.
@@ -84,6 +88,7 @@ impl<'g> Shapes<'g> {
             curves: std::iter::repeat_with(|| None).take(n).collect(),
             rms: vec![0.0; n],
             parts: std::iter::repeat_with(Vec::new).take(n).collect(),
+            depth: vec![0; n],
         }
     }
 
@@ -188,7 +193,15 @@ impl<'g> Shapes<'g> {
 
     /// The energy at a node whose value is `x` times its rms, relative to the mean.
     fn energy(&self, node: usize, x: f64) -> f64 {
-        let part = |part: &Part| match part {
+        match self.parts[node].as_slice() {
+            [] => 1.0,
+            parts => parts.iter().map(|(weight, part)| weight * self.part_at(node, part, x)).sum(),
+        }
+    }
+
+    /// What a part of the energy at a node is for the value `x`.
+    fn part_at(&self, node: usize, part: &Part, x: f64) -> f64 {
+        match part {
             Part::Flat => 1.0,
             Part::Table(table) => self.laws[node].as_deref().map_or(1.0, |law| law.at(table, x)),
             Part::Slope { node: to, mean } => self.curves[*to].as_ref().map_or(1.0, |curve| {
@@ -196,10 +209,6 @@ impl<'g> Shapes<'g> {
                 (curve.slope)(x).powi(2) * self.energy(*to, (curve.value)(x) / self.rms[*to]) / mean
             }),
             Part::Affine { node: to, a, b } => self.energy(*to, a * x + b),
-        };
-        match self.parts[node].as_slice() {
-            [] => 1.0,
-            parts => parts.iter().map(|(weight, shape)| weight * part(shape)).sum(),
         }
     }
 
@@ -251,6 +260,18 @@ impl<'g> Shapes<'g> {
         let part = match passed {
             Some(Passed { square, .. }) => Part::Slope { node: from.index(), mean: square },
             None => self.part(node, from, i, signal).unwrap_or(Part::Flat),
+        };
+        let part = match part {
+            Part::Slope { .. } | Part::Affine { .. } => match self.laws[input].as_deref() {
+                // A table ends the chain of nodes that have to be asked.
+                Some(law) if law.is_discrete() => Part::Table(law.table(|x| self.part_at(input, &part, x))),
+                _ if self.depth[from.index()] >= DEEP => Part::Flat,
+                _ => {
+                    self.depth[input] = self.depth[input].max(self.depth[from.index()] + 1);
+                    part
+                }
+            },
+            part => part,
         };
         self.parts[input].push((arrived.ln.middle(), part));
     }

@@ -160,16 +160,22 @@ impl<'a, S: Scalar> ViewMut<'a, S> {
         }
     }
 
-    /// Two buffers of these lengths in the room of this one, which must be a whole buffer; what it held is lost.
+    /// Buffers of these lengths in the room of this one, which must be a whole buffer; what it held is lost.
     #[must_use]
-    pub fn divide(&mut self, first: usize, second: usize) -> (ViewMut<'_, S>, ViewMut<'_, S>) {
+    pub fn divide<const N: usize>(&mut self, lengths: [usize; N]) -> [ViewMut<'_, S>; N] {
         assert!(
-            self.offset == 0 && self.planes.len() == S::PLANES * self.len && first + second <= self.len,
-            "internal: {first} and {second} elements do not fit into a buffer of {}",
+            self.offset == 0
+                && self.planes.len() == S::PLANES * self.len
+                && lengths.iter().sum::<usize>() <= self.len,
+            "internal: {lengths:?} elements do not fit into a buffer of {}",
             self.len
         );
-        let (one, rest) = self.planes.split_at_mut(S::PLANES * first);
-        (ViewMut::new(one), ViewMut::new(&mut rest[..S::PLANES * second]))
+        let mut rest = &mut self.planes[..];
+        lengths.map(|length| {
+            let (own, behind) = std::mem::take(&mut rest).split_at_mut(S::PLANES * length);
+            rest = behind;
+            ViewMut::new(own)
+        })
     }
 
     /// Sets every element.

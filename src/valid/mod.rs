@@ -4,11 +4,14 @@
 //! Gradient checks and property tests look at the same [`Samples`].
 
 pub mod against;
+mod alternatives;
 pub mod audit;
 pub mod claims;
 pub mod declared;
+mod diagnose;
 pub mod gradcheck;
 pub mod properties;
+pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;
@@ -28,4 +31,14 @@ pub const STEP_LIMIT: f64 = 2e9;
 pub fn step_cost(graph: &Graph, batch: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     graph.nodes.iter().map(|(_, node)| 3.0 * node.flops as f64 * batch as f64).sum()
+}
+
+/// The place of an element along each axis.
+pub(crate) fn unravel(mut i: usize, dims: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; dims.len()];
+    for (axis, &length) in dims.iter().enumerate().rev() {
+        index[axis] = i % length.max(1);
+        i /= length.max(1);
+    }
+    index
 }

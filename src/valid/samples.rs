@@ -54,7 +54,10 @@ impl Samples {
             .map(|(_, feed)| {
                 let shape = feed.shape.clone().unwrap_or_default();
                 let draws = Draws { seed, stream: stream(&format!("feed/{}", feed.name)) };
-                let n = shape.elements() * rows;
+                // Rows are drawn as they are declared; a step may leave columns out.
+                let raw =
+                    feed.raw.clone().filter(|_| !feed.chain.is_empty()).unwrap_or_else(|| shape.clone());
+                let n = raw.elements() * rows;
                 let uniform = |scale: f64| draws.uniform().take(n).map(|u| u * scale).collect::<Vec<f64>>();
                 let mut data = match &feed.kind {
                     FeedKind::Real => match feed.range {
@@ -72,12 +75,16 @@ impl Samples {
                     }
                     FeedKind::OneHot => indicators(shape.elements(), rows, draws),
                 };
-                for row in data.chunks_mut(shape.elements().max(1)) {
-                    let mut transformed = row.to_vec();
-                    for step in feed.chain.iter().filter(|step| step.transform.fit().is_none()) {
-                        step.transform.apply(&shape, None, &mut transformed);
+                if !feed.chain.is_empty() {
+                    let mut transformed = Vec::with_capacity(data.len());
+                    for row in data.chunks(raw.elements().max(1)) {
+                        let mut row = row.to_vec();
+                        for step in feed.chain.iter().filter(|step| step.transform.fit().is_none()) {
+                            step.transform.apply(&raw, None, &mut row);
+                        }
+                        transformed.extend(row);
                     }
-                    row.copy_from_slice(&transformed[..row.len()]);
+                    data = transformed;
                 }
                 Tensor::new(shape.with_batch(rows), data)
             })
@@ -148,7 +155,24 @@ fn moments(batch: &Tensor) -> Moments {
     } else {
         mean * mean
     };
-    Moments { spread: scatter(&batch.data, width), ..Moments::new(square, mean, cross) }
+    let moments = Moments { spread: scatter(&batch.data, width), ..Moments::new(square, mean, cross) };
+    match batch.dims[..] {
+        [_, positions, features] if positions > 1 && square > 0.0 => {
+            Moments { variety: 1.0 - beside(&batch.data, positions, features) / square, ..moments }
+        }
+        _ => moments,
+    }
+}
+
+/// E x x' over all pairs of different positions of a row.
+#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+fn beside(data: &[f64], positions: usize, features: usize) -> f64 {
+    let pairs: f64 = data
+        .chunks_exact(positions * features)
+        .flat_map(|row| (0..features).map(move |feature| row[feature..].iter().step_by(features)))
+        .map(|line| line.clone().sum::<f64>().powi(2) - line.map(|x| x * x).sum::<f64>())
+        .sum();
+    pairs / (data.len() as f64 * (positions as f64 - 1.0))
 }
 
 /// The variance over rows of ln of the mean square of a row; rows of zeros have no logarithm.

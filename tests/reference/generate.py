@@ -11,7 +11,7 @@ inputs, runs the model in float64 and writes, in the safetensors format,
 
 Models whose name ends in `_eval` are run in eval mode, all others in training mode. The test `reference` runs every spec
 on these weights and inputs and compares every tensor. Needs Python 3 with PyTorch 1.10 or later (written with 1.13) and
-nothing else; run it without arguments. The files depend on PyTorch's generator and kernels, so another version of
+nothing else; run it without arguments, or with the names of some models. The files depend on PyTorch's generator and kernels, so another version of
 PyTorch may change digits: the inputs and weights are stored, the comparison has a tolerance, and nothing runs this
 script automatically.
 """
@@ -19,6 +19,7 @@ script automatically.
 import json
 import pathlib
 import struct
+import sys
 
 import torch
 from torch import nn
@@ -370,6 +371,45 @@ class Tokens(Model):
         return F.nll_loss(output.permute(0, 2, 1), y)
 
 
+class Transformer(Model):
+    """A pre-norm block with causal attention, cross attention to a memory of another length, and products written out."""
+
+    def __init__(self):
+        layers = {"norm": nn.LayerNorm(8), "cross_norm": nn.LayerNorm(8), "feed_norm": nn.LayerNorm(8)}
+        # A bias of the keys moves all scores of a query alike, and has no gradient.
+        linears = {
+            name: nn.Linear(8, 8, bias=not name.endswith("k"))
+            for name in ("q", "k", "v", "o", "cq", "ck", "cv", "co")
+        }
+        super().__init__(**layers, **linears, up=nn.Linear(8, 16), down=nn.Linear(16, 8), head=nn.Linear(4, 3))
+
+    inputs = {"tokens": (3, 5, 8), "memory": (3, 7, 8)}
+    targets = {"y": (3, 5, 3)}
+
+    def forward(self, tokens, memory):
+        def split(x, heads):
+            return x.view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
+
+        def join(x):
+            return x.transpose(1, 2).flatten(2)
+
+        z = self.norm(tokens)
+        q, k, v = (split(layer(z), 2) for layer in (self.q, self.k, self.v))
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), float("-inf"))
+        x = tokens + self.o(join(scores.softmax(-1) @ v))
+        z = self.cross_norm(x)
+        q, k, v = split(self.cq(z), 4), split(self.ck(memory), 4), split(self.cv(memory), 4)
+        x = x + self.co(join((q @ k.transpose(-2, -1) * 0.3).softmax(-1) @ v))
+        x = x + self.down(F.gelu(self.up(self.feed_norm(x))))
+        products = x @ memory.transpose(1, 2) @ memory
+        halves = products.view(3, 5, 2, 4)
+        return self.head(torch.einsum("btha,btka->bthk", halves, halves).flatten(2))
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l2(1e-2, kernels(self))
+
+
 MODELS = {
     "mlp": Mlp,
     "cnn_train": CnnTrain,
@@ -383,6 +423,7 @@ MODELS = {
     "pieces": Pieces,
     "unet": Unet,
     "tokens": Tokens,
+    "transformer": Transformer,
 }
 
 
@@ -437,5 +478,5 @@ def generate(name, kind):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name, kind in MODELS.items():
-        generate(name, kind)
+    for name in sys.argv[1:] or MODELS:
+        generate(name, MODELS[name])

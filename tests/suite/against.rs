@@ -124,7 +124,7 @@ fn checked_in(
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 32, 0);
-    let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, method: None };
+    let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, ..Options::default() };
     let program = Against { foreign: Arc::new(Fake { text, mistake }), precision, directions: 3 };
     let (report, found) = against::check(graph, &samples, &options, &program);
     let text = concise(found.clone(), &compiled.sources);
@@ -242,13 +242,17 @@ fn the_simple_patterns_have_a_name() {
     let last = [0.2, -0.9, 0.6, 0.3, 0.8, -0.3];
     let named = |theirs: &[f64]| {
         let case = Case {
-            theirs,
-            ours: &ours,
+            given: theirs,
+            truth: &ours,
+            name: "ours",
             penalty: &penalty,
             weights: &weights,
             dims: &[2, 3],
             rows: 8,
-            lost: [Some(&first), Some(&last)],
+            alternatives: &[
+                ("the first row of the batch is left out", &first),
+                ("the last row of the batch is left out", &last),
+            ],
             tolerance: 1e-7,
         };
         diagnose(&case).unwrap_or_default()
@@ -392,7 +396,12 @@ fn a_program_is_run_once_and_its_answer_compared() {
         let wrong = tensors.iter().find(|tensor| tensor["name"] == "fc2.weight").expect("it is there");
         assert_eq!(wrong["diagnosis"].is_string(), bug);
         assert_eq!(report["specs"][0]["diagnostics"].as_array().map(Vec::len), Some(usize::from(bug)));
-        let full = text(&gradcheck(here, &["--against", cp]).stdout);
+        let full = text(&gradcheck(here, &["--against", cp, "--svg", "pictures"]).stdout);
+        let drawn: Vec<String> = std::fs::read_dir(here.join("pictures")).map_or(Vec::new(), |files| {
+            files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+        });
+        assert_eq!(drawn.len(), usize::from(bug), "{drawn:?}");
+        assert!(drawn.iter().all(|name| name.ends_with(".fc2.weight.svg")), "{drawn:?}");
         let line = full.lines().find(|line| line.contains("your loss") && line.contains("fc2.weight"));
         assert!(line.is_some_and(|line| line.contains(if bug { "FAIL" } else { "PASS" })), "{full}");
     }

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["manual"],
     &["tensor", "scalar"],
     &["moments"],
+    &["formula"],
     &["inits"],
     &["data"],
     &["ops"],

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use wellposed::exec::files::{Elements, Stored, read, write};
 
-fn wellposed(arguments: &[&str], folder: &Path) -> Output {
+pub fn wellposed(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wellposed"))
         .args(arguments)
         .current_dir(folder)
@@ -13,11 +13,11 @@ fn wellposed(arguments: &[&str], folder: &Path) -> Output {
         .expect("the program runs")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
@@ -25,7 +25,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-const CLEAN: &str = "spec 1
+pub const CLEAN: &str = "spec 1
 model m()
 input x: f64[B, 20]
 target y: class(4)
@@ -38,7 +38,7 @@ train { loss cross_entropy(c, y)  adam(lr=1e-3) }
 ";
 
 /// A folder with one spec.
-fn folder(name: &str, text: &str) -> tempfile::TempDir {
+pub fn folder(name: &str, text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(name), text).expect("a file");
     folder
@@ -113,6 +113,42 @@ fn the_json_report_has_the_documented_fields() {
     assert_eq!(spec["gradcheck"]["points"][0]["not_finite"]["node"], "c");
     assert_eq!(report["summary"]["specs"], 1);
     assert!(report["summary"]["errors"].as_u64() > Some(0));
+}
+
+#[test]
+fn gradients_are_shown_with_their_bounds_and_the_formula_of_the_course_on_demand() {
+    let folder = folder("m.nn", CLEAN);
+    let plain = stdout(&wellposed(&["gradcheck", "m.nn"], folder.path()));
+    let line = plain.lines().find(|line| line.contains("a.weight")).expect("a line for each tensor");
+    assert!(["PASS", "bound", "smallest", "error", "worst"].iter().all(|word| line.contains(word)), "{line}");
+    assert!(!plain.contains("the course's formula"));
+    let output = wellposed(&["gradcheck", "m.nn", "--method", "ng", "--svg", "pictures"], folder.path());
+    let (said, code) = (stdout(&output), output.status.code());
+    assert!(
+        said.contains("(J(theta[i] + 1e-7) - J(theta[i] - 1e-7)) / (2 * 1e-7)") && code == Some(0),
+        "{said}"
+    );
+    assert!(
+        said.lines().any(|line| line.trim_start().starts_with("whole ") && line.ends_with("great")),
+        "{said}"
+    );
+    assert!(!folder.path().join("pictures").exists(), "nothing failed");
+    let sparse = stdout(&wellposed(&["gradcheck", "m.nn", "--components", "0"], folder.path()));
+    assert!(sparse.contains("differences along 3 random directions: error "), "{sparse}");
+    let json = stdout(&wellposed(&["gradcheck", "m.nn", "--format", "json"], folder.path()));
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let tensor = &report["specs"][0]["gradcheck"]["tensors"][0];
+    for field in
+        ["name", "verdict", "error", "bound", "detectable", "sensitivity", "diagnosis", "worst", "point"]
+    {
+        assert!(tensor.get(field).is_some(), "{field}: {tensor}");
+    }
+    let page = stdout(&wellposed(&["explain", "gradcheck"], folder.path()));
+    assert!(
+        ["VACUOUS", "UNRESOLVED", "KINK-BAD", "smallest detectable error"]
+            .iter()
+            .all(|word| page.contains(word))
+    );
 }
 
 #[test]

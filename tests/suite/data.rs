@@ -12,14 +12,14 @@ use wellposed::source::{Loader, Sources};
 use wellposed::valid::{Samples, rows};
 
 /// The plan of a data section, whose spec must have no other fault.
-fn plan(section: &str, loader: &Memory) -> Plan {
+pub fn plan(section: &str, loader: &Memory) -> Plan {
     let (plan, found) = try_plan(section, loader);
     assert_eq!(found, [""; 0]);
     plan.expect("a data section")
 }
 
 /// A spec whose net takes the first group of a data section.
-fn spec(section: &str) -> String {
+pub fn spec(section: &str) -> String {
     let group = section.lines().find(|line| line.contains(" numeric(") || line.contains(" category("));
     let first = group.and_then(|line| line.split_whitespace().next()).unwrap_or("x");
     format!(
@@ -28,7 +28,7 @@ fn spec(section: &str) -> String {
 }
 
 /// The plan of a data section, and what is wrong with it.
-fn try_plan(section: &str, loader: &Memory) -> (Option<Plan>, Vec<String>) {
+pub fn try_plan(section: &str, loader: &Memory) -> (Option<Plan>, Vec<String>) {
     let loader = loader.with("test.nn", spec(section));
     let compiled = compile(Path::new("test.nn"), &loader).expect("a text in memory can be opened");
     // What a lint says of a section is not what its text means.
@@ -44,7 +44,7 @@ fn line(d: &Diagnostic, sources: &Sources) -> String {
 }
 
 /// What reading every row of the data has to say.
-fn faults(section: &str, loader: &Memory) -> Vec<String> {
+pub fn faults(section: &str, loader: &Memory) -> Vec<String> {
     let (plan, found) = try_plan(section, loader);
     if !found.is_empty() {
         return found;
@@ -98,7 +98,7 @@ fn fitted_statistics_are_those_of_scikit_learn() {
 }
 
 /// The rows of a split behind its chain.
-fn load(section: &str, split: Split, loader: &Memory) -> BTreeMap<String, Vec<f64>> {
+pub fn load(section: &str, split: Split, loader: &Memory) -> BTreeMap<String, Vec<f64>> {
     let plan = plan(section, loader);
     let (statistics, found) = data::fit(&plan, loader);
     assert!(found.is_empty(), "{found:?}");

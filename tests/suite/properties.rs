@@ -32,8 +32,11 @@ fn sound_models_pass_every_law_for_many_seeds() {
         for (init, act) in [("he_normal", "relu"), ("lecun_uniform", "relu"), ("orthogonal", "relu")] {
             let reports = test(&net(init, act, 3), &Options { seed: seed * 1000, ..Options::default() });
             for report in &reports {
-                assert_eq!(report.verdict, Verdict::Pass, "{init}, seed {seed}: {report:?}");
+                let sound = [Verdict::Pass, Verdict::Skipped].contains(&report.verdict);
+                assert!(sound, "{init}, seed {seed}: {report:?}");
             }
+            let passed = reports.iter().filter(|report| report.verdict == Verdict::Pass);
+            assert!(passed.count() >= 14, "{reports:?}");
             assert_eq!(reports.len(), ALL.len());
         }
     }

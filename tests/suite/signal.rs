@@ -17,7 +17,7 @@ use wellposed::signal::{self, Signal};
 use wellposed::tensor::{Mode, Tensor};
 use wellposed::valid::Samples;
 use wellposed::valid::properties::predicted_scale::{inputs, judge, test as predicted_scale};
-use wellposed::valid::properties::{Overall, Subject, Verdict};
+use wellposed::valid::properties::{Fault, Overall, Subject, Verdict};
 use wellposed::valid::scale::{Expected, Scales, Slack, is_exact, mean_and_variance, measure};
 
 /// The width of layers.
@@ -211,6 +211,28 @@ fn every_activation_keeps_the_predicted_scales() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Activations that a spec declares, among them one with steps and one with a kink between multiples of the grid.
+#[test]
+fn declared_activations_keep_the_predicted_scales() {
+    let mut wrong = Vec::new();
+    for (formula, init, least) in [
+        ("x * tanh(softplus(x))", "he_normal", 40),
+        ("max(0.1 * x, x)", "he_normal(a=0.1)", 180),
+        ("max(min(1.7 * x, 1.3), -0.37)", "lecun_normal", 100),
+        ("x + 0.3 * sin(2 * x)", "lecun_normal", 100),
+        ("0.2 * x + (1 if x > 0.123 else -1)", "lecun_normal", 100),
+    ] {
+        let text = plain("own", init, WIDTH, 50)
+            .replace("input x", &format!("activation own(x) = {formula}\ninput x"));
+        let compared = compare(&text, 1, 24);
+        println!("{formula}, {init}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
+        if compared.share > 1.0 || compared.values < least {
+            wrong.push(format!("{formula}, {init}: {} values, {}", compared.values, compared.worst));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What the registry holds is what the table above holds.
 #[test]
 fn no_activation_is_left_out() {
@@ -292,6 +314,69 @@ fn norms_layouts_gates_and_heads_keep_the_predicted_scales() {
         ("log softmax", "128", head("log_softmax")),
     ] {
         let compared = compare(&spec(input, &net), 1, 24);
+        println!("{name}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
+        if compared.share > 1.0 {
+            wrong.push(format!("{name}: {}", compared.worst));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Attention over 32 to 64 tokens, and the same written out as products and a softmax.
+#[test]
+fn attention_and_products_keep_the_predicted_scales() {
+    let heads = |gain: &str, call: &str| {
+        let init = format!("variance_scaling({gain}, fan_in, normal)");
+        format!(
+            "q: linear(128, init={init}) <- z\nk: linear(128, init={init}) <- z\nv: linear(128, init=lecun_normal) <- z\n\
+             a: attention({call}) <- q, k, v\no: linear(128, init=lecun_normal)"
+        )
+    };
+    let once = |gain: &str, call: &str| {
+        format!("{}\nout: linear(32, init=lecun_normal)", heads(gain, call).replace("<- z", "<- x"))
+    };
+    let ff = "f: linear(256, init=he_normal)\ngelu\ng: linear(128, init=lecun_normal)";
+    let stack = |count: usize, block: &str| {
+        format!("h: repeat {count} {{\n{block}\n}}\nout: linear(32, init=lecun_normal)")
+    };
+    let pre = |call: &str| {
+        let attention = heads("1", call);
+        stack(
+            6,
+            &format!("residual {{\nz: layer_norm\n{attention}\n}}\nm: residual {{\nlayer_norm\n{ff}\n}}"),
+        )
+    };
+    let post = |call: &str| {
+        let attention = heads("1", call).replace("<- z", "<- in");
+        stack(
+            6,
+            &format!("r: residual {{\n{attention}\n}}\nl: layer_norm\nm: residual {{\n{ff}\n}}\nlayer_norm"),
+        )
+    };
+    let bare = |call: &str| stack(2, &format!("z: layer_norm\n{}", heads("1", call)));
+    let written = "q: linear(128, init=variance_scaling(1/128, fan_in, normal)) <- x\nk: linear(128, init=lecun_normal) <- x\n\
+                   v: linear(128, init=lecun_normal) <- x\ns: matmul(transpose_b=true) <- q, k\nsoftmax\n\
+                   matmul <- s.softmax, v\nout: linear(64, init=lecun_normal)";
+    let mut wrong = Vec::new();
+    for (name, input, net) in [
+        ("scores of variance 1", "64, 128", once("1", "4")),
+        ("scores of variance 1/4", "64, 128", once("0.5", "4")),
+        ("scores of variance 4", "64, 128", once("2", "4")),
+        ("scores of variance 16", "64, 128", once("4", "4")),
+        ("scores of variance 256", "64, 128", once("16", "4")),
+        ("scores of variance 4096", "12, 128", once("64", "4")),
+        ("one head", "64, 128", once("1", "1")),
+        ("heads of four", "64, 128", once("1", "32")),
+        ("no scale", "64, 128", once("1", "32, scale=1")),
+        ("causal", "64, 128", once("1", "4, causal=true")),
+        ("causal, variance 4", "64, 128", once("2", "4, causal=true")),
+        ("pre-norm", "32, 128", pre("4")),
+        ("pre-norm, causal", "32, 128", pre("4, causal=true")),
+        ("post-norm", "32, 128", post("4")),
+        ("no residual", "32, 128", bare("4")),
+        ("products", "24, 128", written.to_owned()),
+    ] {
+        let compared = compare(&spec(input, &net), 1, 16);
         println!("{name}: {} values, {:.2}: {}", compared.values, compared.share, compared.worst);
         if compared.share > 1.0 {
             wrong.push(format!("{name}: {}", compared.worst));
@@ -414,6 +499,7 @@ fn convolutions_pools_dropout_and_concat_keep_the_predicted_scales() {
         agrees(name, &spec(input, &net), if name == "conv, norm" { 8 } else { 1 }, 16);
     }
     agrees("dropout", &plain("relu\ndropout(0.4)", "he_normal", WIDTH, 15), 1, 24);
+    agrees("alpha dropout", &plain("selu\nalpha_dropout(0.2)", "lecun_normal", WIDTH, 15), 1, 24);
     let concat = "a: linear(128, init=he_normal)\nrelu\nb: linear(128, init=lecun_normal)\nc: concat <- b, a.relu\n\
                   d: linear(128, init=he_normal) <- c\nrelu\nout: linear(128, init=lecun_normal)";
     agrees("concat", &spec("128", concat), 1, 24);
@@ -683,7 +769,11 @@ fn sound_specs_are_silent_for_many_seeds() {
         let runnable = Runnable::new(graph).expect("a complete graph");
         let samples = Samples::draw(graph, 1, 0);
         for seed in 0..10 {
-            let found = predicted_scale(Subject { graph, runnable, samples: &samples }, seed * 1000);
+            let found = predicted_scale(
+                Subject { graph, runnable, samples: &samples },
+                seed * 1000,
+                Fault::default(),
+            );
             assert_ne!(found.verdict, Verdict::Fail, "{} seed {seed}: {}", path.display(), found.detail);
             passed += usize::from(found.verdict == Verdict::Pass);
         }

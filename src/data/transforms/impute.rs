@@ -1,12 +1,15 @@
-//! Replaces missing values: by the mean or median of a split's rows, or by a given number.
+//! Replaces missing values: by the mean or median of a split's rows, or by given numbers.
 //!
 //! An empty field and `NaN` are missing. The median is exact and still streamed: four passes select its 64 bits sixteen at a
-//! time by counting, for an even number of values both middle ones.
+//! time by counting, for an even number of values both middle ones. A given number stands for all columns, a list has one for each channel. With
+//! `stats="train.nn.stats.json"` instead of `fit=` the numbers are those that another spec has fitted for columns of the same name.
 
-use super::{FIT, Fitted, Fitter, Param, Reader, Shape, Split, Transformer, number_or_word, read_fit};
+use super::{
+    FIT, FROM, Fitted, Fitter, Param, Reader, STATS, Shape, Sight, Split, Transformer, numbers_or_word,
+    read_fit, read_from, show, spread,
+};
 use crate::args::{Kind, required};
 use crate::diag::{Diagnostic, rules};
-use crate::text;
 
 /// The transform `impute`.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,18 +18,22 @@ pub enum Impute {
     Mean(Split),
     /// The median of a split.
     Median(Split),
-    /// A given number.
-    Value(f64),
+    /// Given numbers, and whose they are.
+    Given(Vec<f64>, Option<String>),
 }
 
+/// What a split's rows can be asked for.
+const WORDS: &[&str] = &["mean", "median"];
+
 impl Transformer for Impute {
-    const SIGNATURE: &'static [Param] = &[required("with", Kind::Text, "`mean`, `median` or a number"), FIT];
+    const SIGNATURE: &'static [Param] =
+        &[required("with", Kind::NumbersOr(WORDS), "what stands for a missing value"), FIT, FROM, STATS];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
-        let with = number_or_word(args, "with", &["mean", "median"])?;
+        let with = numbers_or_word(args, "with", WORDS)?;
         let fit = read_fit(args)?;
         match (with, fit) {
-            (Ok(value), None) => Some(Self::Value(value)),
+            (Ok(values), None) => Some(Self::Given(values, read_from(args))),
             (Err("mean"), Some(split)) => Some(Self::Mean(split)),
             (Err("median"), Some(split)) => Some(Self::Median(split)),
             (Ok(_), Some(_)) => {
@@ -50,29 +57,35 @@ impl Transformer for Impute {
         match self {
             Self::Mean(split) => vec!["mean".to_owned(), format!("fit={split}")],
             Self::Median(split) => vec!["median".to_owned(), format!("fit={split}")],
-            Self::Value(value) => vec![text::number(*value)],
+            Self::Given(values, from) => {
+                let mut list = vec![show(values)];
+                list.extend(from.as_ref().map(|from| format!("from={from:?}")));
+                list
+            }
         }
     }
 
     fn fit(&self) -> Option<Split> {
         match self {
             Self::Mean(split) | Self::Median(split) => Some(*split),
-            Self::Value(_) => None,
+            Self::Given(..) => None,
         }
     }
 
-    fn fitter(&self, width: usize) -> Option<Box<dyn Fitter>> {
+    fn fitter(&self, sight: &Sight<'_>) -> Option<Box<dyn Fitter>> {
+        let width = sight.columns.len();
         match self {
             Self::Mean(_) => Some(Box::new(Means { sums: vec![(0.0, 0.0); width] })),
             Self::Median(_) => Some(Box::new(Medians { columns: vec![Column::default(); width], pass: 0 })),
-            Self::Value(_) => None,
+            Self::Given(..) => None,
         }
     }
 
     fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {
+        let n = row.len();
         for (i, x) in row.iter_mut().enumerate().filter(|(_, x)| x.is_nan()) {
             *x = match (self, fitted) {
-                (Self::Value(value), _) => *value,
+                (Self::Given(values, _), _) => spread(values, n, i),
                 (_, Some(Fitted::Impute { value })) => value[i],
                 _ => unreachable!("internal: impute without its statistics"),
             };
@@ -86,6 +99,13 @@ impl Transformer for Impute {
 
     fn fills_missing(&self) -> bool {
         true
+    }
+
+    fn constants(&self) -> Option<usize> {
+        match self {
+            Self::Given(values, _) => Some(values.len()),
+            Self::Mean(_) | Self::Median(_) => None,
+        }
     }
 }
 

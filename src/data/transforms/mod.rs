@@ -6,21 +6,27 @@
 
 mod clip;
 mod impute;
+mod lag;
 mod log1p;
 mod minmax;
 mod noise;
 mod one_hot;
 mod scale;
+mod select;
 mod standardize;
 
 use super::statistics::Fitted;
 use super::{Split, Step};
-use crate::args::{Call, Param, Reader, number};
+use crate::args::{Call, Kind, Param, Reader, Value, absent, number};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
 use crate::manual::registry;
 use crate::source::Spanned;
 use crate::tensor::Shape;
 use std::fmt;
+
+pub use impute::Impute;
+pub use lag::Back;
+pub use select::{Score, Select};
 
 registry! {
     /// A transform.
@@ -32,7 +38,9 @@ registry! {
     clip::Clip,
     impute::Impute,
     one_hot::OneHot,
+    select::Select,
     noise::Noise,
+    lag::Back,
 }
 
 /// What a transform must say of itself.
@@ -53,9 +61,19 @@ pub trait Transformer: Sized {
         None
     }
 
-    /// What computes the statistics of rows of `width` numbers.
-    fn fitter(&self, _width: usize) -> Option<Box<dyn Fitter>> {
+    /// What computes the statistics of rows.
+    fn fitter(&self, _sight: &Sight<'_>) -> Option<Box<dyn Fitter>> {
         None
+    }
+
+    /// The group whose value the fitter is to see behind each row.
+    fn target(&self) -> Option<&str> {
+        None
+    }
+
+    /// How many numbers it makes of a row of numbers.
+    fn width(&self, before: usize) -> usize {
+        before
     }
 
     /// Transforms one row in place. `shape` is the shape of the row, `fitted` what the fitter concluded.
@@ -87,9 +105,18 @@ pub trait Transformer: Sized {
     }
 }
 
+/// What a fitter is going to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// The names of the columns of a row.
+    pub columns: &'a [String],
+    /// Whether the target behind the row is the label of a class.
+    pub labels: bool,
+}
+
 /// Computes statistics from rows, pass by pass.
 pub trait Fitter {
-    /// Sees one row of the current pass.
+    /// Sees one row of the current pass, with the value of the target behind it where one was asked for.
     fn see(&mut self, row: &[f64]);
 
     /// Ends a pass; `true` if another one is needed.
@@ -120,7 +147,7 @@ impl Transform {
             .fit()
             .or(transform.vocabulary())
             .map(|split| Spanned::new(split, fit_span.unwrap_or(call.span)));
-        Some(Step { transform, span: call.span, fit })
+        Some(Step { transform, span: call.span, fit, shared: None })
     }
 
     /// The split whose rows produce the statistics.
@@ -140,8 +167,20 @@ impl Transform {
 
     /// What computes the statistics.
     #[must_use]
-    pub fn fitter(&self, width: usize) -> Option<Box<dyn Fitter>> {
-        transform!(self, t => t.fitter(width))
+    pub fn fitter(&self, sight: &Sight<'_>) -> Option<Box<dyn Fitter>> {
+        transform!(self, t => t.fitter(sight))
+    }
+
+    /// The group of targets that its statistics depend on.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        transform!(self, t => t.target())
+    }
+
+    /// How many numbers it makes of a row of numbers.
+    #[must_use]
+    pub fn width(&self, before: usize) -> usize {
+        transform!(self, t => t.width(before))
     }
 
     /// Transforms one row in place.
@@ -157,7 +196,7 @@ impl Transform {
     /// Whether what it makes of a number in its range tells that number.
     #[must_use]
     pub fn can_be_undone(&self) -> bool {
-        !matches!(self, Self::Clip(_) | Self::OneHot(_))
+        !matches!(self, Self::Clip(_) | Self::OneHot(_) | Self::Select(_))
     }
 
     /// Whether it leaves every number that is there as it is.
@@ -200,11 +239,26 @@ impl fmt::Display for Transform {
 }
 
 /// The parameter `fit=` of a fitted transform.
-const FIT: Param = crate::args::absent(
+const FIT: Param = absent(
     "fit",
-    crate::args::Kind::Word(Split::WORDS),
+    Kind::Word(Split::WORDS),
     "the split whose rows produce the statistics; `train`, unless a checker is to see otherwise",
 );
+
+/// The parameter `from=` of given constants.
+const FROM: Param = absent("from", Kind::Text, "where the given constants come from");
+
+/// The parameter `stats=` of whatever has statistics.
+const STATS: Param = absent(
+    "stats",
+    Kind::Text,
+    "the statistics file of the spec that was trained, which gives the constants",
+);
+
+/// Reads `from=`.
+fn read_from(args: &mut Reader<'_>) -> Option<String> {
+    args.span_of("from").and_then(|_| args.text("from"))
+}
 
 /// Reads `fit=`.
 fn read_fit(args: &mut Reader<'_>) -> Option<Option<Split>> {
@@ -216,7 +270,8 @@ fn read_fit(args: &mut Reader<'_>) -> Option<Option<Split>> {
 
 /// Constants given as a number for all or one for each channel or element, spread over a row: element i of a row of `n` belongs
 /// to channel i / (n / channels).
-fn spread(constants: &[f64], row: usize, i: usize) -> f64 {
+#[must_use]
+pub fn spread(constants: &[f64], row: usize, i: usize) -> f64 {
     match constants.len() {
         1 => constants[0],
         n => constants[i * n / row.max(1)],
@@ -231,21 +286,22 @@ fn show(numbers: &[f64]) -> String {
     }
 }
 
-/// A number or a word that a transform accepts in one place.
-fn number_or_word(
+/// Numbers or a word that a transform accepts in one place.
+fn numbers_or_word(
     args: &mut Reader<'_>,
     name: &str,
     words: &'static [&'static str],
-) -> Option<Result<f64, &'static str>> {
+) -> Option<Result<Vec<f64>, &'static str>> {
+    let given = args.value(name)?;
+    if number(&given.value).is_some() || matches!(given.value, Value::List(_)) {
+        return args.numbers(name).map(Ok);
+    }
     args.with(name, |value, scope, out| {
-        if let Some(x) = number(&value.value) {
-            return Some(Ok(x));
-        }
         let given = crate::args::word(&value.value);
         if let Some(word) = given.and_then(|given| words.iter().find(|word| **word == given)) {
             return Some(Err(*word));
         }
-        out.push(crate::args::mistyped(&format!("`{name}`"), crate::args::Kind::Word(words), value, scope));
+        out.push(crate::args::mistyped(&format!("`{name}`"), Kind::Word(words), value, scope));
         None
     })
 }

@@ -1,22 +1,25 @@
 //! An indicator for each word of a category's vocabulary.
 //!
 //! The vocabulary is the given list, or the sorted words of the split that `fit=` names, `train` if it is not written. A word that it does not hold is reported with
-//! its row: it has no encoding that the model has seen.
+//! its row: it has no encoding that the model has seen. With `stats="train.nn.stats.json"` the vocabulary is that of another spec for columns of the
+//! same name.
 
-use super::{FIT, Fitted, Param, Reader, Shape, Split, Transformer, read_fit};
+use super::{FIT, Fitted, Param, Reader, STATS, Shape, Split, Transformer, read_fit};
 
 /// The transform `one_hot`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OneHot {
     /// The split whose words are the vocabulary, if it is written.
     pub fit: Option<Split>,
+    /// The words that `stats=` shares; they are those of the category.
+    pub shared: Option<Vec<String>>,
 }
 
 impl Transformer for OneHot {
-    const SIGNATURE: &'static [Param] = &[FIT];
+    const SIGNATURE: &'static [Param] = &[FIT, STATS];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { fit: read_fit(args)? })
+        Some(Self { fit: read_fit(args)?, shared: None })
     }
 
     fn arguments(&self) -> Vec<String> {

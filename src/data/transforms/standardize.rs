@@ -9,7 +9,10 @@
 //! Mean and variance are computed in two passes with compensated sums (Neumaier 1974): the error is a few units in the last
 //! place, whatever the number of rows.
 
-use super::{FIT, Fitted, Fitter, Param, Reader, Shape, Split, Transformer, read_fit, show, spread};
+use super::{
+    FIT, FROM, Fitted, Fitter, Param, Reader, STATS, Shape, Sight, Split, Transformer, read_fit, read_from,
+    show, spread,
+};
 use crate::args::{Kind, absent};
 use crate::diag::{Diagnostic, rules};
 
@@ -27,8 +30,8 @@ impl Transformer for Standardize {
         FIT,
         absent("mean", Kind::Numbers, "given means, one for all or one for each channel"),
         absent("std", Kind::Numbers, "given standard deviations, likewise"),
-        absent("from", Kind::Text, "where the given constants come from"),
-        absent("stats", Kind::Text, "the statistics file of the spec that was trained, instead of the above"),
+        FROM,
+        STATS,
     ];
 
     fn read(args: &mut Reader<'_>) -> Option<Self> {
@@ -37,7 +40,6 @@ impl Transformer for Standardize {
             (true, [false, false]) => read_fit(args)?.map(Self::Fitted),
             (false, [true, true]) => {
                 let (mean, std) = (args.numbers("mean"), args.numbers("std"));
-                let from = args.span_of("from").map(|_| args.text("from"));
                 let (mean, std) = (mean?, std?);
                 if let Some(zero) = std.iter().find(|s| **s <= 0.0) {
                     let span = args.span_of("std").unwrap_or(args.call_span());
@@ -47,7 +49,7 @@ impl Transformer for Standardize {
                     );
                     return None;
                 }
-                Some(Self::Given(mean, std, from.flatten()))
+                Some(Self::Given(mean, std, read_from(args)))
             }
             _ => {
                 let span = args.call_span();
@@ -82,9 +84,13 @@ impl Transformer for Standardize {
         }
     }
 
-    fn fitter(&self, width: usize) -> Option<Box<dyn Fitter>> {
+    fn fitter(&self, sight: &Sight<'_>) -> Option<Box<dyn Fitter>> {
         self.fit()?;
-        Some(Box::new(MeanVariance { rows: 0.0, mean: None, sums: vec![Sum::default(); width] }))
+        Some(Box::new(MeanVariance {
+            rows: 0.0,
+            mean: None,
+            sums: vec![Sum::default(); sight.columns.len()],
+        }))
     }
 
     fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {
@@ -139,20 +145,20 @@ impl Standardize {
 
 /// A sum that carries the rounding error of its additions along (Neumaier 1974).
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum {
+pub(super) struct Sum {
     total: f64,
     lost: f64,
 }
 
 impl Sum {
-    fn add(&mut self, x: f64) {
+    pub(super) fn add(&mut self, x: f64) {
         let next = self.total + x;
         self.lost +=
             if self.total.abs() >= x.abs() { (self.total - next) + x } else { (x - next) + self.total };
         self.total = next;
     }
 
-    fn value(self) -> f64 {
+    pub(super) fn value(self) -> f64 {
         self.total + self.lost
     }
 }
@@ -196,10 +202,13 @@ impl Fitter for MeanVariance {
     }
 }
 
-/// The root of the variance, or 1 for a column whose variance is rounding: var <= n eps var + (n mean eps)^2, the bound of
-/// scikit-learn's `_is_constant_feature`.
+/// The root of the variance, or 1 for a column whose variance is rounding.
 fn scale(mean: f64, variance: f64, rows: f64) -> f64 {
+    if is_rounding(mean, variance, rows) { 1.0 } else { variance.sqrt() }
+}
+
+/// Whether a variance is rounding: var <= n eps var + (n mean eps)^2, the bound of scikit-learn's `_is_constant_feature`.
+pub(super) fn is_rounding(mean: f64, variance: f64, rows: f64) -> bool {
     let eps = f64::EPSILON;
-    let rounding = rows * eps * variance + (rows * mean * eps).powi(2);
-    if variance <= rounding { 1.0 } else { variance.sqrt() }
+    variance <= rows * eps * variance + (rows * mean * eps).powi(2)
 }

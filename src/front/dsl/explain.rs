@@ -12,8 +12,21 @@ use std::ops::Range;
 /// More faulty statements than this are counted and not explained.
 const MAX_EXPLAINED: usize = 100;
 /// The words that begin a section.
-const SECTIONS: [&str; 11] =
-    ["spec", "model", "input", "target", "data", "default", "block", "net", "train", "expect", "property"];
+const SECTIONS: [&str; 13] = [
+    "spec",
+    "model",
+    "activation",
+    "loss",
+    "input",
+    "target",
+    "data",
+    "default",
+    "block",
+    "net",
+    "train",
+    "expect",
+    "property",
+];
 
 impl Tree<'_> {
     /// Explains a faulty statement by parsing it alone. If the mistake lies before the body that the statement opens, the
@@ -75,6 +88,8 @@ impl Tree<'_> {
         let rule = match word.as_str() {
             "spec" => Rule::version_only,
             "model" => Rule::model_only,
+            "activation" => Rule::activation_only,
+            "loss" => Rule::own_loss_only,
             "input" => Rule::input_only,
             "target" => Rule::target_only,
             "data" => Rule::data_sec_only,
@@ -124,6 +139,8 @@ impl Tree<'_> {
                     Some(format!("if `{name}` names the statement, write `{name}:`"))
                 } else if positives.contains(&Rule::wiring) && !text[at.start..].trim().is_empty() {
                     Some("one statement a line".to_owned())
+                } else if text[at.start..].starts_with('^') {
+                    Some("a power is written `**`".to_owned())
                 } else {
                     None
                 };
@@ -237,6 +254,7 @@ fn word(rule: Rule) -> &'static str {
         Rule::limit | Rule::range => "a bound",
         Rule::column | Rule::split_rule | Rule::override_ => "a split or a column",
         Rule::param => "a parameter",
+        Rule::own_slope => "`grad`",
         Rule::EOI | Rule::stop => "the end of the statement",
         _ => "",
     }

@@ -4,7 +4,7 @@
 //! it must be given, the others are named. Sections keep the order of the text that they were read from.
 
 use super::super::ast::{
-    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, ParamDecl, Property, Setting, Spec,
+    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, Own, ParamDecl, Property, Setting, Spec,
     SplitRule, Statement, Train,
 };
 use super::comments::{Comments, Key, Note};
@@ -22,7 +22,7 @@ const GAP: usize = 3;
 /// A spec in the model language.
 pub fn dsl(spec: &Spec, sources: &Sources) -> String {
     let comments = Comments::of(spec, sources);
-    let mut printer = Printer { spec, writer: Writer { sources }, comments };
+    let mut printer = Printer { spec, writer: Writer { sources: Some(sources) }, comments };
     let mut out = Vec::new();
     let mut last = None;
     for (group, piece) in printer.entries() {
@@ -44,6 +44,7 @@ pub fn dsl(spec: &Spec, sources: &Sources) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
     Head,
+    Own,
     Feeds,
     Defaults,
     Alone,
@@ -58,20 +59,8 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn entries(&mut self) -> Vec<(Group, Piece)> {
         let spec = self.spec;
-        let Spec {
-            version,
-            model,
-            inputs,
-            targets,
-            data,
-            defaults,
-            blocks,
-            net,
-            train,
-            expect,
-            properties,
-            ..
-        } = spec;
+        let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut head = Vec::new();
         if let Some(version) = version {
             head.push((Group::Head, self.section("spec", vec![format!("spec {}", version.value)])));
@@ -86,6 +75,14 @@ impl Printer<'_> {
             head.push((Group::Head, piece));
         }
         let mut entries: Vec<(u32, Group, Piece)> = Vec::new();
+        for (word, name, list) in [("activation", "activations", activations), ("loss", "losses", losses)] {
+            let mut pieces = Vec::new();
+            for own in list {
+                let lines = self.own(word, own);
+                pieces.push((own.name.span.start, self.top(item(own.name.span), lines)));
+            }
+            self.grouped(name, Group::Own, pieces, &mut entries);
+        }
         for (word, name, list) in [("input", "inputs", inputs), ("target", "targets", targets)] {
             let names = list.iter().map(|declared| width(&declared.name.value)).max().unwrap_or(0) + 2;
             let mut pieces = Vec::new();
@@ -272,6 +269,24 @@ impl Printer<'_> {
             add(&mut inner, 2, piece);
         }
         self.enclose(&format!("{head}("), &format!("){tail}"), key, 0, inner)
+    }
+
+    /// `activation name(x) = value  grad = slope`, the slope on a line of its own where they do not fit on one.
+    fn own(&mut self, word: &str, own: &Own) -> Vec<String> {
+        let Own { name, params, value, slope } = own;
+        let head = format!("{word} {}", name.value);
+        let tail = format!(" = {}", self.writer.expr(value));
+        let mut lines = self.with_params(&head, params, params_key(params), &tail);
+        let slope =
+            slope.as_ref().map(|slope| format!("{} = {}", slope.word(), self.writer.expr(&slope.formula)));
+        if let (Some(slope), Some(last)) = (slope, lines.last_mut()) {
+            if width(last) + 2 + width(&slope) <= WIDTH {
+                last.push_str(&format!("  {slope}"));
+            } else {
+                lines.push(format!("  {slope}"));
+            }
+        }
+        lines
     }
 
     fn block(&mut self, block: &Block) -> Vec<String> {

@@ -25,14 +25,14 @@ const ATOM: u8 = 10;
 /// Prints expressions: knows the text that they were read from, for the digits of their numbers.
 #[derive(Clone, Copy)]
 pub struct Writer<'a> {
-    /// The files that spans point into.
-    pub sources: &'a Sources,
+    /// The files that spans point into; without them numbers are written the shortest way.
+    pub sources: Option<&'a Sources>,
 }
 
 impl<'a> Writer<'a> {
     /// The text under a span; a part that was made by hand has none.
     fn written(self, span: Span) -> Option<&'a str> {
-        self.sources.file(span.file).text.get(span.range())
+        self.sources?.file(span.file).text.get(span.range())
     }
 
     /// An expression.

@@ -16,13 +16,19 @@ pub use dsl::dsl;
 pub(super) use expr::quoted;
 pub use yaml::yaml;
 
-use super::ast::{CallExpr, Spec};
+use super::ast::{CallExpr, Expr, Spec};
 use super::dsl::{is_name, is_reference};
 use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS, OVERSAMPLE_ARGS};
 use crate::args::{Default, Kind, Param};
 use crate::data::Transform;
 use crate::ops::OpKind;
 use crate::source::Spanned;
+
+/// A formula as the language writes it, numbers the shortest way.
+#[must_use]
+pub fn formula(formula: &Spanned<Expr>) -> String {
+    expr::Writer { sources: None }.expr(formula)
+}
 
 /// What a property is about: `rms(fc2.tanh)`, `loss_at_init`, `invariant flip_horizontal(image)`.
 #[must_use]

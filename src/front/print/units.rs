@@ -145,20 +145,8 @@ impl Finder<'_> {
     }
 
     fn sections(&self, spec: &Spec) -> Vec<Unit> {
-        let Spec {
-            version,
-            model,
-            inputs,
-            targets,
-            data,
-            defaults,
-            blocks,
-            net,
-            train,
-            expect,
-            properties,
-            ..
-        } = spec;
+        let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut units = Vec::new();
         if let Some(version) = version {
             units.push(self.plain("spec", version.span, Vec::new()));
@@ -171,6 +159,14 @@ impl Finder<'_> {
                 units.push(self.plain("model", model.name.span, Vec::new()));
                 units.extend(params.map(|params| self.wrapped("params", params)));
             }
+        }
+        for (name, list) in [("activations", activations), ("losses", losses)] {
+            let items = list.iter().map(|own| {
+                // In YAML comments inside belong to the whole.
+                let params = self.params(&own.params, params_key(&own.params)).filter(|_| self.dsl());
+                unit(item(own.name.span), own.span(), params.into_iter().collect())
+            });
+            units.extend(self.grouped(name, items.collect()));
         }
         for (name, list) in [("inputs", inputs), ("targets", targets)] {
             let items = list.iter().map(|declared| {

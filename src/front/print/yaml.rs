@@ -5,10 +5,10 @@
 //! are spelt so that readers of YAML 1.1 and 1.2 agree on them.
 
 use super::super::ast::{
-    Action, ArgExpr, Body, Bound, CallExpr, Data, Declared, Expr, ParamDecl, Penalty, Property, Setting,
+    Action, ArgExpr, Body, Bound, CallExpr, Data, Declared, Expr, Own, ParamDecl, Penalty, Property, Setting,
     Shortcut, Spec, SplitRule, Statement, Train, Unary,
 };
-use super::comments::{Comments, Key};
+use super::comments::{Comments, Key, Note};
 use super::document::{Doc, Entry, expression, is_plain_name, literal, mapping, path, scalar, text, word};
 use super::expr::Writer;
 use super::layout::{Piece, add, blank, own_lines};
@@ -26,7 +26,7 @@ pub fn yaml(spec: &Spec, sources: &Sources) -> String {
     let comments = Comments::of(spec, sources);
     let globals =
         spec.model.iter().flat_map(|model| &model.params).map(|param| param.name.value.clone()).collect();
-    let mut printer = Printer { writer: Writer { sources }, comments, scope: globals };
+    let mut printer = Printer { writer: Writer { sources: Some(sources) }, comments, scope: globals };
     let mut out = Vec::new();
     let mut tall = false;
     for mut entry in printer.entries(spec) {
@@ -57,20 +57,8 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn entries(&mut self, spec: &Spec) -> Vec<Entry> {
-        let Spec {
-            version,
-            model,
-            inputs,
-            targets,
-            data,
-            defaults,
-            blocks,
-            net,
-            train,
-            expect,
-            properties,
-            ..
-        } = spec;
+        let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut head = Vec::new();
         if let Some(version) = version {
             head.push(self.section("spec", Doc::Scalar(version.value.to_string())));
@@ -83,6 +71,12 @@ impl Printer<'_> {
             }
         }
         let mut entries: Vec<(u32, Entry)> = Vec::new();
+        for (name, inputs, list) in [("activations", 1, activations), ("losses", 2, losses)] {
+            if let Some(start) = list.iter().map(|own| own.name.span.start).min() {
+                let items = list.iter().map(|own| self.own(own, inputs)).collect();
+                entries.push((start, Entry { block: true, ..self.section(name, Doc::Map(items)) }));
+            }
+        }
         for (name, list) in [("inputs", inputs), ("targets", targets)] {
             if let Some(start) = list.iter().map(|declared| declared.name.span.start).min() {
                 let items = list.iter().map(|declared| self.declared(declared)).collect();
@@ -146,7 +140,9 @@ impl Printer<'_> {
     fn section(&mut self, name: &'static str, value: Doc) -> Entry {
         let entry = self.open(inside(name), Entry::new(name, value));
         let mut entry = self.around(section(name), entry);
-        if let ("inputs" | "targets" | "defaults" | "blocks", Doc::Map(items)) = (name, &mut entry.value) {
+        if let ("activations" | "losses" | "inputs" | "targets" | "defaults" | "blocks", Doc::Map(items)) =
+            (name, &mut entry.value)
+        {
             if let Some(first) = items.first_mut() {
                 let (above, inner) =
                     std::mem::take(&mut first.before).into_iter().partition(|note| note.top_level);
@@ -289,6 +285,42 @@ impl Printer<'_> {
             Bound::Beyond(relation, limit) => Entry::new(relation.words().1, self.value(limit)),
         }));
         self.around(item(head.0), Entry::item(Doc::Map(parts)))
+    }
+
+    /// `{of: x, params: {a: 0.1}, value: "max(a * x, x)", grad: "1 if x > 0 else a"}`.
+    fn own(&mut self, own: &Own, inputs: usize) -> Entry {
+        let Own { name, params, value, slope } = own;
+        let formula = |this: &Self, key: &str, formula| {
+            Entry::new(key, Doc::Scalar(scalar(&this.writer.expr(formula))))
+        };
+        let bare = |param: &ParamDecl| param.default.is_none() && param.range.is_none();
+        let plain = params.get(..inputs).is_some_and(|inputs| inputs.iter().all(bare));
+        let (first, further) = params.split_at(if plain { inputs } else { 0 });
+        // Comments between the parameters go before the whole.
+        let mut inner = self.comments.open(params_key(params));
+        for param in params {
+            inner.extend(self.comments.before(item(param.name.span)));
+            inner.extend(self.comments.behind(item(param.name.span)));
+        }
+        inner.extend(self.comments.tail(params_key(params)));
+        let mut parts = Vec::new();
+        match first {
+            [] => {}
+            [one] => parts.push(Entry::new("of", Doc::Scalar(word(&one.name.value)))),
+            all => {
+                let names = all.iter().map(|param| Entry::item(Doc::Scalar(word(&param.name.value))));
+                parts.push(Entry::new("of", Doc::Seq(names.collect())));
+            }
+        }
+        if !further.is_empty() {
+            let entries = self.params(further);
+            parts.push(Entry::new("params", Doc::Map(entries)));
+        }
+        parts.push(formula(self, "value", value));
+        parts.extend(slope.iter().map(|slope| formula(self, slope.word(), &slope.formula)));
+        let mut entry = self.around(item(name.span), Entry::new(&name.value, Doc::Map(parts)));
+        entry.before.extend(inner.into_iter().map(|note| Note { blank: false, ..note }));
+        entry
     }
 
     /// `in: [lo, hi]`.

@@ -5,6 +5,7 @@
 //! differently are reported whatever stands around them.
 
 mod net;
+mod own;
 mod properties;
 mod sections;
 #[cfg(test)]
@@ -368,22 +369,13 @@ impl Decoder<'_> {
             Value::Null => Vec::new(),
             Value::Map(pairs) => {
                 let mut args = Vec::new();
-                let mut at = 0;
-                while let Some((key, value)) = pairs.get(at) {
-                    // Behind a comma inside an expression YAML sees a further key without a value.
-                    let rest = pairs[at + 1..].iter();
-                    let words = rest
-                        .take_while(|(_, value)| value.value == Value::Null)
-                        .map(|(key, _)| Value::Text(key.value.clone(), false))
-                        .collect::<Vec<_>>();
-                    let length = split_by_commas(&value.value, words.iter());
-                    at += 1 + length;
+                for (key, value, cut) in uncut(pairs) {
                     if key.value == "<<" {
                         continue;
                     }
-                    let value = match length {
-                        0 => self.expr(value),
-                        _ => self.was_split(value.span.to(pairs[at - 1].0.span)),
+                    let value = match cut {
+                        None => self.expr(value),
+                        Some(span) => self.was_split(span),
                     };
                     args.push(ArgExpr { name: Some(key.clone()), value });
                 }
@@ -418,6 +410,24 @@ impl Decoder<'_> {
 /// A name in back-ticks, a phrase as it is.
 fn ticked(what: &str) -> String {
     if what.contains(' ') { what.to_owned() } else { format!("`{what}`") }
+}
+
+/// The keys of a mapping with their values, and where a value was cut at its commas: behind a comma inside an expression YAML sees
+/// a further key without a value.
+fn uncut(pairs: Pairs<'_>) -> Vec<(&Spanned<String>, &Node, Option<Span>)> {
+    let mut joined = Vec::new();
+    let mut at = 0;
+    while let Some((key, value)) = pairs.get(at) {
+        let rest = pairs[at + 1..].iter();
+        let words = rest
+            .take_while(|(_, value)| value.value == Value::Null)
+            .map(|(key, _)| Value::Text(key.value.clone(), false))
+            .collect::<Vec<_>>();
+        let length = split_by_commas(&value.value, words.iter());
+        at += 1 + length;
+        joined.push((key, value, (length > 0).then(|| value.span.to(pairs[at - 1].0.span))));
+    }
+    joined
 }
 
 /// How many of the following values belong to an expression that YAML has cut at its commas: as many as it takes to close its

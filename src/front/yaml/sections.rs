@@ -17,6 +17,8 @@ impl Decoder<'_> {
             "spec",
             "model",
             "params",
+            "activations",
+            "losses",
             "inputs",
             "targets",
             "data",
@@ -37,6 +39,17 @@ impl Decoder<'_> {
         let params = Self::get(pairs, "params").map_or(Vec::new(), |node| self.params(node));
         if let Some(name) = Self::get(pairs, "model").and_then(|node| self.named("model", node)) {
             spec.model = Some(Model { name, params });
+        }
+        for (key, list) in [("activations", &mut spec.activations), ("losses", &mut spec.losses)] {
+            if let Some(node) = Self::get(pairs, key) {
+                for (name, node) in self.map(key, node) {
+                    let own = self.own(name, node);
+                    if own.is_none() {
+                        self.lost.learn(&name.value);
+                    }
+                    list.extend(own);
+                }
+            }
         }
         for (key, list) in [("inputs", &mut spec.inputs), ("targets", &mut spec.targets)] {
             if let Some(node) = Self::get(pairs, key) {

@@ -1,7 +1,9 @@
 //! For people: verdicts of each spec, its findings with their source, and one line of summary at the end.
 
 use crate::diag::render::{self, Look, paint};
-use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts};
+use crate::report::{
+    Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary, verdicts,
+};
 use crate::text::{count, number, plural};
 use crate::valid::properties::Verdict;
 use crate::valid::{against, gradcheck};
@@ -48,26 +50,36 @@ fn with(report: &Report, look: Look, lines: impl Fn(&SpecReport) -> Vec<String>)
     out
 }
 
-/// The method, a line for each tensor with its worst component, and one for each point.
+/// The method, what the columns mean, a line for each tensor with its bounds and its worst component, and one for each point.
 fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
     let width = check.tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0);
-    let mut lines = vec![check.method.clone()];
+    let mut lines = vec![
+        check.method.clone(),
+        "bound: the error of no component exceeds this part of its terms, but for one chance in 10^6; smallest: an error of this size in".to_owned(),
+        "a single component is always rejected, and was when it was planted; error: |g - d| / (|g| + |d|) against differences".to_owned(),
+    ];
     for tensor in &check.tensors {
         let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
             let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
             format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
         });
-        let word = paint(
-            look,
-            if tensor.verdict.is_bad() { RED } else { GREEN },
-            &format!("{:<9}", tensor.verdict.word()),
-        );
+        let word = paint(look, style(tensor.verdict), &format!("{:<10}", tensor.verdict.word()));
+        let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.1e}"));
+        let (bound, smallest) = (shown(tensor.bound), shown(tensor.detectable));
         let (name, error) = (&tensor.name, number(tensor.error));
         let (checked, all) = (count(tensor.checked as u64), count(tensor.components as u64));
         let method = tensor.method.map_or(String::new(), |method| format!(" {}", method.word()));
         lines.push(format!(
-            "{name:<width$}  {word} error {error:<9} {checked} of {all} components{method}{worst}"
+            "{name:<width$}  {word} bound {bound:<8} smallest {smallest:<8} error {error:<9} {checked} of {all} components{method}{worst}"
         ));
+        if let Some(why) = &tensor.diagnosis {
+            lines.push(format!("{:<width$}  {why}", ""));
+        }
+        if let (gradcheck::Verdict::PassZero | gradcheck::Verdict::Vacuous, Some(terms)) =
+            (tensor.verdict, tensor.sensitivity)
+        {
+            lines.push(format!("{:<width$}  its terms are at most {}", "", number(terms)));
+        }
     }
     for point in &check.points {
         let ties =
@@ -75,13 +87,52 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         let (loss, error) = (number(point.loss), number(point.error));
         lines
             .push(format!("{} ({} mode): loss {loss}, relative error {error}{ties}", point.name, point.mode));
+        if let Some(gradcheck::Anchor { error, bound, directions }) = point.anchor {
+            let (error, bound) = (number(error), number(bound));
+            lines.push(format!(
+                "  differences along {directions} random directions: error {error}, bound {bound}"
+            ));
+        }
     }
+    if let Some(ng) = &check.ng {
+        lines.push(String::new());
+        lines.extend(ng_lines(ng));
+    }
+    lines
+}
+
+/// The colour of a verdict.
+fn style(verdict: gradcheck::Verdict) -> &'static str {
+    if verdict.is_bad() {
+        RED
+    } else if verdict.is_pass() {
+        GREEN
+    } else {
+        YELLOW
+    }
+}
+
+/// The formula of the course notes.
+fn ng_lines(ng: &gradcheck::Ng) -> Vec<String> {
+    let gradcheck::Ng { point, epsilon, error, band: whole, tensors } = ng;
+    let width = tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0).max(5);
+    let mut lines = vec![
+        format!("the course's formula at {point}, for who wants to see it; its bands do not replace the verdicts above:"),
+        format!("dtheta_approx[i] = (J(theta[i] + {epsilon:e}) - J(theta[i] - {epsilon:e})) / (2 * {epsilon:e})"),
+        "|dtheta_approx - dtheta| / (|dtheta_approx| + |dtheta|): below 1e-7 great, to 1e-5 look closer, above 1e-3 worry".to_owned(),
+    ];
+    for gradcheck::NgTensor { name, error, band, checked, components } in tensors {
+        let (checked, all) = (count(*checked as u64), count(*components as u64));
+        lines
+            .push(format!("{name:<width$}  {error:<9.3e} {:<12} {checked} of {all} components", band.word()));
+    }
+    lines.push(format!("{:<width$}  {error:<9.3e} {}", "whole", whole.word()));
     lines
 }
 
 /// The same of another program: each tensor against ours and against its own loss, each point with both losses.
 fn against_lines(against: &against::Report, look: Look) -> Vec<String> {
-    let against::Report { verdict: _, precision, step, directions, points, tensors } = against;
+    let against::Report { verdict: _, precision, step, directions, points, tensors, maps: _ } = against;
     let (step, directions) = (number(*step), plural(*directions, "random direction"));
     let mut lines = vec![format!(
         "against your program in {}: step {step} along {directions} of each tensor",
@@ -118,8 +169,12 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         lines.push(line("data", style, data.verdict, &verdicts::data(data)));
     }
     if let Some(check) = &spec.gradcheck {
-        let style = if check.verdict.is_bad() { RED } else { GREEN };
-        lines.push(line("gradients", style, check.verdict.word(), &verdicts::gradients(check)));
+        lines.push(line(
+            "gradients",
+            style(check.verdict),
+            check.verdict.word(),
+            &verdicts::gradients(check),
+        ));
     }
     for (verdict, text) in verdicts::properties(spec) {
         let style = match verdict {
@@ -128,6 +183,12 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
             Verdict::Skipped | Verdict::Inconclusive => DIM,
         };
         lines.push(line("properties", style, verdict.word(), &text));
+    }
+    if let Some(Regressions { cases, failed }) = spec.regressions {
+        let (style, word) = if failed > 0 { (RED, "FAIL") } else { (GREEN, "PASS") };
+        let broken = if failed > 0 { format!(", {failed} of them broken") } else { String::new() };
+        let text = format!("{}{broken}", plural(cases, "committed case"));
+        lines.push(line("regressions", style, word, &text));
     }
     if let Some(status) = spec.statistics {
         let style = match status {
@@ -148,26 +209,42 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
     lines
 }
 
+/// The last line: findings, snapshots, and what another run needs to be the same where that is not the default.
 fn summary(report: &Report, look: Look) -> String {
-    let Summary { specs, errors, warnings, infos: _, expected, unopened } = report.summary();
-    let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
-    if expected > 0 {
-        parts.push(format!("{} as expected", plural(expected, "finding")));
-    }
+    let mut more = Vec::new();
     for status in
         [SnapshotStatus::Same, SnapshotStatus::Changed, SnapshotStatus::Missing, SnapshotStatus::Unreferenced]
     {
         let n = report.specs.iter().filter(|spec| spec.snapshot == Some(status)).count();
         if n > 0 {
-            parts.push(format!("{} {}", plural(n, "snapshot"), status.word()));
+            more.push(format!("{} {}", plural(n, "snapshot"), status.word()));
         }
     }
+    if let Some(Run { seed, cases: _, time: _, partition }) = &report.run {
+        more.extend((*seed != 0).then(|| format!("seed {seed}")));
+        more.extend(partition.map(|share| format!("share {share}")));
+    }
+    totals(report.summary(), more, look)
+}
+
+/// Numbers of findings in one line, and more that is worth a word.
+#[must_use]
+pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
+    let Summary { specs, errors, warnings, infos: _, expected, unopened, out_of_time } = summary;
+    let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
+    if expected > 0 {
+        parts.push(format!("{} as expected", plural(expected, "finding")));
+    }
+    parts.extend(more);
     if unopened > 0 {
         parts.push(format!("{unopened} could not be opened"));
     }
+    if out_of_time > 0 {
+        parts.push(format!("{} not tested for lack of time", plural(out_of_time, "law")));
+    }
     let style = if errors > 0 || unopened > 0 {
         RED
-    } else if warnings > 0 {
+    } else if warnings > 0 || out_of_time > 0 {
         YELLOW
     } else {
         GREEN

@@ -2,32 +2,40 @@
 //!
 //! ```text
 //! {"version": 1,
+//!  "run": {"seed", "cases", "time", "partition"},
 //!  "specs": [{"path", "model", "params",
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
-//!    "gradcheck": {"verdict", "method", "points": [...], "tensors": [{"name", "verdict", "error", ...}], "faults": [...]},
+//!    "gradcheck": {"verdict", "method", "points": [...], "faults": [...], "ng": {"error", "band", "tensors": [...]},
+//!                  "tensors": [{"name", "verdict", "error", "bound", "detectable", "sensitivity", "diagnosis", "worst", ...}]},
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
+//!    "regressions": {"cases", "failed"},
 //!    "statistics": {"status"},
-//!    "snapshot": {"status"}}],
-//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened"}}
+//!    "snapshot": {"status"},
+//!    "unopened"}],
+//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened", "out_of_time"}}
 //! ```
 //!
 //! Lines and columns count from 1, columns in characters; an end is exclusive. What did not run or is not known is `null`.
 //! Fields may be added within version 1; none goes or changes its meaning.
 
 use crate::diag::{Diagnostic, Fix, Safety};
-use crate::report::{Report, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
+use crate::report::{Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
 use crate::valid::{against, audit, declared, gradcheck, properties};
 use serde::Serialize;
 
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
 #[derive(Serialize)]
-struct Json<'a> {
+struct Json<'a, S> {
     version: u32,
-    specs: Vec<Spec<'a>>,
+    run: Option<&'a Run>,
+    specs: Vec<S>,
     summary: Summary,
 }
 
@@ -41,8 +49,10 @@ struct Spec<'a> {
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
     properties: Vec<Property<'a>>,
+    regressions: Option<Regressions>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
+    unopened: bool,
 }
 
 /// Laws of every spec first, then what the spec declares.
@@ -96,7 +106,13 @@ struct EditJson<'a> {
 /// The report as indented JSON with a line end.
 #[must_use]
 pub fn render(report: &Report) -> String {
-    let json = Json { version: 1, specs: report.specs.iter().map(spec).collect(), summary: report.summary() };
+    write(report.run.as_ref(), report.specs.iter().map(spec).collect(), report.summary())
+}
+
+/// The same of specs in any form that is written as JSON.
+#[must_use]
+pub fn write<S: Serialize>(run: Option<&Run>, specs: Vec<S>, summary: Summary) -> String {
+    let json = Json { version: VERSION, run, specs, summary };
     let mut text = serde_json::to_string_pretty(&json).unwrap_or_else(|error| panic!("internal: {error}"));
     text.push('\n');
     text
@@ -114,9 +130,10 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         against,
         properties,
         declared,
+        regressions,
         statistics,
         snapshot,
-        unopened: _,
+        unopened,
     } = spec;
     Spec {
         path,
@@ -131,8 +148,10 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
             .map(Property::Law)
             .chain(declared.iter().map(Property::Declared))
             .collect(),
+        regressions: *regressions,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),
+        unopened: *unopened,
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Contract: pure; the only runs are those of our graph. The errors and bounds are those that the manual page of the protocol states.
 
-use super::diagnose::{Case, diagnose, diagnose_loss};
 use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
 use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
 use crate::graph::Runnable;
-use crate::tensor::{Mode, Tensor};
-use crate::valid::gradcheck::{BUDGET, Verdict};
+use crate::tensor::Tensor;
+use crate::valid::alternatives::{self, Alternative, alternatives};
+use crate::valid::diagnose::{Case, diagnose, diagnose_loss};
+use crate::valid::gradcheck::{BUDGET, Map, Verdict};
 use crate::valid::step_cost;
+use crate::valid::unravel;
 
 /// Compares an answer. What is missing in it is left out.
 pub(super) fn compare(
@@ -43,23 +45,7 @@ pub(super) fn compare(
     let largest = ours.params.iter().map(|(_, g)| norm(&g.data)).fold(0.0, f64::max);
     let floor = 100.0 * precision.unit() * (our_loss.abs() + largest);
     let curved = residuals(graph, visit, directions, precision.step(), &ours.params);
-    // Without one row of the batch: what a loop that ends too early computes. Masks are numbered from the first row on.
-    let fixed =
-        settings.mode == Mode::Eval || graph.nodes.iter().all(|(_, node)| node.op.name() != "dropout");
-    let without = |rows: std::ops::Range<usize>| {
-        let tensors = feeds.tensors.iter().map(|tensor| slice(tensor, rows.clone())).collect();
-        let rest = Feeds { tensors, rows: rows.len(), complete: true };
-        #[expect(clippy::cast_precision_loss, reason = "rows of a batch")]
-        let share = rows.len() as f64 / feeds.rows as f64;
-        let mut lost = run(&rest, false).params;
-        for ((_, tensor), (ours, plain)) in lost.iter_mut().zip(ours.params.iter().zip(&plain.params)) {
-            for (g, (all, data)) in tensor.data.iter_mut().zip(ours.1.data.iter().zip(&plain.1.data)) {
-                *g = share * *g + (all - data);
-            }
-        }
-        lost
-    };
-    let mut lost: Option<[Option<Named>; 2]> = None;
+    let mut mistakes: Option<Vec<Alternative>> = None;
     let mut tensors = Vec::new();
     for (i, ((path, ours), (_, plain))) in ours.params.iter().zip(&plain.params).enumerate() {
         let Some(theirs) = &answer.gradients[i] else { continue };
@@ -84,19 +70,26 @@ pub(super) fn compare(
             Verdict::Pass
         };
         if report.verdict == Verdict::Fail {
-            let lost = lost.get_or_insert_with(|| {
-                let n = feeds.rows;
-                [(n > 1 && fixed).then(|| without(1..n)), (n > 1).then(|| without(0..n - 1))]
-            });
+            let place = alternatives::Place {
+                graph,
+                weights,
+                feeds: &feeds.tensors,
+                settings: *settings,
+                objective: &Objective::Loss,
+            };
+            let mistakes = mistakes.get_or_insert_with(|| alternatives(place));
+            let mistakes: Vec<(&str, &[f64])> =
+                mistakes.iter().map(|other| (&*other.why, &*other.params[i])).collect();
             let penalty: Vec<f64> = ours.data.iter().zip(&plain.data).map(|(all, data)| all - data).collect();
             report.diagnosis = diagnose(&Case {
-                theirs,
-                ours: &ours.data,
+                given: theirs,
+                truth: &ours.data,
+                name: "ours",
                 penalty: &penalty,
                 weights: &weights.params[i].data,
                 dims: &ours.dims,
                 rows: feeds.rows,
-                lost: [0, 1].map(|end| lost[end].as_ref().map(|lost| &*lost[i].1.data)),
+                alternatives: &mistakes,
                 tolerance,
             });
         }
@@ -111,13 +104,14 @@ pub(super) fn compare(
         report.worst = worst(theirs, ours);
         report.verdict = if error > floor && report.error > tolerance {
             report.diagnosis = diagnose(&Case {
-                theirs,
-                ours: &ours.data,
+                given: theirs,
+                truth: &ours.data,
+                name: "ours",
                 penalty: &[],
                 weights: &[],
                 dims: &ours.dims,
                 rows: feeds.rows,
-                lost: [None, None],
+                alternatives: &[],
                 tolerance,
             });
             Verdict::Fail
@@ -129,8 +123,26 @@ pub(super) fn compare(
     (Some(point), tensors)
 }
 
-/// Tensors by path.
-type Named = Vec<(String, Tensor)>;
+/// Both gradients of the tensors that fail, for a picture.
+pub(super) fn maps(
+    graph: Runnable<'_>,
+    visit: &Visit,
+    tensors: &[TensorReport],
+    answer: &Answer,
+) -> Vec<Map> {
+    let failed =
+        |name: &str| tensors.iter().any(|tensor| tensor.name == name && tensor.verdict == Verdict::Fail);
+    if !graph.params.iter().any(|(_, param)| failed(&param.path)) {
+        return Vec::new();
+    }
+    let ours = exec::run(graph, &visit.weights, &visit.feeds, visit.settings, true).params;
+    let both = ours.into_iter().zip(&answer.gradients).filter(|((name, _), _)| failed(name));
+    both.filter_map(|((name, ours), theirs)| {
+        let given = theirs.clone()?;
+        Some(Map { name, point: visit.name.clone(), dims: ours.dims, truth: ours.data, given })
+    })
+    .collect()
+}
 
 /// Root mean squares over the directions.
 struct Own {
@@ -209,14 +221,6 @@ fn residuals(
     residuals
 }
 
-/// Some of the rows of a feed.
-fn slice(feed: &Tensor, rows: std::ops::Range<usize>) -> Tensor {
-    let width: usize = feed.dims[1..].iter().product();
-    let mut dims = feed.dims.clone();
-    dims[0] = rows.len();
-    Tensor::new(dims, feed.data[rows.start * width..rows.end * width].to_vec())
-}
-
 fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
@@ -234,14 +238,4 @@ fn worst(theirs: &[f64], ours: &Tensor) -> Option<Component> {
     let off = |i: &usize| (theirs[*i] - ours.data[*i]).abs();
     let i = (0..theirs.len()).max_by(|a, b| off(a).total_cmp(&off(b)))?;
     Some(Component { index: unravel(i, &ours.dims), theirs: theirs[i], ours: ours.data[i] })
-}
-
-/// The place of an element along each axis.
-pub(super) fn unravel(mut i: usize, dims: &[usize]) -> Vec<usize> {
-    let mut index = vec![0; dims.len()];
-    for (axis, &length) in dims.iter().enumerate().rev() {
-        index[axis] = i % length.max(1);
-        i /= length.max(1);
-    }
-    index
 }

@@ -12,7 +12,7 @@
 //! | `directions.safetensors` | `direction/fc1.weight`, F64 of shape `[K, ...]`: K random directions of each parameter |
 //! | `point0.weights.safetensors` | parameters and running statistics under the names and layouts of PyTorch: `fc1.weight` is `[out, in]` |
 //! | `point0.rows.safetensors` | inputs and targets under their own names, behind all transforms; labels and tokens are I64, all else F64 |
-//! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p) |
+//! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p); for an `alpha_dropout` 1 for what it keeps, else 0 |
 //!
 //! Each of `points` has `name`, `mode` (`train` or `eval`), the names of its files as `weights`, `rows` and `masks`, and as `answer` the name of the file
 //! that the program is to write. Each of `penalties` has `parameter`, `order` and `factor`: `factor / 2 * sum w^2` for order 2, `factor * sum |w|`
@@ -39,7 +39,9 @@
 //!
 //! A loss that differs is K004, a gradient that is wrong K005, and an answer that cannot be used K006. For the simple mistakes the finding says in words
 //! what was done: a factor (the number of rows, 2, a sign), zero, a transposed matrix, a kernel that was flipped, a penalty that is missing, halved or
-//! doubled, a component, row or column that is lost, a row of the batch that was left out.
+//! doubled, rows that are shifted or exchanged, a component, row or column that is lost, a row of the batch that was left out or that alone counts, a
+//! dropout mask that is not applied, one of several ways through the net that is missing. `--svg FOLDER` draws every gradient that is wrong: ours,
+//! yours and the difference side by side.
 //!
 //! ## Example
 //!
@@ -88,11 +90,10 @@
 //! CMD may end in arguments, as here, and may be a line of several commands; the folder is put behind the last of them.
 
 mod compare;
-mod diagnose;
 mod protocol;
 mod report;
 
-pub use diagnose::{Case, diagnose, diagnose_loss};
+pub use super::diagnose::{Case, diagnose, diagnose_loss};
 pub use protocol::{Answer, Manifest, Precision, Request, answer};
 pub use report::{Component, PointReport, Report, TensorReport};
 
@@ -185,8 +186,14 @@ pub fn check(
         let answer = answer(graph, &visit.feeds, against.directions, name, file.as_deref(), &mut found);
         let (point, tensors) = compare::compare(graph, visit, &directions, against.precision, &answer);
         report.points.extend(point);
+        if options.maps {
+            report.maps.extend(compare::maps(graph, visit, &tensors, &answer));
+        }
         tensors.into_iter().for_each(|tensor| report.keep(tensor));
     }
+    report.maps.retain(|map| {
+        report.tensors.iter().any(|tensor| (&tensor.name, &tensor.point) == (&map.name, &map.point))
+    });
     report.conclude(found.has_errors());
     found.extend(report.findings(&graph));
     (Some(report), found)

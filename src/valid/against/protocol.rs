@@ -182,17 +182,19 @@ pub(super) fn request(
     Request { files, answers }
 }
 
-/// What every dropout of a point multiplies with.
+/// What every dropout of a point multiplies with, and what every `alpha_dropout` keeps.
 fn masks(graph: Runnable<'_>, visit: &Visit) -> BTreeMap<String, Stored> {
     let mut masks = BTreeMap::new();
     for (_, node) in graph.nodes.iter().filter(|_| visit.settings.mode == Mode::Train) {
-        if let OpKind::Dropout(dropout) = &node.op {
-            let dims = node.shape.as_ref().unwrap_or(&Shape::default()).with_batch(visit.feeds.rows);
-            let path = node.path.to_string();
-            let draws = Draws { seed: visit.settings.seed, stream: stream(&path) };
-            let elements = Elements::Real(dropout.factors(dims.iter().product(), draws));
-            masks.insert(format!("mask/{path}"), Stored { dims, elements });
-        }
+        let dims = node.shape.as_ref().unwrap_or(&Shape::default()).with_batch(visit.feeds.rows);
+        let (path, n) = (node.path.to_string(), dims.iter().product());
+        let draws = Draws { seed: visit.settings.seed, stream: stream(&path) };
+        let mask = match &node.op {
+            OpKind::Dropout(dropout) => dropout.factors(n, draws),
+            OpKind::AlphaDropout(dropout) => dropout.kept(n, draws),
+            _ => continue,
+        };
+        masks.insert(format!("mask/{path}"), Stored { dims, elements: Elements::Real(mask) });
     }
     masks
 }
@@ -291,7 +293,7 @@ impl Taking<'_> {
         };
         if let Some(first) = data.iter().position(|x| !x.is_finite()) {
             let count = data.iter().filter(|x| !x.is_finite()).count();
-            let index = super::compare::unravel(first, dims);
+            let index = crate::valid::unravel(first, dims);
             let message = format!(
                 "`{name}` holds {} at {index:?}; {} of {} not finite",
                 data[first],

@@ -4,7 +4,7 @@ use super::Precision;
 use crate::diag::{Diagnostic, Rule, rules};
 use crate::graph::Graph;
 use crate::text::{number, plural};
-use crate::valid::gradcheck::Verdict;
+use crate::valid::gradcheck::{Map, Verdict};
 use serde::Serialize;
 
 /// The whole comparison.
@@ -22,6 +22,9 @@ pub struct Report {
     pub points: Vec<PointReport>,
     /// The tensors.
     pub tensors: Vec<TensorReport>,
+    /// Both gradients of failing tensors, where they were asked for.
+    #[serde(skip)]
+    pub maps: Vec<Map>,
 }
 
 /// One point.
@@ -125,6 +128,7 @@ impl Report {
             directions,
             points: Vec::new(),
             tensors: Vec::new(),
+            maps: Vec::new(),
         }
     }
 

@@ -56,10 +56,11 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
             }
             continue;
         }
-        constant.retain(|&i| numbers.raw[i].count > 1);
+        constant.retain(|&i| numbers.raw[i].count > 1 && numbers.kept.contains(&i));
         out.extend(inputs(subject, group, &constant));
         for (i, value, same) in nearly(&numbers.raw_rows, numbers.raw.len()) {
             if constant.contains(&i)
+                || !numbers.kept.contains(&i)
                 || numbers.raw[i].is_constant()
                 || without_families(group, &[i]).is_empty()
             {

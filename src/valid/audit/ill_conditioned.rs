@@ -79,9 +79,10 @@ pub fn condition(subject: &Subject<'_>) -> Option<Condition> {
     for group in &groups {
         let numbers = subject.profile.train(group)?;
         for i in (0..numbers.input.len()).filter(|&i| !numbers.input[i].is_constant()) {
-            raw.push(numbers.raw_rows.iter().take(rows).map(|row| row[i]).collect::<Vec<f64>>());
+            let at = numbers.kept[i];
+            raw.push(numbers.raw_rows.iter().take(rows).map(|row| row[at]).collect::<Vec<f64>>());
             input.push(numbers.input_rows.iter().take(rows).map(|row| row[i]).collect::<Vec<f64>>());
-            labels.push(super::column(group, i).to_owned());
+            labels.push(super::column(group, at).to_owned());
         }
     }
     // Fewer rows than columns span no more directions than rows: that is no property of the columns.

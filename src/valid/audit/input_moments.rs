@@ -111,7 +111,7 @@ fn exact(subject: &Subject<'_>, group: &Group, numbers: &Numbers, step: &Step) -
         }
         let message = format!(
             "`{}` has mean {} and variance {} behind `{}`",
-            column(group, i),
+            column(group, numbers.kept[i]),
             number(found.mean),
             found.variance(),
             step.transform

@@ -12,6 +12,7 @@ mod class_balance;
 mod constant_column;
 mod declared_range;
 mod eigen;
+mod ignored_prior;
 mod ill_conditioned;
 mod input_moments;
 mod look_ahead;
@@ -96,6 +97,7 @@ audits! {
     shared_key,
     look_ahead,
     shifted_classes,
+    ignored_prior,
 }
 
 /// What the audits measured, whether or not anything was found.
@@ -193,6 +195,7 @@ fn fields(
 ) -> Result<(), Box<Diagnostic>> {
     let Some(mut group) = subject.plan.groups.first().cloned() else { return Ok(()) };
     group.columns = vec![name.to_owned()];
+    group.lag = None;
     Reading::new(subject.plan, &group, split, subject.loader)
         .fields(|fields| fields.iter().for_each(|field| see(field)))
 }

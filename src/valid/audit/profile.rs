@@ -80,6 +80,8 @@ pub struct Numbers {
     pub raw: Vec<Column>,
     /// Behind the chain, as rows of evaluation pass it.
     pub input: Vec<Column>,
+    /// The place in `raw` of each column of `input`.
+    pub kept: Vec<usize>,
     /// Rows of the sample as in the file, in order.
     pub raw_rows: Vec<Vec<f64>>,
     /// The same rows behind the chain.
@@ -144,7 +146,7 @@ impl Profile {
                             numbers.see(count, row, &pipeline);
                             count += 1;
                         })?;
-                        rows.numbers.insert(name, numbers.conclude());
+                        rows.numbers.insert(name, numbers.conclude(pipeline.kept().to_vec()));
                     }
                     Content::Category(_) => {
                         let mut counts = vec![BTreeMap::new(); group.columns.len()];
@@ -217,13 +219,13 @@ impl Collector {
         self.drawn.push((hash, number, Box::new((bits(raw), bits(&self.row)))));
     }
 
-    fn conclude(self) -> Numbers {
+    fn conclude(self, kept: Vec<usize>) -> Numbers {
         let mut drawn = self.drawn.into_vec();
         drawn.sort_unstable_by_key(|(_, number, _)| *number);
         let floats = |row: Vec<u64>| row.into_iter().map(f64::from_bits).collect();
         let (raw_rows, input_rows) =
             drawn.into_iter().map(|(_, _, rows)| (floats(rows.0), floats(rows.1))).unzip();
-        Numbers { raw: self.raw, input: self.input, raw_rows, input_rows }
+        Numbers { raw: self.raw, input: self.input, kept, raw_rows, input_rows }
     }
 }
 

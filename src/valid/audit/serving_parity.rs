@@ -108,10 +108,11 @@ fn difference(subject: &Subject<'_>, group: &Group) -> Option<String> {
         !close
     };
     let i = one.iter().zip(&other).position(apart).or((one.len() != other.len()).then_some(0))?;
+    let at = *training.kept().get(i)?;
     Some(format!(
         "`{}` = {} of the first training row is {} in training and {} in serving",
-        super::column(group, i),
-        number(*raw.get(i)?),
+        super::column(group, at),
+        number(*raw.get(at)?),
         number(*one.get(i)?),
         number(*other.get(i)?)
     ))

@@ -33,7 +33,7 @@
 //! small samples); Rabanser et al. 2019, "Failing loudly"; research: static.md P27.
 
 use super::{Subject, audit, column, place};
-use crate::data::{Content, Group, Split};
+use crate::data::{self, Content, Group, Split};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
 use crate::text::{number, plural};
 
@@ -60,7 +60,8 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
     };
     let splits = [Split::Val, Split::Test].map(|split| (split, subject.profile.splits.contains_key(&split)));
     let splits: Vec<Split> = splits.into_iter().filter(|(_, there)| *there).map(|(split, _)| split).collect();
-    let tests = splits.len() * groups().map(|group| group.columns.len()).sum::<usize>();
+    let tests =
+        splits.len() * groups().map(|group| data::width(&group.chain, group.columns.len())).sum::<usize>();
     #[expect(clippy::cast_precision_loss, reason = "column counts are far below 2^53")]
     let level = TOTAL / tests.max(1) as f64;
     for group in groups() {
@@ -73,7 +74,7 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
             let Some(other) = subject.profile.numbers(group, split) else { continue };
             // A column without any spread in training is reported as that.
             let mut shifts: Vec<Shift<'_>> = (0..group.columns.len())
-                .filter(|&i| !train.raw[i].is_constant())
+                .filter(|&i| !train.raw[i].is_constant() && train.kept.contains(&i))
                 .filter_map(|i| {
                     let sorted = |rows: &[Vec<f64>]| {
                         let mut values: Vec<f64> =

@@ -18,12 +18,13 @@
 //!
 //! Source: the dot-product test of adjoint codes (Claerbout 1992; Griewank and Walther 2008, section 3.3), for every node at once.
 
+use super::spread::spread;
 use super::sweep::Place;
 use crate::exec::{self, Alone, Gradients, Keep, Reverse, Session, Tapes};
 use crate::graph::{Handle, Node, ParamTensor, Source};
 use crate::ops::{Arity, Category};
 use crate::scalar::{Double, DoubleDual, Dual, Scalar};
-use crate::tensor::{Shape, View, stream};
+use crate::tensor::{Shape, View};
 
 /// Additions before a block of a sum of products is put aside.
 const BLOCK: usize = 64;
@@ -35,6 +36,8 @@ const ELEMENTARY: usize = 32;
 pub(super) enum Site {
     /// The rule of a node, in these operands: inputs, then parameters.
     Rule(Handle<Node>, Vec<usize>),
+    /// The rule of a node on its kinks alone, in these operands.
+    Kink(Handle<Node>, Vec<usize>),
     /// The sum of the contributions to the value of a node.
     Value(Handle<Node>),
     /// The sum of the contributions to a tensor, which penalties do not touch.
@@ -126,29 +129,36 @@ pub(super) fn dot<S: Scalar>(a: View<'_, S>, b: View<'_, S>) -> Sum<S> {
     dot(a.part(0..middle), b.part(0..middle)).plus(dot(a.part(middle..n), b.part(middle..n)))
 }
 
-/// `n` numbers of random sign between 1/2 and 3/2, so that none of them hides an error; a counter through a mixing function
-/// (Steele, Lea and Flood 2014), as independence beyond that is not needed.
-pub(super) fn spread(n: usize, seed: u64, name: &str) -> Vec<f64> {
-    let mut state = stream(name) ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
-    let one = |bits: u64| {
-        let size = 0.5 + (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
-        if bits & 1 == 0 { size } else { -size }
-    };
-    (0..n).map(|_| one(next())).collect()
-}
-
 /// Operands of one node with their tangents, and a cotangent.
 struct Trial<'a> {
     operands: Vec<&'a [f64]>,
     tangents: Vec<Vec<f64>>,
     cotangent: &'a [f64],
+}
+
+/// What one trial says of a rule.
+enum Found {
+    Right,
+    /// Right but on a kink, where it gives a subgradient other than that of the forward kernel.
+    Convention,
+    /// Right but on a kink, where it gives no subgradient.
+    Kink(f64, Vec<usize>),
+    Wrong(f64, Vec<usize>),
+}
+
+impl Found {
+    /// This, or what another trial says, whichever is worse.
+    fn or(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Wrong(..) => self,
+            Self::Right => other(),
+            Self::Convention | Self::Kink(..) => match other() {
+                Self::Right => self,
+                Self::Convention if matches!(self, Self::Kink(..)) => self,
+                worse => worse,
+            },
+        }
+    }
 }
 
 /// One node of a net at a point.
@@ -243,6 +253,65 @@ impl<R: Reverse> Case<'_, '_, R> {
         Some((error, (0..parts.len()).filter(wrong).collect()))
     }
 
+    /// The verdict of a trial: what is wrong on kinks alone is told from what is wrong.
+    fn weigh(&self, node: &Node, trial: &Trial<'_>, parts: &[Option<Sum<f64>>], along: &[f64]) -> Found {
+        match self.judge(trial, parts, along) {
+            None => Found::Right,
+            Some((error, operands)) => match self.on_kinks(node, trial) {
+                None => Found::Wrong(error, operands),
+                Some(true) => Found::Convention,
+                Some(false) => Found::Kink(error, operands),
+            },
+        }
+    }
+
+    /// Whether a rule that does not balance gives a subgradient: its contributions lie between those that it gives where every input on
+    /// a kink is moved off it, down and up, and where it balances. `None` if it is wrong there, too, or nothing lies on a kink.
+    fn on_kinks(&self, node: &Node, trial: &Trial<'_>) -> Option<bool> {
+        let kinks = node.op.kinks();
+        let targets = (node.op.arity() == Arity::Loss).then(|| trial.operands[1]);
+        let at = |i: usize| targets.and_then(|targets| targets.get(i)).copied().unwrap_or(0.0);
+        let first = trial.operands[0];
+        if !first.iter().enumerate().any(|(i, x)| kinks.contains(&(x - at(i)))) {
+            return None;
+        }
+        let moved = |side: f64| -> Vec<f64> {
+            let off = |(i, x): (usize, &f64)| {
+                // A few last places, in which the slopes do not change.
+                let step = (4.0 * f64::EPSILON * (x.abs() + at(i).abs())).max(1e-300);
+                if kinks.contains(&(x - at(i))) { x + side * step } else { *x }
+            };
+            first.iter().enumerate().map(off).collect()
+        };
+        let contributions = |first: &[f64], settled: bool| -> Option<Vec<Vec<f64>>> {
+            let mut operands = trial.operands.clone();
+            operands[0] = first;
+            let trial = Trial { operands, tangents: trial.tangents.clone(), cotangent: trial.cotangent };
+            let ran = self.alone.forward::<f64>(&trial.operands, &self.states);
+            let contributions = self.rule(&trial, [&ran.output, &ran.saved]);
+            let right = || {
+                let parts = self.parts::<f64>(&contributions, &trial.tangents);
+                let along = self.along::<f64, Dual>(&trial.operands, &trial.tangents);
+                self.judge(&trial, &parts, &along).is_none()
+            };
+            (!settled || right()).then_some(contributions)
+        };
+        let (down, up) = (contributions(&moved(-1.0), true)?, contributions(&moved(1.0), true)?);
+        let here = contributions(first, false)?;
+        let between = |((c, down), up): ((&f64, &f64), &f64)| {
+            let slack = self.bound * (down.abs() + up.abs()) + f64::MIN_POSITIVE;
+            (down.min(*up) - slack..=down.max(*up) + slack).contains(c)
+        };
+        let operands = here.iter().zip(&down).zip(&up);
+        Some(operands.into_iter().all(|((c, down), up)| c.iter().zip(down).zip(up).all(between)))
+    }
+
+    /// What the reverse rule hands back.
+    fn rule(&self, trial: &Trial<'_>, held: [&[f64]; 2]) -> Vec<Vec<f64>> {
+        let Trial { operands, cotangent, .. } = trial;
+        self.alone.backward::<f64>(operands, &self.states, held, cotangent, &self.wanted, self.reverse)
+    }
+
     /// The mismatch in `f64` and, if that is beyond the bound, what double-double arithmetic says.
     fn judge(
         &self,
@@ -257,10 +326,15 @@ impl<R: Reverse> Case<'_, '_, R> {
     }
 }
 
-/// Checks every node that a reverse run reached, every value and every tensor.
+/// Checks every node that a reverse run reached, every value and every tensor: what does not balance, and the nodes whose rules take another
+/// subgradient than the forward kernel on kinks that the net's values lie on.
 ///
 /// `place.base` has just run forward and back and gave `gradients`.
-pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl Reverse) -> Vec<Fault> {
+pub(super) fn audit(
+    place: &Place<'_, '_>,
+    gradients: &Gradients,
+    reverse: &impl Reverse,
+) -> (Vec<Fault>, Vec<Handle<Node>>) {
     let Place { graph, settings, base, weights, .. } = place;
     let (graph, batch, seed) = (*graph, place.batch(), settings.seed);
     let params: Vec<Vec<f64>> = graph
@@ -287,7 +361,7 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
     duals.adopt(base);
     duals.forward(&moved, *settings, Tapes::Replay);
 
-    let mut faults = Vec::new();
+    let (mut faults, mut conventions) = (Vec::new(), Vec::new());
     // What arrived at each value and tensor.
     let mut values = vec![Sum::<f64>::zero(); graph.nodes.len()];
     let mut tensors = vec![Sum::<f64>::zero(); graph.params.len()];
@@ -319,8 +393,7 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
             cotangent,
         };
         let held = [base.value(handle).plane(0), base.saved(handle).plane(0)];
-        let contributions =
-            case.alone.backward::<f64>(&trial.operands, &case.states, held, cotangent, &case.wanted, reverse);
+        let contributions = case.rule(&trial, held);
         let parts = case.parts::<f64>(&contributions, &trial.tangents);
         for (i, part) in parts.iter().enumerate() {
             let Some(part) = part else { continue };
@@ -348,11 +421,19 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
             faults.push(Fault { site: Site::Value(handle), error, bound });
         }
         let found = case
-            .judge(&trial, &parts, along)
-            .or_else(|| at_random(&case, node, &trial, held, seed))
-            .or_else(|| at_kinks(&case, node, &trial, seed));
-        if let Some((error, operands)) = found {
-            faults.push(Fault { site: Site::Rule(handle, operands), error, bound: case.bound });
+            .weigh(node, &trial, &parts, along)
+            .or(|| at_random(&case, node, &trial, held, seed))
+            .or(|| at_kinks(&case, node, &trial, seed));
+        let bound = case.bound;
+        match found {
+            Found::Right => {}
+            Found::Convention => conventions.push(handle),
+            Found::Kink(error, operands) => {
+                faults.push(Fault { site: Site::Kink(handle, operands), error, bound });
+            }
+            Found::Wrong(error, operands) => {
+                faults.push(Fault { site: Site::Rule(handle, operands), error, bound });
+            }
         }
     }
     for (handle, param) in graph.params.iter() {
@@ -372,7 +453,7 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
             faults.push(Fault { site, error, bound });
         }
     }
-    faults
+    (faults, conventions)
 }
 
 /// The same with a random cotangent and random tangents.
@@ -382,22 +463,15 @@ fn at_random<R: Reverse>(
     trial: &Trial<'_>,
     held: [&[f64]; 2],
     seed: u64,
-) -> Option<(f64, Vec<usize>)> {
+) -> Found {
     let path = node.path.to_string();
     let cotangent = spread(trial.cotangent.len(), seed, &format!("cotangent/{path}"));
     let tangents = fresh(case, &trial.operands, seed, &path);
     let trial = Trial { operands: trial.operands.clone(), tangents, cotangent: &cotangent };
-    let contributions = case.alone.backward::<f64>(
-        &trial.operands,
-        &case.states,
-        held,
-        &cotangent,
-        &case.wanted,
-        case.reverse,
-    );
+    let contributions = case.rule(&trial, held);
     let parts = case.parts::<f64>(&contributions, &trial.tangents);
     let along = case.along::<f64, Dual>(&trial.operands, &trial.tangents);
-    case.judge(&trial, &parts, &along)
+    case.weigh(node, &trial, &parts, &along)
 }
 
 /// Random tangents of the operands that have derivatives.
@@ -410,15 +484,10 @@ fn fresh<R>(case: &Case<'_, '_, R>, operands: &[&[f64]], seed: u64, path: &str) 
 }
 
 /// The same with the first input on and around the kinks of a piecewise function.
-fn at_kinks<R: Reverse>(
-    case: &Case<'_, '_, R>,
-    node: &Node,
-    trial: &Trial<'_>,
-    seed: u64,
-) -> Option<(f64, Vec<usize>)> {
+fn at_kinks<R: Reverse>(case: &Case<'_, '_, R>, node: &Node, trial: &Trial<'_>, seed: u64) -> Found {
     let kinks = node.op.kinks();
     if kinks.is_empty() {
-        return None;
+        return Found::Right;
     }
     // For a loss the kinks are those of the difference of output and target.
     let targets = (node.op.arity() == Arity::Loss).then(|| trial.operands[1]);
@@ -438,15 +507,8 @@ fn at_kinks<R: Reverse>(
     let tangents = fresh(case, &operands, seed, &path);
     let ran = case.alone.forward::<f64>(&operands, &case.states);
     let trial = Trial { operands, tangents, cotangent: &cotangent };
-    let contributions = case.alone.backward::<f64>(
-        &trial.operands,
-        &case.states,
-        [&ran.output, &ran.saved],
-        &cotangent,
-        &case.wanted,
-        case.reverse,
-    );
+    let contributions = case.rule(&trial, [&ran.output, &ran.saved]);
     let parts = case.parts::<f64>(&contributions, &trial.tangents);
     let along = case.along::<f64, Dual>(&trial.operands, &trial.tangents);
-    case.judge(&trial, &parts, &along)
+    case.weigh(node, &trial, &parts, &along)
 }

@@ -161,13 +161,7 @@ fn choose(
     let stacked = route(whole);
     let each = 2.0 * rows * count as f64;
     offer(Method::Stacked, whole, stacked.clone(), each * (node.flops as f64 + stacked.cost));
-    let behind: f64 = params
-        .iter()
-        .take(1)
-        .flat_map(|(_, param)| downstream(graph, *param))
-        .map(|node| graph.nodes[node].flops as f64)
-        .sum();
-    offer(Method::Plain, whole, stacked, each * behind);
+    offer(Method::Plain, whole, stacked, each * behind(graph, &params));
     let asked = found.iter().position(|task| Some(task.method) == asked);
     let cheapest = || {
         let fast = found.iter().enumerate().filter(|(_, task)| task.method != Method::Plain);
@@ -175,6 +169,20 @@ fn choose(
     };
     let chosen = asked.unwrap_or_else(cheapest);
     found.swap_remove(chosen)
+}
+
+/// Multiplications and additions of the nodes behind some tensors of one node, for one sample.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn behind(graph: Runnable<'_>, params: &[(usize, Handle<ParamTensor>)]) -> f64 {
+    let nodes = params.iter().take(1).flat_map(|(_, param)| downstream(graph, *param));
+    nodes.map(|node| graph.nodes[node].flops as f64).sum()
+}
+
+/// What one component of a task costs by re-runs.
+pub(super) fn plain_cost(graph: Runnable<'_>, task: &Task, rows: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let rows = rows as f64;
+    2.0 * rows * behind(graph, &task.params)
 }
 
 /// The form of the blocks of a node's columns, if it states columns of one form for all its tensors.

@@ -1,49 +1,12 @@
 //! What a gradient check concludes, as a value and as findings.
 
-use super::purity::Impurity;
-use super::{Method, ledger};
+use super::fault::Fault;
+use super::verdict::Verdict;
+use super::{Method, Ng};
 use crate::diag::{Diagnostic, rules};
-use crate::graph::{Graph, Handle, Node};
-use crate::ops::Arity;
+use crate::graph::{Graph, Node};
 use crate::text::{number, plural};
 use serde::Serialize;
-
-/// What a check concludes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// Gradient and differences are zero within rounding.
-    PassZero,
-    /// The gradient is right within the stated error.
-    Pass,
-    /// The gradient is right at a kink, by the convention of the forward kernel.
-    KinkOk,
-    /// A value is not finite.
-    Invalid,
-    /// Two independent oracles contradict the gradient.
-    Fail,
-}
-
-crate::text::serialize_words!(Verdict);
-
-impl Verdict {
-    /// The word of the report.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pass => "PASS",
-            Self::PassZero => "PASS-ZERO",
-            Self::KinkOk => "KINK-OK",
-            Self::Invalid => "INVALID",
-            Self::Fail => "FAIL",
-        }
-    }
-
-    /// Whether the check found a fault.
-    #[must_use]
-    pub const fn is_bad(self) -> bool {
-        matches!(self, Self::Fail | Self::Invalid)
-    }
-}
 
 /// One component.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,7 +15,7 @@ pub struct Component {
     pub index: Vec<usize>,
     /// The reverse-mode gradient.
     pub gradient: f64,
-    /// The two-sided difference.
+    /// The two-sided difference or, where none was taken, the tangent.
     pub numeric: f64,
 }
 
@@ -63,10 +26,19 @@ pub struct TensorReport {
     pub name: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// |g - d| / (|g| + |d|) over the checked components.
+    /// |g - d| / (|g| + |d|) over the checked components; where none was differenced, `tangent_error`.
     pub error: f64,
-    /// The same by the tangent along a random direction, where it was asked.
+    /// The mismatch of tangent and gradient along equalised directions: the root mean square of the errors of the components, each as a
+    /// part of its sensitivity. None where a value is not finite.
     pub tangent_error: Option<f64>,
+    /// The error of no component exceeds this part of its sensitivity, up to a probability of 10^-6.
+    pub bound: Option<f64>,
+    /// The smallest error of a lone component that is always rejected, as a part of its sensitivity; the negative control has planted it.
+    pub detectable: Option<f64>,
+    /// The largest sensitivity of a component: the size of the terms that its gradient adds up.
+    pub sensitivity: Option<f64>,
+    /// What was done to a wrong gradient, in words.
+    pub diagnosis: Option<String>,
     /// How many components were checked, of how many.
     pub checked: usize,
     /// How many there are.
@@ -88,8 +60,14 @@ pub struct PointReport {
     pub mode: String,
     /// The loss there, penalties included.
     pub loss: f64,
-    /// |g - d| / (|g| + |d|) over all checked components of all tensors.
+    /// |g - d| / (|g| + |d|) over all checked components of all tensors; where none was differenced, the largest mismatch along an
+    /// equalised direction.
     pub error: f64,
+    /// Whether components were to be differenced here, and verdicts of all kinds count: not where the weights are scaled, or dropout is switched
+    /// off, where only what is wrong is reported.
+    pub full: bool,
+    /// Differences along random directions of all tensors, where no component was differenced.
+    pub anchor: Option<Anchor>,
     /// Decisions that lie exactly on a kink.
     pub ties: usize,
     /// The first node that gives a NaN or an infinity.
@@ -105,182 +83,30 @@ pub struct NotFinite {
     pub value: String,
 }
 
-/// What kind of thing does not balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// A reverse rule hands back something else than it was handed.
-    Rule,
-    /// The contributions to a value or tensor do not add up to its derivative.
-    Sum,
-    /// The derivative of the penalties is not theirs.
-    Penalty,
-    /// Two runs of a kernel or rule on the same arguments differ.
-    Repeat,
-    /// A reverse rule reads what its buffers held before.
-    Leftover,
-    /// A reverse rule makes something of a cotangent of zeros.
-    Zero,
-    /// A reverse rule is not linear in its cotangent.
-    Nonlinear,
-}
-
-crate::text::serialize_words!(FaultKind);
-
-impl FaultKind {
-    /// The word of the report.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Rule => "rule",
-            Self::Sum => "sum",
-            Self::Penalty => "penalty",
-            Self::Repeat => "repeat",
-            Self::Leftover => "leftover",
-            Self::Zero => "zero",
-            Self::Nonlinear => "nonlinear",
-        }
-    }
-}
-
-/// Where the ledger does not balance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fault {
-    /// What is wrong.
-    pub kind: FaultKind,
-    /// The path of the node, or of the tensor where no node is at fault.
-    pub node: String,
-    /// The operator; empty where none is at fault.
-    pub op: String,
-    /// In which of its operands: `input`, `input 2`, `weight`.
-    pub operands: Vec<String>,
-    /// The tensors whose own contribution is wrong.
-    pub tensors: Vec<String>,
-    /// The mismatch as a part of the magnitudes that were added up; 1 for a law that holds or does not.
+/// Two-sided differences along random directions of all tensors at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Anchor {
+    /// The largest |D - <g, v>|, as a part of the root sum of squares of its terms.
     pub error: f64,
-    /// What rounding allows.
+    /// What truncation and rounding allow of it.
     pub bound: f64,
+    /// How many directions.
+    pub directions: usize,
+}
+
+/// The gradient of a failing tensor beside the true one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map {
+    /// `fc1.weight`.
+    pub name: String,
     /// Where it was seen.
     pub point: String,
-}
-
-impl Fault {
-    pub(super) fn of(graph: &Graph, fault: &ledger::Fault, point: &str) -> Self {
-        let ledger::Fault { site, error, bound } = fault;
-        let bare = |kind, node: String| Self {
-            kind,
-            node,
-            op: String::new(),
-            operands: Vec::new(),
-            tensors: Vec::new(),
-            error: *error,
-            bound: *bound,
-            point: point.to_owned(),
-        };
-        match site {
-            ledger::Site::Rule(handle, operands) => {
-                let node = &graph.nodes[*handle];
-                let inputs = node.inputs.len();
-                let word = |&i: &usize| match i.checked_sub(inputs) {
-                    Some(slot) => graph.params[node.params[slot]].spec.name.to_owned(),
-                    None if inputs == 1 || node.op.arity() == Arity::Loss => "input".to_owned(),
-                    None => format!("input {}", i + 1),
-                };
-                let own = operands.iter().filter_map(|i| i.checked_sub(inputs));
-                Self {
-                    op: node.op.name().to_owned(),
-                    operands: operands.iter().map(word).collect(),
-                    tensors: own.map(|slot| graph.params[node.params[slot]].path.clone()).collect(),
-                    ..bare(FaultKind::Rule, node.path.to_string())
-                }
-            }
-            ledger::Site::Value(handle) => Self {
-                op: graph.nodes[*handle].op.name().to_owned(),
-                ..bare(FaultKind::Sum, graph.nodes[*handle].path.to_string())
-            },
-            ledger::Site::Tensor(param) | ledger::Site::Penalty(param) => {
-                let path = &graph.params[*param].path;
-                let kind =
-                    if matches!(site, ledger::Site::Tensor(_)) { FaultKind::Sum } else { FaultKind::Penalty };
-                Self { tensors: vec![path.clone()], ..bare(kind, path.clone()) }
-            }
-        }
-    }
-
-    pub(super) fn impure(graph: &Graph, node: Handle<Node>, law: Impurity, point: &str) -> Self {
-        let node = &graph.nodes[node];
-        Self {
-            kind: match law {
-                Impurity::Repeat => FaultKind::Repeat,
-                Impurity::Leftover => FaultKind::Leftover,
-                Impurity::Zero => FaultKind::Zero,
-                Impurity::Nonlinear => FaultKind::Nonlinear,
-            },
-            node: node.path.to_string(),
-            op: node.op.name().to_owned(),
-            operands: Vec::new(),
-            tensors: Vec::new(),
-            error: 1.0,
-            bound: 0.0,
-            point: point.to_owned(),
-        }
-    }
-
-    /// What is wrong, without the numbers.
-    fn said(&self) -> String {
-        let Self { kind, node, op, operands, .. } = self;
-        match kind {
-            FaultKind::Rule if operands.is_empty() => format!("the reverse rule of `{node}` ({op}) is wrong"),
-            FaultKind::Rule => {
-                let plural = if operands.len() == 1 { "gradient" } else { "gradients" };
-                format!(
-                    "the reverse rule of `{node}` ({op}) is wrong in its {} {plural}",
-                    operands.join(" and ")
-                )
-            }
-            FaultKind::Sum => format!("the contributions to the gradient of `{node}` do not add up"),
-            FaultKind::Penalty => format!("the gradient of the penalty on `{node}` is wrong"),
-            FaultKind::Repeat => format!("two runs of `{node}` ({op}) on the same arguments differ"),
-            FaultKind::Leftover => {
-                format!("the reverse rule of `{node}` ({op}) reads what its buffers held before")
-            }
-            FaultKind::Zero => {
-                format!("the reverse rule of `{node}` ({op}) makes something of a cotangent of zeros")
-            }
-            FaultKind::Nonlinear => {
-                format!("the reverse rule of `{node}` ({op}) is not linear in its cotangent")
-            }
-        }
-    }
-
-    fn finding(&self, graph: &Graph, wrong: &[&str]) -> Diagnostic {
-        let owner = graph.nodes.iter().map(|(_, node)| node).find(|node| {
-            node.path.to_string() == self.node
-                || node.params.iter().any(|param| graph.params[*param].path == self.node)
-        });
-        let balance = matches!(self.kind, FaultKind::Rule | FaultKind::Sum | FaultKind::Penalty);
-        let (said, error, point) = (self.said(), number(self.error), &self.point);
-        let (message, how) = if balance {
-            let allowed = number(self.bound);
-            (
-                format!("{said}: it is off by {error} of the magnitudes at {point}"),
-                format!(
-                    "the contributions times random tangents against the tangent of the forward kernel; rounding allows {allowed}"
-                ),
-            )
-        } else {
-            (
-                format!("{said} at {point}"),
-                "runs of the rule by itself, compared bit for bit or within rounding".to_owned(),
-            )
-        };
-        let mut diagnostic =
-            Diagnostic::new(&rules::GRADIENT_MISMATCH, owner.map_or(graph.span, |node| node.span), message)
-                .note("how", how);
-        if !wrong.is_empty() {
-            diagnostic = diagnostic.note("tensors", wrong.join(", "));
-        }
-        placed(diagnostic, owner)
-    }
+    /// The shape.
+    pub dims: Vec<usize>,
+    /// The derivative by the tangents of the forward kernels.
+    pub truth: Vec<f64>,
+    /// What the reverse rules gave.
+    pub given: Vec<f64>,
 }
 
 /// The whole check.
@@ -296,16 +122,25 @@ pub struct Report {
     pub tensors: Vec<TensorReport>,
     /// The reverse rules and sums that are at fault, at each point.
     pub faults: Vec<Fault>,
+    /// The gradients of failing tensors, where they were asked for.
+    #[serde(skip)]
+    pub maps: Vec<Map>,
+    /// The formula of the course notes, where it was asked for.
+    pub ng: Option<Ng>,
 }
 
 impl Report {
     /// Keeps the worst that was seen of a tensor.
     pub(super) fn keep(&mut self, fresh: TensorReport) {
+        // What was not tested at one point, or is zero there, says less than a pass at another.
+        let rank = |tensor: &TensorReport| match tensor.verdict {
+            Verdict::Vacuous => 0,
+            Verdict::PassZero => 1,
+            verdict => 2 + verdict as usize,
+        };
+        let weight = |tensor: &TensorReport| (rank(tensor), tensor.diagnosis.is_some(), tensor.error);
         match self.tensors.iter_mut().find(|tensor| tensor.name == fresh.name) {
-            // A zero at one point says less than a pass at another.
-            Some(known) if known.verdict == Verdict::PassZero && !fresh.verdict.is_bad() => *known = fresh,
-            Some(_) if fresh.verdict == Verdict::PassZero => {}
-            Some(known) if (fresh.verdict, fresh.error) > (known.verdict, known.error) => *known = fresh,
+            Some(known) if weight(&fresh) > weight(known) => *known = fresh,
             Some(_) => {}
             None => self.tensors.push(fresh),
         }
@@ -329,9 +164,10 @@ impl Report {
     #[must_use]
     pub fn findings(&self, graph: &Graph) -> Vec<Diagnostic> {
         let of = |verdict| self.tensors.iter().filter(move |tensor| tensor.verdict == verdict);
-        let wrong: Vec<&str> = of(Verdict::Fail).map(|tensor| tensor.name.as_str()).collect();
+        let failed = || of(Verdict::Fail).chain(of(Verdict::KinkBad));
+        let wrong: Vec<&TensorReport> = failed().collect();
         let mut findings: Vec<Diagnostic> = if self.faults.is_empty() {
-            of(Verdict::Fail).map(|tensor| tensor.finding(graph)).collect()
+            failed().map(|tensor| tensor.finding(graph)).collect()
         } else {
             self.largest().into_iter().map(|fault| fault.finding(graph, &wrong)).collect()
         };
@@ -368,6 +204,15 @@ impl Report {
                 "the values are finite and their derivative is not: an overflow on the way back, or a slope without bound",
             ),
         };
+        let own =
+            owner.and_then(|node| node.op.own()).and_then(|own| own.formula.hazard().map(|at| (own, at)));
+        let help = own.map_or(help.to_owned(), |(own, (x, why))| {
+            format!(
+                "the formula of `{}` is not defined everywhere: at {} it meets {why}",
+                own.name,
+                number(x)
+            )
+        });
         let message = format!("{what} at {}", tensor.point);
         let diagnostic =
             Diagnostic::new(&rules::GRADIENT_NOT_FINITE, owner.map_or(graph.span, |node| node.span), message)
@@ -381,7 +226,7 @@ impl Report {
 }
 
 /// A finding with the place of its node.
-fn placed(diagnostic: Diagnostic, owner: Option<&Node>) -> Diagnostic {
+pub(super) fn placed(diagnostic: Diagnostic, owner: Option<&Node>) -> Diagnostic {
     match owner {
         Some(node) => diagnostic.node(node.path.to_string()).trail(&node.trail),
         None => diagnostic,
@@ -389,6 +234,25 @@ fn placed(diagnostic: Diagnostic, owner: Option<&Node>) -> Diagnostic {
 }
 
 impl TensorReport {
+    /// A tensor of which nothing is known yet.
+    pub(super) fn new(name: &str, components: usize, point: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            verdict: Verdict::Invalid,
+            error: f64::NAN,
+            tangent_error: None,
+            bound: None,
+            detectable: None,
+            sensitivity: None,
+            diagnosis: None,
+            checked: 0,
+            components,
+            method: None,
+            worst: None,
+            point: point.to_owned(),
+        }
+    }
+
     fn owner<'g>(&self, graph: &'g Graph) -> Option<&'g Node> {
         graph
             .nodes
@@ -418,8 +282,11 @@ impl TensorReport {
         let mut diagnostic = Diagnostic::new(&rules::GRADIENT_MISMATCH, span, message).note("how", checked);
         if let Some(Component { index, gradient, numeric }) = &self.worst {
             let index: Vec<String> = index.iter().map(ToString::to_string).collect();
-            let at = format!("[{}]: gradient {gradient:e}, difference {numeric:e}", index.join(","));
+            let at = format!("[{}]: gradient {gradient:e}, derivative {numeric:e}", index.join(","));
             diagnostic = diagnostic.note("at", at);
+        }
+        if let Some(why) = &self.diagnosis {
+            diagnostic = diagnostic.note("looks like", why.clone());
         }
         placed(diagnostic, owner)
     }

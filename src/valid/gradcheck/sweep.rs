@@ -5,7 +5,7 @@
 
 use super::plain::{Plain, noise};
 use super::plan::{self, Method, Task};
-use super::{STEP, columns, stacked};
+use super::{BUDGET, STEP, columns, stacked};
 use crate::exec::{Keep, Objective, Point, Session, Settings, Stack, Tapes, Weights};
 use crate::graph::{Handle, Node, ParamTensor, Runnable, Source};
 use crate::scalar::Scalar;
@@ -74,7 +74,9 @@ impl Place<'_, '_> {
 
 /// The differences of one tensor.
 pub(super) struct Numeric {
-    /// One for each chosen component.
+    /// The components.
+    pub chosen: Vec<usize>,
+    /// One for each of them.
     pub quotients: Vec<f64>,
     /// What rounding does to all of them together, about, in the 2-norm.
     pub noise: f64,
@@ -107,9 +109,14 @@ struct Worker<'s, 'g> {
 /// The two-sided difference quotient for every chosen component of every tensor.
 pub(super) fn differences(
     place: &Place<'_, '_>,
-    chosen: &[Vec<usize>],
+    mut chosen: Vec<Vec<usize>>,
     asked: Option<Method>,
 ) -> Vec<Numeric> {
+    if chosen.iter().all(Vec::is_empty) {
+        let none =
+            || Numeric { chosen: Vec::new(), quotients: Vec::new(), noise: 0.0, method: Method::Plain };
+        return chosen.iter().map(|_| none()).collect();
+    }
     let rows = place.batch();
     let counts: Vec<usize> = chosen.iter().map(Vec::len).collect();
     let tasks = plan::tasks(place.graph, place.objective, place.settings.mode, rows, &counts, asked);
@@ -119,10 +126,14 @@ pub(super) fn differences(
     let worker = || Worker { stack: Stack::new(place.base, place.point, place.settings), plain: None };
     let right = pool(cores, &tasks, worker, |worker, task| {
         !matches!(task.method, Method::RankOne | Method::Factorised)
-            || columns::agree(place, task, chosen, &mut worker.stack)
+            || columns::agree(place, task, &chosen, &mut worker.stack)
     });
     let tasks: Vec<Task> =
         tasks.into_iter().zip(right).map(|(task, right)| if right { task } else { task.plainly() }).collect();
+    for task in &tasks {
+        thin(place, task, &mut chosen);
+    }
+    let chosen = &chosen[..];
     let jobs = jobs(place, &tasks, chosen);
     let results = pool(cores, &jobs, worker, |worker, job| match job {
         Job::Plain(task, at, range) => {
@@ -140,6 +151,7 @@ pub(super) fn differences(
     let mut numeric: Vec<Numeric> = chosen
         .iter()
         .map(|chosen| Numeric {
+            chosen: chosen.clone(),
             quotients: Vec::new(),
             noise: norm(chosen.len(), place),
             method: Method::Plain,
@@ -191,6 +203,28 @@ pub(super) fn differences(
         }
     }
     numeric
+}
+
+/// Leaves out components of a task that runs plainly, where all of them would cost more than the whole check may: some are kept, evenly spaced, and the
+/// last one.
+fn thin(place: &Place<'_, '_>, task: &Task, chosen: &mut [Vec<usize>]) {
+    let count: usize = task.params.iter().map(|(_, param)| chosen[param.index()].len()).sum();
+    if task.method != Method::Plain || count == 0 {
+        return;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+    let most = (BUDGET / plan::plain_cost(place.graph, task, place.batch()).max(1.0)).max(1.0) as usize;
+    if count <= most {
+        return;
+    }
+    let step = count.div_ceil(most);
+    for (_, param) in &task.params {
+        let of = &mut chosen[param.index()];
+        let last = of.last().copied();
+        let kept: Vec<usize> = of.iter().copied().step_by(step).chain(last).collect();
+        *of = kept;
+        of.dedup();
+    }
 }
 
 /// What rounding of the loss does to the quotients of so many components, in the 2-norm.

@@ -10,61 +10,41 @@
 //! Reversing the rows changes at most the order of summation. A sum of k terms errs by at most k u relative to the sum of
 //! magnitudes (u = 2^-53; Higham 2002, eq. 4.4); over n nodes with sums of at most k terms, and the batch for statistics over rows, the
 //! predictions differ by at most 2 n (k + B) u times their largest magnitude, times what the net makes of a difference: that is
-//! measured, with inputs that differ by a part in 10^9, and a factor of 100 is allowed besides for what arises behind the input. Deep
+//! measured, with inputs that differ by a part in 10^12, and a factor of 100 is allowed besides for what arises behind the input. Deep
 //! stacks of batch norms amplify rounding by 10^8; a row that is mixed with another differs by its whole size.
 
-use super::{Case, Subject, draw, pass};
-use crate::graph::Source;
-use crate::inits::standard_normal;
-use crate::ops::ModeEffect;
-use crate::tensor::{Draws, Mode, stream};
-
-/// How much inputs are moved, relative to their size, to see what the net makes of it.
-const NUDGE: f64 = 1e-9;
+use super::{Case, Lab, Subject, lab::largest};
+use crate::tensor::Mode;
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
     (subject.samples.rows() < 2).then(|| "there is one row only".to_owned())
 }
 
-pub fn test(subject: Subject<'_>, case: Case) -> Result<(), String> {
-    let graph = subject.runnable;
+pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
     let case = Case { batch: case.batch.max(2), ..case };
-    let masked = graph.nodes.iter().any(|(_, node)| node.op.effect() == ModeEffect::TrainOnly);
-    let (weights, feeds) = draw(subject, case);
+    let (weights, feeds) = lab.draw(case);
     let mut reversed = feeds.clone();
     for feed in &mut reversed {
         let width = feed.data.len() / feed.dims[0].max(1);
         let rows: Vec<f64> = feed.data.chunks(width.max(1)).rev().flatten().copied().collect();
         feed.data = rows;
     }
-    let Some(Source::Node(output)) = graph.prediction() else { return Ok(()) };
-    let longest = graph.params.iter().map(|(_, param)| param.spec.fan_in).max().unwrap_or(1) + case.batch;
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    let rounding = 100.0 * (graph.nodes.len() * longest) as f64 * f64::EPSILON;
-    let mut nudged = feeds.clone();
-    for (feed, (_, declared)) in nudged.iter_mut().zip(graph.feeds.iter()).filter(|(_, (_, d))| !d.target) {
-        let draws = Draws { seed: case.seed, stream: stream(&declared.name) };
-        let steps = standard_normal(feed.data.len(), draws);
-        feed.data.iter_mut().zip(steps).for_each(|(x, step)| *x *= 1.0 + NUDGE * step);
-    }
+    let Some(output) = lab.output() else { return Ok(()) };
+    let path = &lab.graph().nodes[output].path;
     for mode in [Mode::Eval, Mode::Train] {
-        if mode == Mode::Train && masked {
+        if mode == Mode::Train && lab.masked() {
             continue;
         }
-        let plain = pass(subject, &weights, &feeds, mode, case.seed);
-        let other = pass(subject, &weights, &reversed, mode, case.seed);
-        let (a, b) = (plain.session.value(output), other.session.value(output));
+        let plain = lab.base(case, mode);
+        let other = lab.run(&weights, &reversed, mode, case.seed, false);
+        let (a, b) = (&plain.values[output.index()], &other.values[output.index()]);
         let width = a.len() / case.batch;
-        let most = a.iter().fold(0.0f64, |most, x| most.max(x.abs()));
-        let moved = pass(subject, &weights, &nudged, mode, case.seed);
-        let far = a.iter().zip(moved.session.value(output).iter());
-        let far = far.map(|(x, y)| (x - y).abs()).fold(0.0f64, f64::max);
-        let bound = rounding * (far / (NUDGE * most.max(f64::MIN_POSITIVE))).max(1.0);
+        let (bound, most) = (lab.rounding(case, mode), largest(a));
         for row in 0..case.batch {
             for i in 0..width {
-                let (x, y) = (a.at(row * width + i), b.at((case.batch - 1 - row) * width + i));
+                let (x, y) = (a[row * width + i], b[(case.batch - 1 - row) * width + i]);
                 if (x - y).abs() > bound * most {
-                    let at = format!("row {row}, element {i} of `{}`", graph.nodes[output].path);
+                    let at = format!("row {row}, element {i} of `{path}`");
                     return Err(format!("{at} is {x}, and {y} with the rows reversed ({mode} mode)"));
                 }
             }

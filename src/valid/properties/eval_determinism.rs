@@ -9,20 +9,20 @@
 //!
 //! None: the same operations in the same order give the same bits, and nothing in evaluation may be drawn.
 
-use super::{Case, Subject, draw, pass};
+use super::{Case, Lab, Subject};
 use crate::tensor::Mode;
 
 pub fn skip(_: Subject<'_>) -> Option<String> {
     None
 }
 
-pub fn test(subject: Subject<'_>, case: Case) -> Result<(), String> {
-    let (weights, feeds) = draw(subject, case);
-    let first = pass(subject, &weights, &feeds, Mode::Eval, case.seed);
-    let second = pass(subject, &weights, &feeds, Mode::Eval, case.seed.wrapping_add(1));
-    for (handle, node) in subject.runnable.nodes.iter() {
-        let pairs = first.session.value(handle).iter().zip(second.session.value(handle).iter());
-        if let Some((a, b)) = pairs.into_iter().find(|(a, b)| a.to_bits() != b.to_bits()) {
+pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
+    let (weights, feeds) = lab.draw(case);
+    let first = lab.base(case, Mode::Eval);
+    let second = lab.run(&weights, &feeds, Mode::Eval, case.seed.wrapping_add(1), false);
+    for (handle, node) in lab.graph().nodes.iter() {
+        let mut pairs = first.values[handle.index()].iter().zip(&second.values[handle.index()]);
+        if let Some((a, b)) = pairs.find(|(a, b)| a.to_bits() != b.to_bits()) {
             return Err(format!(
                 "`{}` gives {a} and then {b} for the same input in evaluation mode",
                 node.path

@@ -14,27 +14,26 @@
 //! An overflow at plain scale is an initialisation that explodes (`explain I001`); one at scale 1e3 only, an operator that is not
 //! protected, such as an exponential.
 
-use super::{Case, Subject, draw, pass};
+use super::{Case, Lab, Subject};
 use crate::tensor::Mode;
 
 pub fn skip(_: Subject<'_>) -> Option<String> {
     None
 }
 
-pub fn test(subject: Subject<'_>, case: Case) -> Result<(), String> {
-    let (weights, feeds) = draw(subject, case);
-    let run = pass(subject, &weights, &feeds, Mode::Train, case.seed);
-    let graph = subject.runnable;
-    for (handle, node) in graph.nodes.iter() {
-        if let Some(x) = run.session.value(handle).iter().find(|x| !x.is_finite()) {
+pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
+    let ran = lab.base(case, Mode::Train);
+    for (handle, node) in lab.graph().nodes.iter() {
+        if let Some(x) = ran.values[handle.index()].iter().find(|x| !x.is_finite()) {
             return Err(format!("`{}` gives {x}", node.path));
         }
     }
-    if !run.loss.is_finite() {
-        return Err(format!("the loss is {}", run.loss));
+    let loss = ran.loss + ran.penalty;
+    if !loss.is_finite() {
+        return Err(format!("the loss is {loss}"));
     }
-    for (handle, param) in graph.params.iter() {
-        if let Some(x) = run.gradients.params[handle.index()].iter().find(|x| !x.is_finite()) {
+    for (handle, param) in lab.graph().params.iter() {
+        if let Some(x) = ran.gradients[handle.index()].iter().find(|x| !x.is_finite()) {
             return Err(format!("the gradient of `{}` holds {x}", param.path));
         }
     }

@@ -26,7 +26,7 @@
 //! with probability 0.99, at width 1000 one that is off by 15 %. A wrong fan, a sampler with a mean, or an orthogonal matrix from raw QR
 //! under a deep stack is far larger.
 
-use super::{Overall, Subject, Verdict};
+use super::{Fault, Overall, Subject, Verdict};
 use crate::exec::Weights;
 use crate::signal;
 use crate::tensor::{Mode, Tensor};
@@ -68,7 +68,7 @@ struct Comparison<'a> {
 }
 
 /// Draws, measures and judges.
-pub fn test(subject: Subject<'_>, seed: u64) -> Overall {
+pub fn test(subject: Subject<'_>, seed: u64, _: Fault<'_>) -> Overall {
     let feeds = inputs(subject, seed);
     let scales = scale::measure(subject.runnable, &feeds, Mode::Train, seeds(subject, seed), |seed| {
         Weights::draw(&subject.runnable, seed)

@@ -42,6 +42,7 @@ const fn same(mutant: Mutant, net: &'static str, why: &'static str) -> Mutant {
 const INPUT: &[&str] = &["input"];
 const WEIGHT: &[&str] = &["weight"];
 const BIAS: &[&str] = &["bias"];
+const ALL_THREE: &[&str] = &["input 1", "input 2", "input 3"];
 
 const BIASED: Mutant = mutant(9, "l2_on_bias", "linear", "mlp", "u", BIAS);
 const TRANSPOSED: Mutant = mutant(10, "dense_gx_no_transpose", "linear", "mlp", "b", INPUT);
@@ -106,6 +107,8 @@ pub const MUTANTS: &[Mutant] = &[
     same(REMASKED, "mlp, nothing dropped", "every mask keeps all"),
     mutant(53, "softmax_diag_only", "softmax", "reg", "b.softmax", INPUT),
     mutant(54, "softmax_wrong_axis", "softmax", "reg", "b.softmax", INPUT),
+    mutant(55, "attn_scale_missing", "attention", "tfm", "a", &["input 1", "input 2"]),
+    mutant(56, "attn_gK_no_transpose", "attention", "tfm", "a", &["input 2"]),
     mutant(57, "one_weight_1e-2", "linear", "mlp", "b", WEIGHT),
     mutant(57, "one_weight_1e-4", "linear", "mlp", "b", WEIGHT),
     mutant(57, "one_weight_1e-6", "linear", "mlp", "b", WEIGHT),
@@ -117,14 +120,19 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(65, "dilation_ignored", "conv2d", "cnn", "e", WEIGHT),
     mutant(66, "gn_missing_var_term", "group_norm", "cnn", "e.group_norm", INPUT),
     mutant(67, "mul_operands_swapped", "mul", "cnn", "m", &["input 1", "input 2"]),
+    mutant(68, "attn_mask_ignored", "attention", "tfm", "c", ALL_THREE),
+    mutant(69, "attn_heads_mixed", "attention", "tfm", "a", ALL_THREE),
+    mutant(70, "attn_gV_no_transpose", "attention", "tfm", "c", &["input 3"]),
+    mutant(71, "attn_row_sum_lost", "attention", "tfm", "a", &["input 1", "input 2"]),
+    mutant(72, "matmul_gA_no_transpose", "matmul", "tfm", "m", &["input 1"]),
+    mutant(73, "matmul_gB_transposed_a", "matmul", "tfm", "m", &["input 2"]),
+    mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
 ];
 
 /// What the list has and the language has not.
 pub const ABSENT: &[(usize, &str, &str)] = &[
     (4, "ce_smooth_forgotten", "no label smoothing"),
     (52, "embed_overwrite", "no embedding"),
-    (55, "attn_scale_missing", "no attention"),
-    (56, "attn_gK_no_transpose", "no attention"),
     (61, "lstm_forget_sign", "no recurrent layer"),
     (62, "bptt_truncated", "no recurrent layer"),
     (63, "tied_weight_once", "no tied weights"),
@@ -496,10 +504,99 @@ impl Mutant {
                 own[0].clone_from(&less[0]);
                 own[1][0].clone_from(&less[1][0]);
             }
-            "mul_operands_swapped" => own[0].swap(0, 1),
+            "mul_operands_swapped" | "matmul_swapped" => own[0].swap(0, 1),
+            name if name.starts_with("attn_") => self.attention(&mut own, io, node, &like),
+            // Of C = A^T B with square matrices: dA = B G^T and dB = A G.
+            "matmul_gA_no_transpose" | "matmul_gB_transposed_a" => {
+                let n = io.shape.last().unwrap_or(1);
+                let entry = |of: View<'_, S>, matrix: usize, row: usize, column: usize| {
+                    of.at((matrix * n + row) * n + column)
+                };
+                let first = self.name == "matmul_gA_no_transpose";
+                each(&mut own[0][usize::from(!first)], &|i, _| {
+                    let (matrix, row, column) = (i / n / n, i / n % n, i % n);
+                    let term = |j: usize| {
+                        let left = if first {
+                            entry(io.inputs[1], matrix, row, j)
+                        } else {
+                            entry(x, matrix, j, row)
+                        };
+                        left * entry(g, matrix, j, column)
+                    };
+                    mean((0..n).map(term), 1)
+                });
+            }
             _ => panic!("no rule is called {}", self.name),
         }
         own
+    }
+
+    /// Attention of as many queries as keys; the shares of a head are what the kernel saved.
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    fn attention<S: Scalar>(&self, own: &mut Results, io: &Context<'_, S>, node: &Node, like: &Results) {
+        let [n, features] = [0, 1].map(|axis| io.shape.sample()[axis]);
+        let heads = io.saved.len() / (io.batch * n * n);
+        let width = features / heads;
+        let [q, k, v] = [0, 1, 2].map(|i| io.inputs[i]);
+        let g = io.cotangent;
+        // A row of one head, and the product of two of them.
+        let at = |of: View<'_, S>, place: usize, row: usize, i: usize| {
+            of.at((place / heads * n + row) * features + place % heads * width + i)
+        };
+        let dot = |a: View<'_, S>, i: usize, b: View<'_, S>, j: usize, place: usize| {
+            mean((0..width).map(|f| at(a, place, i, f) * at(b, place, j, f)), 1)
+        };
+        let share = |place: usize, i: usize, j: usize| io.saved.at((place * n + i) * n + j);
+        let scale = 1.0 / (width as f64).sqrt();
+        let with_shares = |shares: &dyn Fn(usize, usize, usize) -> S| {
+            let other = |at: usize| shares(at / n / n, at / n % n, at % n);
+            let saved = stored((0..io.saved.len()).map(other), io.saved.len());
+            Context { saved: View::new(&saved), ..io.clone() }.run(node, like)
+        };
+        // The derivative by a score, with and without the sum over its row.
+        let slope = |place: usize, i: usize, j: usize, whole: bool| {
+            let along = mean((0..n).map(|l| share(place, i, l) * dot(g, i, v, l, place)), 1);
+            let centre = if whole { along } else { S::constant(0.0) };
+            share(place, i, j) * (dot(g, i, v, j, place) - centre) * scale
+        };
+        let sums =
+            |result: &mut Option<Vec<f64>>, of: View<'_, S>, slope: &dyn Fn(usize, usize, usize) -> S| {
+                let Some(planes) = result else { return };
+                let mut view = ViewMut::<S>::new(planes);
+                for i in 0..view.len() {
+                    let (row, head, f) = (i / features, i % features / width, i % width);
+                    let place = row / n * heads + head;
+                    view.set(i, mean((0..n).map(|l| slope(place, row % n, l) * at(of, place, l, f)), 1));
+                }
+            };
+        match self.name {
+            "attn_scale_missing" => {
+                for planes in own[0][..2].iter_mut().flatten() {
+                    let mut view = ViewMut::<S>::new(planes);
+                    (0..view.len()).for_each(|i| view.set(i, view.at(i) * (1.0 / scale)));
+                }
+            }
+            "attn_gK_no_transpose" => sums(&mut own[0][1], q, &|place, j, l| slope(place, j, l, true)),
+            "attn_mask_ignored" => {
+                *own = with_shares(&|place, i, j| {
+                    let score = |l: usize| dot(q, i, k, l, place) * scale;
+                    score(j).exp() / mean((0..n).map(|l| score(l).exp()), 1)
+                });
+            }
+            "attn_heads_mixed" => {
+                let beside = |place: usize| place / heads * heads + (place + 1) % heads;
+                *own = with_shares(&|place, i, j| share(beside(place), i, j));
+            }
+            "attn_gV_no_transpose" => {
+                let turned = with_shares(&|place, i, j| share(place, j, i));
+                own[0][2].clone_from(&turned[0][2]);
+            }
+            "attn_row_sum_lost" => {
+                sums(&mut own[0][0], k, &|place, i, l| slope(place, i, l, false));
+                sums(&mut own[0][1], q, &|place, j, l| slope(place, l, j, false));
+            }
+            _ => panic!("no rule of attention is called {}", self.name),
+        }
     }
 
     /// The derivative by the taps of an ungrouped kernel of 3 x 3 with the given stride, padding and dilation.

@@ -83,6 +83,29 @@ net {
 train { loss huber(b, y, delta=0.5)  adam(lr=1e-2) }
 ";
 
+/// Attention with and without a mask, and products of values with either factor transposed.
+const TFM: &str = "spec 1
+model tfm()
+input x: f64[B, 4, 6]
+target y: f64[B, 4, 3]
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  n: layer_norm(gamma=normal(1, 0.2), beta=normal(0.2))
+  q: linear(6)                      <- n
+  k: linear(6)                      <- n
+  v: linear(6)                      <- n
+  a: attention(2)                   <- q, k, v
+  o: linear(6)
+  c: attention(3, causal=true)      <- o, k, v
+  s: matmul(transpose_b=true)       <- c, v
+  r: matmul(transpose_b=true)       <- o, q
+  m: matmul(transpose_a=true)       <- s, r
+  p: matmul                         <- m, c
+  z: linear(3)
+}
+train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
 /// A net by its name.
 pub fn net(name: &str) -> String {
     let text = match name {
@@ -94,6 +117,7 @@ pub fn net(name: &str) -> String {
         "reg" => REG,
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
         "up" => UP,
+        "tfm" => TFM,
         _ => panic!("no net is called {name}"),
     };
     text.to_owned()
@@ -147,10 +171,14 @@ const ACTIVATIONS: &[&str] = &[
     "log_softmax",
 ];
 
+/// Seeds from here on give nets of tokens, with attention and products.
+pub const TOKENS: u64 = 1_000;
+
 /// A random clean spec: layers, norms, activations, pools and losses in any order, with ties by zeros and ones.
 pub fn clean(seed: u64) -> String {
     let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 0x4D);
-    let maps = dice.below(2) == 1;
+    let tokens = seed >= TOKENS;
+    let maps = dice.below(2) == 1 && !tokens;
     let mut net = String::new();
     let mut line = |text: String| net.push_str(&format!("  {text}\n"));
     for i in 0..=dice.below(4) {
@@ -169,6 +197,14 @@ pub fn clean(seed: u64) -> String {
             line(format!("r{i}: residual {{"));
         }
         line(format!("n{i}: {layer}"));
+        if tokens {
+            match dice.below(4) {
+                0 => line(format!("t{i}: attention(2) <- n{i}, n{i}, n{i}")),
+                1 => line(format!("t{i}: attention(4, causal=true, scale=2) <- n{i}, n{i}, n{i}")),
+                2 => line(format!("t{i}: matmul(transpose_b=true) <- n{i}, n{i}")),
+                _ => {}
+            }
+        }
         match dice.below(8) {
             0 => line("batch_norm".to_owned()),
             1 => line("layer_norm".to_owned()),
@@ -194,6 +230,9 @@ pub fn clean(seed: u64) -> String {
     if maps {
         line(dice.one(&["flatten", "global_avg_pool"]).to_owned());
     }
+    if tokens {
+        line("flatten".to_owned());
+    }
     let (target, loss) = [
         ("class(3)", "cross_entropy(z, y)"),
         ("f64[B, 3]", "mse(z, y)"),
@@ -201,7 +240,11 @@ pub fn clean(seed: u64) -> String {
         ("f64[B, 3]", "huber(z, y, delta=0.5)"),
     ][dice.below(4)];
     let penalty = dice.one(&["", "l2 1e-3 on weights", "l1 1e-2 on all"]);
-    let input = if maps { "f64[B, 4, 4, 4]" } else { "f64[B, 4]" };
+    let input = match (maps, tokens) {
+        (true, _) => "f64[B, 4, 4, 4]",
+        (_, true) => "f64[B, 4, 4]",
+        _ => "f64[B, 4]",
+    };
     let init = dice.one(INITS);
     let optimizer = dice.one(&["adam(lr=1e-2)", "sgd(lr=1e-2)", "sgd(lr=1e-3, momentum=0.9)"]);
     format!(

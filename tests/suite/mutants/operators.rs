@@ -66,7 +66,7 @@ struct Places {
     /// Anything that is not behind the head.
     hidden: BTreeSet<u32>,
     /// The category of every op that is used.
-    categories: BTreeMap<&'static str, Category>,
+    categories: BTreeMap<String, Category>,
 }
 
 impl Model {
@@ -95,19 +95,28 @@ impl Model {
         Mutant { model, path, operator: "none", name: "unchanged".to_owned(), family: Family::Signal, text }
     }
 
+    /// The spec with a change; `None` if that is none.
+    pub fn changed(
+        &self,
+        operator: &'static str,
+        name: String,
+        family: Family,
+        change: &dyn Fn(&Self, &mut Spec),
+    ) -> Option<Mutant> {
+        let mut spec = self.spec.clone();
+        change(self, &mut spec);
+        let text = print::dsl(&spec, &self.sources);
+        let (model, path) = (self.name.clone(), self.path.clone());
+        (text != self.text).then_some(Mutant { model, path, operator, name, family, text })
+    }
+
     /// All mutants that differ from the spec.
     pub fn mutants(&self) -> Vec<Mutant> {
         use Family::{Data, Signal};
         let mut out = Vec::new();
         let mut mutate =
             |operator: &'static str, name: String, family: Family, change: &dyn Fn(&Self, &mut Spec)| {
-                let mut spec = self.spec.clone();
-                change(self, &mut spec);
-                let text = print::dsl(&spec, &self.sources);
-                if text != self.text {
-                    let (model, path) = (self.name.clone(), self.path.clone());
-                    out.push(Mutant { model, path, operator, name, family, text });
-                }
+                out.extend(self.changed(operator, name, family, change));
             };
         for (shown, factor) in [("1/16", 1.0 / 16.0), ("1/4", 0.25), ("4", 4.0), ("16", 16.0)] {
             mutate("variance", format!("variance x{shown}"), Signal, &|m, s| m.scale(s, factor));
@@ -152,7 +161,7 @@ impl Model {
     }
 
     /// Replaces all hidden activations.
-    fn activate(&self, spec: &mut Spec, to: &str) {
+    pub fn activate(&self, spec: &mut Spec, to: &str) {
         let mut gone = BTreeSet::new();
         each_call(spec, &mut |start, call| {
             let hidden = self.places.hidden.contains(&start);
@@ -171,7 +180,7 @@ impl Model {
     }
 
     /// Takes out all norms; one that other statements name becomes a dropout of nothing.
-    fn drop_norms(&self, spec: &mut Spec) {
+    pub fn drop_norms(&self, spec: &mut Spec) {
         each_body(spec, &mut |body| {
             let norm = |statement: &Statement| match &statement.action {
                 Action::Invoke(call) => self.is(call, Category::Norm),
@@ -189,7 +198,7 @@ impl Model {
     }
 
     /// Four times the iterations of every `repeat`; without one, every hidden layer that keeps its shape four times over.
-    fn deepen(&self, spec: &mut Spec) {
+    pub fn deepen(&self, spec: &mut Spec) {
         let mut repeats = false;
         each_statement(spec, &mut |statement| {
             if let Action::Repeat { count, .. } = &mut statement.action {
@@ -230,7 +239,7 @@ impl Model {
     }
 
     /// One initialiser for all weights.
-    fn initialise(&self, spec: &mut Spec, (name, argument): (&str, Option<f64>)) {
+    pub fn initialise(&self, spec: &mut Spec, (name, argument): (&str, Option<f64>)) {
         each_call(spec, &mut |_, call| {
             if !self.is(call, Category::Layer) {
                 return;
@@ -261,7 +270,7 @@ impl Places {
         let mut changing = BTreeSet::new();
         for (handle, node) in graph.nodes.iter() {
             let category = node.op.category();
-            places.categories.insert(node.op.name(), category);
+            places.categories.insert(node.op.name().to_owned(), category);
             let within = |s: &&Span| s.start <= node.span.start && node.span.end <= s.end;
             let Some(start) = statements.iter().filter(within).map(|s| s.start).max() else { continue };
             if behind[handle.index()] {
@@ -343,7 +352,7 @@ fn refit(spec: &mut Spec, split: &str) {
 }
 
 /// Divides pixels by 255 once more.
-fn divide_again(spec: &mut Spec) {
+pub fn divide_again(spec: &mut Spec) {
     for input in &mut spec.inputs {
         let place = match input.kind.value.name.value.as_str() {
             "u8" => input.chain.iter().position(|call| call.name.value == "scale").map(|at| at + 1),
@@ -365,7 +374,7 @@ fn divide_again(spec: &mut Spec) {
 }
 
 /// Repeats the step that brings values to a common scale.
-fn standardise_again(spec: &mut Spec) {
+pub fn standardise_again(spec: &mut Spec) {
     let columns = spec.data.iter_mut().flat_map(|data| &mut data.columns).map(|column| &mut column.chain);
     for chain in spec.inputs.iter_mut().map(|input| &mut input.chain).chain(columns) {
         let scales = |call: &CallExpr| ["standardize", "minmax"].contains(&call.name.value.as_str());
@@ -389,6 +398,26 @@ fn answer_as_it_is(spec: &mut Spec) {
         if let Some(answered) = answered {
             *value = Spanned::new(answered, unwritten(value.span));
         }
+    }
+}
+
+/// Bytes as they are, before constants for numbers in 0..1.
+pub fn keep_bytes(spec: &mut Spec) {
+    for input in spec.inputs.iter_mut().filter(|input| input.kind.value.name.value == "u8") {
+        input.chain.retain(|call| call.name.value != "scale");
+    }
+}
+
+/// Noise at the end of the chains of all inputs, on the rows of evaluation, too.
+pub fn add_noise(spec: &mut Spec) {
+    for input in &mut spec.inputs {
+        let span = unwritten(input.name.span);
+        let only = ArgExpr {
+            name: Some(Spanned::new("only".to_owned(), span)),
+            value: Spanned::new(Expr::Name("always".to_owned()), span),
+        };
+        let args = vec![positional(Expr::Float(0.1), span), only];
+        input.chain.push(CallExpr { name: Spanned::new("noise".to_owned(), span), args, head: Head(span) });
     }
 }
 

@@ -118,6 +118,14 @@ impl Scalar for Single {
         rounded(self.0.tanh())
     }
 
+    fn sin(self) -> Self {
+        rounded(self.0.sin())
+    }
+
+    fn cos(self) -> Self {
+        rounded(self.0.cos())
+    }
+
     fn erf(self) -> Self {
         rounded(Scalar::erf(self.0))
     }

@@ -39,22 +39,39 @@ pub fn classes(graph: &Graph) -> Option<usize> {
     (loss.op.name() == "cross_entropy" && logits.rank() == 2).then(|| logits.elements())
 }
 
-/// The best accuracy over the learning rates.
-pub fn accuracy(graph: &Verified<Graph>) -> f64 {
+/// Where accuracy is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// On the batches of the last steps, in training.
+    Training,
+    /// On all rows after the last step, as in use.
+    Use,
+}
+
+/// The learning rates that a graph is trained at.
+pub fn rates(graph: &Graph) -> &'static [f64] {
     let normed = graph.layers().any(|(_, node)| node.op.category() == Category::Norm);
-    let rates: &[f64] = match (is_adam(graph), normed) {
+    match (is_adam(graph), normed) {
         (true, _) => &[3e-3, 3e-4],
         (false, true) => &[0.1, 0.01, 0.001],
         (false, false) => &[0.1, 0.01, 1.0],
-    };
+    }
+}
+
+/// The optimiser of a graph at a learning rate.
+pub fn with_rate(graph: &Graph, lr: f64) -> Optimizer {
+    if is_adam(graph) {
+        Optimizer::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: None }
+    } else {
+        Optimizer::Sgd { lr, momentum: 0.9 }
+    }
+}
+
+/// The best accuracy over the learning rates.
+pub fn accuracy(graph: &Verified<Graph>) -> f64 {
     let mut best = 0.0f64;
-    for &lr in rates {
-        let optimizer = if is_adam(graph) {
-            Optimizer::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: None }
-        } else {
-            Optimizer::Sgd { lr, momentum: 0.9 }
-        };
-        best = best.max(run(graph, &optimizer));
+    for &lr in rates(graph) {
+        best = best.max(run(graph, &with_rate(graph, lr), 0, Judged::Training));
         if best >= TRAINED {
             break;
         }
@@ -62,10 +79,11 @@ pub fn accuracy(graph: &Verified<Graph>) -> f64 {
     best
 }
 
-fn run(graph: &Verified<Graph>, optimizer: &Optimizer) -> f64 {
+/// The accuracy after training from one draw of the weights.
+pub fn run(graph: &Verified<Graph>, optimizer: &Optimizer, seed: u64, judged: Judged) -> f64 {
     let rows = Rows::draw(graph);
     let mut picks = uniform("batches", STEPS * BATCH, ROWS).into_iter();
-    let mut weights = Weights::draw(graph, 0);
+    let mut weights = Weights::draw(graph, seed);
     round_all(&mut weights.params);
     let runnable = Runnable::new(graph).expect("a complete graph");
     let mut session: Session<'_, Single> = Session::new(runnable, BATCH, Keep::All);
@@ -83,15 +101,23 @@ fn run(graph: &Verified<Graph>, optimizer: &Optimizer) -> f64 {
         if !out.iter().all(|x| x.is_finite()) {
             return 0.0;
         }
-        if step >= STEPS - JUDGED {
-            let guesses = out.chunks(out.len() / BATCH).map(largest);
-            right += guesses.zip(&chosen).filter(|(guess, row)| *guess == rows.labels[**row]).count();
+        if judged == Judged::Training && step >= STEPS - JUDGED {
+            right += rows.right(out, &chosen);
         }
         session.backward(&Objective::Loss, &point, settings, &Registry, &mut gradients);
         optim::step(optimizer, &gradients, &mut memory, &mut weights);
         round_all(&mut weights.params);
     }
-    size(right) / size(JUDGED * BATCH)
+    if judged == Judged::Training {
+        return size(right) / size(JUDGED * BATCH);
+    }
+    let settings = Settings { mode: Mode::Eval, seed: 0, penalties: false };
+    for chosen in (0..ROWS).collect::<Vec<_>>().chunks(BATCH) {
+        let feeds = rows.pick(chosen);
+        session.forward(&weights.at(&feeds), settings, Tapes::Live);
+        right += rows.right(session.value(logits).plane(0), chosen);
+    }
+    size(right) / size(ROWS)
 }
 
 fn round_all(tensors: &mut [Tensor]) {
@@ -137,6 +163,12 @@ impl Rows {
             .collect();
         round_all(&mut columns);
         Self { columns, labels }
+    }
+
+    /// How many of some rows have their label where their logits are largest.
+    fn right(&self, logits: &[f64], rows: &[usize]) -> usize {
+        let guesses = logits.chunks(logits.len() / rows.len()).map(largest);
+        guesses.zip(rows).filter(|(guess, row)| *guess == self.labels[**row]).count()
     }
 
     fn pick(&self, rows: &[usize]) -> Vec<Tensor> {

@@ -342,7 +342,7 @@ fn mistakes_do_not_conform() {
         ("repeat: =depth, as: i, body", "repeat: =depth, az: i, body"),
         ("for: {v: [1, 2]}", "for: 3"),
         ("shortcut: {when", "shortcut: {wenn"),
-        ("cross_entropy: [o, y]", "cross_entropi: [o, y]"),
+        ("cross_entropy: [o, y]", "cross_entropy: [o, y], mse: [o, y]"),
         ("cross_entropy: [o, y]", "cross_entropy: {output: o}"),
         ("l2: {weights: 1.0e-4}", "l2: {weihgts: 1.0e-4}"),
         ("l2: {weights: 1.0e-4}", "l2: true"),

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use wellposed::diag::suppress::Notation;
 use wellposed::front::ast::{
     Action, ArgExpr, Binary, Block, Body, Bound, CallExpr, Column, Data, Declared, Expr, Head, Model,
-    Override, ParamDecl, Penalty, Property, Relation, Setting, Shortcut, Spec, SplitDecl, SplitRule,
-    Statement, Train, TypeExpr, Unary,
+    Override, Own, ParamDecl, Penalty, Property, Relation, Setting, Shortcut, Slope, Spec, SplitDecl,
+    SplitRule, Statement, Train, TypeExpr, Unary,
 };
 use wellposed::front::names;
 use wellposed::source::{FileId, Sources, Span, Spanned};
@@ -397,6 +397,24 @@ fn properties() -> BoxedStrategy<Vec<Property>> {
     vec(one, 0..3).boxed()
 }
 
+/// Functions of the spec's own: inputs without defaults, then parameters.
+fn own(inputs: usize) -> BoxedStrategy<Vec<Own>> {
+    let given = vec(name(), inputs);
+    let slope =
+        option::of((any::<bool>(), expr()).prop_map(|(surrogate, formula)| Slope { surrogate, formula }));
+    let one = (name(), given, params(), expr(), slope).prop_map(|(name, given, further, value, slope)| {
+        let mut params: Vec<ParamDecl> = Vec::new();
+        let bare = |name| ParamDecl { name: at(name), default: None, range: None };
+        for param in given.into_iter().map(bare).chain(further) {
+            if !params.iter().any(|known| known.name == param.name) {
+                params.push(param);
+            }
+        }
+        Own { name: at(name), params, value, slope }
+    });
+    apart(one.boxed(), 2, |own: &Own| own.name.value.clone())
+}
+
 /// Whole specs, their arguments named as the parser names them.
 pub fn spec() -> BoxedStrategy<Spec> {
     let model = (name(), params()).prop_map(|(name, params)| Model { name: at(name), params });
@@ -406,28 +424,28 @@ pub fn spec() -> BoxedStrategy<Spec> {
         (callee(), params(), body()).prop_map(|(name, params, body)| Block { name: at(name), params, body });
     let blocks = apart(block.boxed(), 2, |block: &Block| block.name.value.clone());
     let first = (option::of(1i64..3), option::of(model), declared(false), declared(true), option::of(data()));
+    let third = (own(1), own(2));
     let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()), properties());
-    (first, second)
-        .prop_map(
-            |(
-                (version, model, inputs, targets, data),
-                (defaults, blocks, net, train, expect, properties),
-            )| {
-                let mut spec = Spec::new(file(), Notation::Dsl);
-                spec.version = version.map(at);
-                spec.model = model;
-                spec.inputs = inputs;
-                spec.targets = targets;
-                spec.data = data;
-                spec.defaults = defaults;
-                spec.blocks = blocks;
-                spec.net = net;
-                spec.train = train;
-                spec.expect = expect;
-                spec.properties = properties;
-                names::resolve(&mut spec);
-                spec
-            },
-        )
+    (first, second, third)
+        .prop_map(|(first, second, (activations, losses))| {
+            let (version, model, inputs, targets, data) = first;
+            let (defaults, blocks, net, train, expect, properties) = second;
+            let mut spec = Spec::new(file(), Notation::Dsl);
+            spec.version = version.map(at);
+            spec.model = model;
+            spec.inputs = inputs;
+            spec.targets = targets;
+            spec.data = data;
+            spec.activations = activations;
+            spec.losses = losses;
+            spec.defaults = defaults;
+            spec.blocks = blocks;
+            spec.net = net;
+            spec.train = train;
+            spec.expect = expect;
+            spec.properties = properties;
+            names::resolve(&mut spec);
+            spec
+        })
         .boxed()
 }

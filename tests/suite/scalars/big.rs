@@ -303,6 +303,42 @@ impl Big {
         self.over(tail)
     }
 
+    /// x - k pi/2 and k, so that the rest is within pi/4.
+    fn quarter(self) -> (Self, i64) {
+        thread_local!(static HALF: Big = Big::pi().scaled(-1));
+        let half = HALF.with(|half| *half);
+        #[expect(clippy::cast_possible_truncation, reason = "arguments are below 2^20")]
+        let k = (self.f64() / std::f64::consts::FRAC_PI_2).round() as i64;
+        (self.minus(half.times(Self::int(k))), k)
+    }
+
+    /// The series from the term r^n / n! on, every second one with the other sign.
+    fn alternating(self, first: u64) -> Self {
+        let square = self.times(self).negated();
+        let mut term = if first == 0 { Self::int(1) } else { self };
+        let mut sum = term;
+        for n in (first + 1..60).step_by(2) {
+            term = term.times(square).over_int(n * (n + 1));
+            sum = sum.plus(term);
+        }
+        sum
+    }
+
+    fn turned(self, turns: i64) -> Self {
+        let (r, k) = self.quarter();
+        let quarter = (k + turns).rem_euclid(4);
+        let size = r.alternating(u64::from(quarter % 2 == 0));
+        if quarter >= 2 { size.negated() } else { size }
+    }
+
+    pub fn sin(self) -> Self {
+        if self.is_zero() { self } else { self.turned(0) }
+    }
+
+    pub fn cos(self) -> Self {
+        self.turned(1)
+    }
+
     /// 16 atan(1/5) - 4 atan(1/239).
     pub fn pi() -> Self {
         let atan = |n: u64| {

@@ -2,7 +2,7 @@
 
 use super::big::Big;
 use super::points;
-use std::f64::consts::{FRAC_1_SQRT_2, LN_2, SQRT_2};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_4, LN_2, SQRT_2};
 use wellposed::scalar::{Double, Scalar};
 
 /// An elementary function.
@@ -42,7 +42,7 @@ fn step(x: Double, below: f64, above: f64) -> Double {
     Double::plain(if x.hi > 0.0 { above } else { below })
 }
 
-/// Bounds: for exp, exp_m1, ln, ln_1p and tanh those that the C library states for x86-64 (1, 1, 1, 1 and 2; its manual, "Known
+/// Bounds: for exp, exp_m1, ln, ln_1p, sin, cos and tanh those that the C library states for x86-64 (1, 1, 1, 1, 1, 1 and 2; its manual, "Known
 /// maximum errors in math functions"), doubled because other platforms bring their own library; sqrt is rounded correctly by
 /// IEEE 754. erf and erfc are Sun's code everywhere, whose approximations are good to 2^-57 and whose products e^(-z^2) e^(...) / x
 /// round four times: the C library states 1 and 5 for it. sigmoid and softplus add up what they are made of: relative
@@ -114,6 +114,28 @@ pub const FUNCTIONS: &[Function] = &[
         steep: (-60.0, 60.0),
         switches: &[0.5 * HALF, 0.5 * THRICE, 1.0, 22.0, 26.5, 40.0],
         bound: 4.0,
+    },
+    Function {
+        name: "sin",
+        real: Scalar::sin,
+        double: Scalar::sin,
+        big: Big::sin,
+        limit: None,
+        domain: (-1e6, 1e6),
+        steep: (-1000.0, 1000.0),
+        switches: &[FRAC_PI_4, 3.0 * FRAC_PI_4, 2.0 * FRAC_PI_4, 4.0 * FRAC_PI_4],
+        bound: 2.0,
+    },
+    Function {
+        name: "cos",
+        real: Scalar::cos,
+        double: Scalar::cos,
+        big: Big::cos,
+        limit: None,
+        domain: (-1e6, 1e6),
+        steep: (-1000.0, 1000.0),
+        switches: &[FRAC_PI_4, 3.0 * FRAC_PI_4, 2.0 * FRAC_PI_4, 4.0 * FRAC_PI_4],
+        bound: 2.0,
     },
     Function {
         name: "erf",

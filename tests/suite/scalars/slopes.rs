@@ -59,6 +59,27 @@ fn error_function(x: f64, at: Double) -> Double {
 }
 
 const SLOPES: &[Slope] = &[
+    // Where the slope vanishes, a difference is not good relative to it.
+    Slope {
+        name: "sin",
+        dual: Scalar::sin,
+        double_dual: Scalar::sin,
+        twin: |_, at| Scalar::sin(at),
+        length: unit,
+        bound: few,
+        domain: (-0.75, 0.75),
+        steep: (-0.75, 0.75),
+    },
+    Slope {
+        name: "cos",
+        dual: Scalar::cos,
+        double_dual: Scalar::cos,
+        twin: |_, at| Scalar::cos(at),
+        length: unit,
+        bound: few,
+        domain: (0.75, 2.4),
+        steep: (0.75, 2.4),
+    },
     Slope {
         name: "exp",
         dual: Scalar::exp,

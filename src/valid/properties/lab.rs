@@ -1,0 +1,243 @@
+//! Where laws run a model.
+//!
+//! Contract: a [`Lab`] runs a graph as a session does and hands what came out as plain numbers, so that a law is a statement about
+//! numbers. Runs of a case as it was drawn are kept, because most laws look at the same ones. A test can hand in a [`Fault`]
+//! that changes what came out: a law that does not notice its own fault is no law.
+
+use super::{Case, Subject};
+use crate::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
+use crate::graph::{FeedKind, Graph, Handle, Node, Source};
+use crate::inits::standard_normal;
+use crate::tensor::{Draws, Mode, Tensor, stream};
+use crate::valid::gradcheck::objective;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+/// What came out of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ran {
+    /// By node.
+    pub values: Vec<Vec<f64>>,
+    /// By node: the derivative by its value; empty without a reverse run, and where none arrives.
+    pub cotangents: Vec<Vec<f64>>,
+    /// By trainable tensor: the derivative, without that of penalties; empty without a reverse run.
+    pub gradients: Vec<Vec<f64>>,
+    /// The loss without penalties, or what stands for it in a graph without a loss.
+    pub loss: f64,
+    /// The sum of the penalties.
+    pub penalty: f64,
+}
+
+/// How a model is run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Run {
+    /// Training or use.
+    pub mode: Mode,
+    /// The seed of what is drawn while running.
+    pub seed: u64,
+    /// The number of rows.
+    pub batch: usize,
+}
+
+/// Something that goes wrong in every run.
+#[derive(Clone, Copy, Default)]
+pub struct Fault<'a>(pub Option<&'a dyn Fn(&Graph, Run, &mut Ran)>);
+
+impl fmt::Debug for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a fault" } else { "no fault" })
+    }
+}
+
+/// Runs and weights that take more numbers than this are not kept.
+const KEPT: usize = 1 << 20;
+/// How many of either are kept.
+const ROOM: usize = 64;
+
+/// A place to run a subject.
+#[derive(Debug)]
+pub struct Lab<'a> {
+    /// What is run.
+    pub subject: Subject<'a>,
+    fault: Fault<'a>,
+    kept: RefCell<Vec<(Case, Mode, Rc<Ran>)>>,
+    bounds: RefCell<Vec<(Case, Mode, f64)>>,
+    /// By seed: drawing takes longer than running, for orthogonal matrices much longer.
+    drawn: RefCell<Vec<(u64, Weights)>>,
+}
+
+impl<'a> Lab<'a> {
+    /// A lab in which `fault` happens.
+    #[must_use]
+    pub fn new(subject: Subject<'a>, fault: Fault<'a>) -> Self {
+        Self {
+            subject,
+            fault,
+            kept: RefCell::default(),
+            bounds: RefCell::default(),
+            drawn: RefCell::default(),
+        }
+    }
+
+    /// The graph.
+    #[must_use]
+    pub fn graph(&self) -> &'a Graph {
+        self.subject.graph
+    }
+
+    /// Runs forward and, if asked, back.
+    #[must_use]
+    pub fn run(&self, weights: &Weights, feeds: &[Tensor], mode: Mode, seed: u64, back: bool) -> Ran {
+        let graph = self.subject.runnable;
+        let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
+        let settings = Settings { mode, seed, penalties: false };
+        let mut session: Session<'_, f64> = Session::new(graph, batch, Keep::All);
+        let objective: Objective = objective(graph, seed);
+        let point = weights.at(feeds);
+        session.forward(&point, settings, Tapes::Live);
+        let mut ran = Ran::default();
+        if back {
+            let mut gradients = Gradients::zeros::<f64>(&graph, batch);
+            session.backward(&objective, &point, settings, &Registry, &mut gradients);
+            ran.gradients = gradients.params;
+            ran.cotangents =
+                graph.nodes.handles().map(|node| session.cotangent(node).plane(0).to_vec()).collect();
+        }
+        ran.values = graph.nodes.handles().map(|node| session.value(node).plane(0).to_vec()).collect();
+        ran.loss = session.loss(&objective, &point, settings);
+        ran.penalty = session.penalty(&point);
+        if let Some(fault) = self.fault.0 {
+            fault(&graph, Run { mode, seed, batch }, &mut ran);
+        }
+        ran
+    }
+
+    /// A case as it was drawn, forward and back.
+    #[must_use]
+    pub fn base(&self, case: Case, mode: Mode) -> Rc<Ran> {
+        let known = |(c, m, _): &&(Case, Mode, Rc<Ran>)| *c == case && *m == mode;
+        if let Some((_, _, ran)) = self.kept.borrow().iter().find(known) {
+            return Rc::clone(ran);
+        }
+        let (weights, feeds) = self.draw(case);
+        let ran = Rc::new(self.run(&weights, &feeds, mode, case.seed, true));
+        if ran.values.iter().map(Vec::len).sum::<usize>() < KEPT {
+            let mut kept = self.kept.borrow_mut();
+            if kept.len() >= ROOM {
+                kept.remove(0);
+            }
+            kept.push((case, mode, Rc::clone(&ran)));
+        }
+        ran
+    }
+
+    /// The weights and the batch of a case.
+    #[must_use]
+    pub fn draw(&self, case: Case) -> (Weights, Vec<Tensor>) {
+        let Subject { runnable, samples, .. } = self.subject;
+        let weights = self.weights(case.seed);
+        let start = usize::try_from(case.seed).unwrap_or(0) % samples.rows().max(1);
+        let mut feeds = samples.batch(start, case.batch);
+        for (feed, (_, declared)) in feeds.iter_mut().zip(runnable.feeds.iter()) {
+            if declared.kind == FeedKind::Real && !declared.target {
+                case.rows.shape(feed);
+                feed.data.iter_mut().for_each(|x| *x *= case.scale);
+            }
+        }
+        (weights, feeds)
+    }
+
+    fn weights(&self, seed: u64) -> Weights {
+        if let Some((_, weights)) = self.drawn.borrow().iter().find(|(known, _)| *known == seed) {
+            return weights.clone();
+        }
+        let weights = Weights::draw(&self.subject.runnable, seed);
+        if weights.params.iter().map(|tensor| tensor.data.len()).sum::<usize>() < KEPT {
+            let mut drawn = self.drawn.borrow_mut();
+            if drawn.len() >= ROOM {
+                drawn.remove(0);
+            }
+            drawn.push((seed, weights.clone()));
+        }
+        weights
+    }
+
+    /// The node of the prediction.
+    #[must_use]
+    pub fn output(&self) -> Option<Handle<Node>> {
+        match self.subject.runnable.prediction() {
+            Some(Source::Node(node)) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// By how much two ways to the same prediction may differ, as a part of its largest magnitude.
+    ///
+    /// A sum of k terms errs by at most k u relative to the sum of magnitudes (u = 2^-53; Higham 2002, eq. 4.4). Over n nodes with sums of
+    /// at most k terms, and the batch for statistics over rows, that is 2 n (k + B) u, times what the net makes of a difference: it is
+    /// measured, with inputs that differ by a part in 10^12, and a factor of 100 is allowed besides for what arises behind the
+    /// input. Deep stacks of batch norms amplify rounding by 10^8; a mistake moves a prediction by its whole size.
+    #[must_use]
+    pub fn rounding(&self, case: Case, mode: Mode) -> f64 {
+        let known = |(c, m, _): &&(Case, Mode, f64)| *c == case && *m == mode;
+        if let Some((_, _, bound)) = self.bounds.borrow().iter().find(known) {
+            return *bound;
+        }
+        let graph = self.subject.runnable;
+        let longest = graph.params.iter().map(|(_, param)| param.spec.fan_in).max().unwrap_or(1) + case.batch;
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let rounding = 100.0 * (graph.nodes.len() * longest) as f64 * f64::EPSILON;
+        let (weights, mut feeds) = self.draw(case);
+        for (feed, (_, declared)) in feeds
+            .iter_mut()
+            .zip(graph.feeds.iter())
+            .filter(|(_, (_, d))| !d.target && d.kind == FeedKind::Real)
+        {
+            let draws = Draws { seed: case.seed, stream: stream(&declared.name) };
+            let steps = standard_normal(feed.data.len(), draws);
+            feed.data.iter_mut().zip(steps).for_each(|(x, step)| *x *= 1.0 + NUDGE * step);
+        }
+        let moved = self.run(&weights, &feeds, mode, case.seed, false);
+        let base = self.base(case, mode);
+        let amplified = self.output().map_or(1.0, |output| {
+            let (a, b) = (&base.values[output.index()], &moved.values[output.index()]);
+            let far = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0f64, f64::max);
+            far / (NUDGE * largest(a).max(f64::MIN_POSITIVE))
+        });
+        let bound = rounding * amplified.max(1.0);
+        self.bounds.borrow_mut().push((case, mode, bound));
+        bound
+    }
+
+    /// Whether nodes of the graph draw masks by position in training.
+    #[must_use]
+    pub fn masked(&self) -> bool {
+        let effect = |node: &Node| node.op.effect() == crate::ops::ModeEffect::TrainOnly;
+        self.graph().nodes.iter().any(|(_, node)| effect(node))
+    }
+}
+
+/// How much inputs are moved, relative to their size, to see what the net makes of it.
+const NUDGE: f64 = 1e-12;
+
+/// The largest magnitude.
+#[must_use]
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0f64, |most, x| most.max(x.abs()))
+}
+
+/// A number among the arguments of an operator, given or by default.
+#[must_use]
+pub fn argument(node: &Node, name: &str) -> Option<f64> {
+    let given = node.op.attributes().into_iter().find(|(known, _)| *known == name).map(|(_, text)| text);
+    let text = given.or_else(|| {
+        let callable = crate::ops::OpKind::find(node.op.name())?;
+        let param = callable.signature.iter().find(|param| param.name == name)?;
+        match param.default {
+            crate::args::Default::Is(text) => Some(text.to_owned()),
+            _ => None,
+        }
+    })?;
+    text.parse().ok()
+}

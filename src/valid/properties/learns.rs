@@ -1,0 +1,188 @@
+//! A few training steps on one batch: the loss falls, the inputs matter, every tensor moves, and no step overwrites the weights.
+//!
+//! ## What it tests
+//!
+//! At two initialisations, up to 200 full steps on one batch of 8 rows (fewer where a step is expensive), with the spec's optimiser and its
+//! rate, and with Adam at 1e-3 and 1e-2 if that does not get there. Then
+//!
+//! - the loss without penalties can be driven below half of where it began: PASS; less than a hundredth of it gained with all three: FAIL;
+//!   between, INCONCLUSIVE;
+//! - with all inputs set to zero, the trained model's loss is another one: within a hundredth of it, the prediction does not use its
+//!   inputs: FAIL;
+//! - every trainable tensor has moved: one that has not gets no gradient: FAIL (but for one that a batch norm makes idle);
+//! - the largest step of a tensor, relative to its norm at the start, is below 1 for the spec's own optimiser, else the first step
+//!   overwrites the initialisation: FAIL. Tensors that start at zero, hold fewer than 16 numbers, or
+//!   stand before a norm, which takes their length away, do not count. Healthy steps are of 1e-3.
+//!
+//! ## Tolerance
+//!
+//! The fractions are the ones above; runs are deterministic in the seed. A sound model can fail to halve its loss in 200 steps, which is
+//! INCONCLUSIVE and no fault.
+//!
+//! ## What to do
+//!
+//! Look at the signal (`wellposed show --signal`): gradients that vanish, saturated heads, a rate of another optimiser.
+
+use super::{Case, Fault, Lab, Overall, Rows, Subject, Verdict};
+use crate::exec::{Keep, Session, Weights};
+use crate::graph::{FeedKind, Handle, Node, Optimizer, Source};
+use crate::ops::Category;
+use crate::optim;
+use crate::tensor::{Mode, Tensor};
+use crate::text::number;
+use crate::valid::gradcheck::objective;
+
+const STARTS: u64 = 2;
+const ROWS: usize = 8;
+const STEPS: usize = 200;
+/// Steps between two looks at the loss.
+const CHUNK: usize = 20;
+/// Multiplications and additions that the steps of one optimiser may cost.
+const BUDGET: f64 = 2e8;
+/// The loss that counts as learnt, and what counts as nothing gained.
+const LEARNT: f64 = 0.5;
+const NOTHING: f64 = 0.99;
+/// What a loss may change by, relative to itself, without the inputs' having a say.
+const UNMOVED: f64 = 0.01;
+/// The largest step relative to the weights.
+const OVERWRITTEN: f64 = 1.0;
+
+pub fn skip(subject: Subject<'_>) -> Option<String> {
+    if subject.graph.loss.is_none() {
+        return Some("there is no loss".to_owned());
+    }
+    subject.graph.params.is_empty().then(|| "the model has no weights".to_owned())
+}
+
+struct Trained {
+    weights: Weights,
+    first: f64,
+    last: f64,
+}
+
+fn norm(tensor: &Tensor) -> f64 {
+    tensor.data.iter().map(|w| w * w).sum::<f64>().sqrt()
+}
+
+pub fn test(subject: Subject<'_>, seed: u64, fault: Fault<'_>) -> Overall {
+    let lab = Lab::new(subject, fault);
+    let graph = subject.runnable;
+    let cost = crate::valid::step_cost(&graph, ROWS).max(1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating")]
+    let steps = STEPS.min((BUDGET / cost) as usize);
+    let cases = usize::try_from(STARTS).unwrap_or(2);
+    let done = |verdict: Verdict, detail: String| Overall { verdict, cases, detail };
+    if steps < CHUNK {
+        return done(Verdict::Inconclusive, "training steps are too expensive here".to_owned());
+    }
+    let own = graph.training.optimizer.as_ref().map_or(optim::DEFAULT, |given| given.value.clone());
+    let adam = |lr: f64| Optimizer::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: None };
+    let (mut worst, mut said) = (Verdict::Pass, String::new());
+    for start in 0..STARTS {
+        let case = Case { seed: seed.wrapping_add(start), batch: ROWS, scale: 1.0, rows: Rows::Given };
+        let (before, feeds) = lab.draw(case);
+        let loss =
+            |weights: &Weights, feeds: &[Tensor]| lab.run(weights, feeds, Mode::Train, case.seed, false).loss;
+        let first = loss(&before, &feeds);
+        if let Some(detail) = overwritten(&lab, case, &own) {
+            return done(Verdict::Fail, detail);
+        }
+        let mut best: Option<Trained> = None;
+        for optimizer in [own.clone(), adam(1e-3), adam(1e-2)] {
+            let mut weights = before.clone();
+            let mut session: Session<'_, f64> = Session::new(graph, ROWS, Keep::All);
+            let mut last = first;
+            for _ in 0..steps / CHUNK {
+                let objective = objective(graph, case.seed);
+                optim::train(&mut session, &objective, &optimizer, CHUNK, case.seed, &feeds, &mut weights);
+                last = loss(&weights, &feeds);
+                if !last.is_finite() || last < LEARNT * first {
+                    break;
+                }
+            }
+            if last.is_finite() && best.as_ref().is_none_or(|best| last < best.last) {
+                best = Some(Trained { weights, first, last });
+            }
+            if last < LEARNT * first {
+                break;
+            }
+        }
+        let Some(Trained { weights, first, last }) = best else {
+            return done(
+                Verdict::Fail,
+                format!("the loss of {} becomes no number in {steps} steps", number(first)),
+            );
+        };
+        for ((_, param), (a, b)) in graph.params.iter().zip(before.params.iter().zip(&weights.params)) {
+            if a == b {
+                return done(Verdict::Fail, format!("`{}` does not move in {steps} steps", param.path));
+            }
+        }
+        if last > NOTHING * first {
+            return done(
+                Verdict::Fail,
+                format!(
+                    "{steps} steps on one batch take the loss from {} to {}",
+                    number(first),
+                    number(last)
+                ),
+            );
+        }
+        if last > LEARNT * first {
+            worst = Verdict::Inconclusive;
+        } else {
+            let zeroed: Vec<Tensor> = feeds
+                .iter()
+                .zip(graph.feeds.iter())
+                .map(|(feed, (_, declared))| match declared.kind {
+                    FeedKind::Real | FeedKind::Unit | FeedKind::Byte if !declared.target => {
+                        Tensor::zeros(feed.dims.clone())
+                    }
+                    _ => feed.clone(),
+                })
+                .collect();
+            let blind = loss(&weights, &zeroed);
+            if zeroed != feeds && (blind - last).abs() <= UNMOVED * blind.abs().max(last.abs()) {
+                return done(
+                    Verdict::Fail,
+                    format!(
+                        "the trained loss is {}, and {} with all inputs zero",
+                        number(last),
+                        number(blind)
+                    ),
+                );
+            }
+        }
+        said = format!("the loss falls from {} to {} in at most {steps} steps", number(first), number(last));
+    }
+    done(worst, said)
+}
+
+/// The tensor that the first step of an optimiser overwrites.
+fn overwritten(lab: &Lab<'_>, case: Case, optimizer: &Optimizer) -> Option<String> {
+    let graph = lab.subject.runnable;
+    let (before, feeds) = lab.draw(case);
+    let mut after = before.clone();
+    let mut session: Session<'_, f64> = Session::new(graph, ROWS, Keep::All);
+    optim::train(&mut session, &objective(graph, case.seed), optimizer, 1, case.seed, &feeds, &mut after);
+    let normed = |at: Handle<Node>| {
+        let mut consumers = graph.consumers(Source::Node(at)).peekable();
+        consumers.peek().is_some() && consumers.all(|(_, node)| node.op.category() == Category::Norm)
+    };
+    let free: Vec<_> = graph
+        .nodes
+        .iter()
+        .filter(|(handle, _)| normed(*handle))
+        .flat_map(|(_, node)| node.params.iter().copied())
+        .collect();
+    let pairs = graph.params.iter().zip(before.params.iter().zip(&after.params));
+    for ((_, param), (a, b)) in pairs.filter(|((handle, _), _)| !free.contains(handle)) {
+        let step = a.data.iter().zip(&b.data).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        let size = norm(a);
+        if size > 0.0 && a.data.len() >= 16 && step > OVERWRITTEN * size {
+            let ratio = number(step / size);
+            return Some(format!("the first step moves `{}` by {ratio} of its norm", param.path));
+        }
+    }
+    None
+}

@@ -1,0 +1,33 @@
+//! Weights that are written to a file and read again are the same.
+//!
+//! ## What it tests
+//!
+//! Every trainable tensor and every running statistic through the safetensors file that `wellposed weights` writes: names, shapes and bits.
+//!
+//! ## Tolerance
+//!
+//! None.
+
+use super::{Case, Lab, Subject};
+use crate::exec::Weights;
+
+pub fn skip(subject: Subject<'_>) -> Option<String> {
+    (subject.graph.params.is_empty() && subject.graph.states.is_empty())
+        .then(|| "the model has no weights".to_owned())
+}
+
+pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
+    let (weights, _) = lab.draw(case);
+    let bytes = weights.to_safetensors(lab.graph());
+    let read = Weights::from_safetensors(lab.graph(), "the file", &bytes).map_err(|found| {
+        let first = found.iter().next().map_or(String::new(), |found| found.message.clone());
+        format!("the file that was written cannot be read: {first}")
+    })?;
+    for ((_, param), (a, b)) in lab.graph().params.iter().zip(weights.params.iter().zip(&read.params)) {
+        if a.dims != b.dims || a.data.iter().zip(&b.data).any(|(a, b)| a.to_bits() != b.to_bits()) {
+            return Err(format!("`{}` comes back changed", param.path));
+        }
+    }
+    let same = weights.states.iter().zip(&read.states).all(|(a, b)| a == b);
+    if same { Ok(()) } else { Err("running statistics come back changed".to_owned()) }
+}
