@@ -24,7 +24,7 @@ use crate::tensor::Mode;
 use crate::text;
 use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
-use crate::valid::{self, Samples, audit, gradcheck, properties, regressions};
+use crate::valid::{self, Samples, audit, declared, gradcheck, properties, regressions};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -188,6 +188,8 @@ pub struct Options {
     pub against: Option<Against>,
     /// The property tests.
     pub properties: properties::Options,
+    /// The tests of the properties that the spec declares.
+    pub declared: declared::Options,
     /// Where the failing cases are that are run before any other.
     pub regressions: Option<PathBuf>,
     /// Where the reviewed graph is.
@@ -344,8 +346,18 @@ fn battery(
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
         let again = committed.as_ref().map(|cases| regressions::run(subject, cases));
-        report.properties = properties::run(subject, &options.properties);
-        if options.properties.replay.is_none() {
+        let replays = (options.properties.replay.is_some(), options.declared.replay.is_some());
+        if !replays.1 {
+            report.properties = properties::run(subject, &options.properties);
+        }
+        if !replays.0 {
+            match declared::run(subject, &options.declared) {
+                Ok(reports) => report.declared = reports,
+                Err(unknown) => found.push(*unknown),
+            }
+            found.extend(report.declared.iter().filter_map(|law| law.finding(&report.path)));
+        }
+        if replays == (false, false) {
             valid::claims::measure(subject, options.properties.seed, found);
         }
         let broken = |law: &properties::Report| again.iter().flatten().find(|case| case.breaks(law.name));

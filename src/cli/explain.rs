@@ -3,16 +3,17 @@
 use super::{Failure, Outcome, print};
 use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
+use crate::front::properties::{self as kinds, Kind};
 use crate::manual::Callable;
 use crate::ops;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::{against, gradcheck, properties};
+use crate::valid::{against, declared, gradcheck, properties};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own.
+    /// `transforms`, `laws`, `properties`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own, `property` is the section of that name.
     topic: String,
 }
 
@@ -47,6 +48,11 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             };
             return Ok(properties::ALL.iter().map(line).collect());
         }
+        "properties" => {
+            let line = |kind: &Kind| format!("{:<12}  {}\n", kind.name, kind.summary);
+            return Ok(kinds::ALL.iter().map(line).collect());
+        }
+        "property" => return Ok(format!("{}\n", undent(declared::PAGE))),
         "gradcheck" => {
             return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
         }
@@ -77,13 +83,17 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     if let Some(law) = properties::ALL.iter().find(|law| law.name == topic) {
         return Ok(format!("{}: a property of every initialisation\n\n{}\n", law.name, undent(law.page)));
     }
+    if let Some((name, page)) = declared::PAGES.iter().find(|(name, _)| *name == topic) {
+        return Ok(format!("{name}: a property that a spec can declare\n\n{}\n", undent(page)));
+    }
     let rules = catalogue();
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
-    let known = known.chain(["gradcheck", "against", "activation", "loss"]);
+    let known = known.chain(kinds::ALL.iter().map(|kind| kind.name));
+    let known = known.chain(["gradcheck", "against", "activation", "loss", "property"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws; pages: gradcheck, against, activation, loss)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; pages: gradcheck, against, activation, loss, property)"
     )
     .into())
 }

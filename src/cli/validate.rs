@@ -5,7 +5,8 @@ use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::pipeline::{Options, Stages};
 use crate::report::{Partition, Report, Run, SnapshotStatus, SpecReport};
 use crate::source::Sources;
-use crate::valid::properties::{self, Replay, TimeUp};
+use crate::valid::declared::{self, Again};
+use crate::valid::properties::{self, TimeUp};
 use crate::valid::regressions;
 use clap::Args;
 use std::collections::hash_map::RandomState;
@@ -46,7 +47,7 @@ pub struct Arguments {
     record: bool,
     /// Replay one case of one property, as a report shows it.
     #[arg(long, value_name = "LAW:CASE")]
-    replay: Option<Replay>,
+    replay: Option<Again>,
 }
 
 /// `--seed`.
@@ -97,14 +98,22 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         Some(_) => Stages { properties: true, data: true, ..Stages::default() },
         None => Stages::ALL,
     };
+    let (law, property) = match replay.clone() {
+        Some(Again::Law(law)) => (Some(law), None),
+        Some(Again::Declared(property)) => (None, Some(property)),
+        None => (None, None),
+    };
+    let seed = seed.number();
     let properties = properties::Options {
-        seed: seed.number(),
+        seed,
         cases: *cases,
-        replay: replay.clone(),
+        replay: law,
         time_up: time.map(|time| TimeUp(Arc::new(move || begun.elapsed() >= time))),
     };
+    let declared = declared::Options { seed, cases: *cases, replay: property };
     let mut reports = together(specs, *partition, stages, |path| Options {
         properties: properties.clone(),
+        declared: declared.clone(),
         regressions: replay.is_none().then(|| regressions::path(path)),
         snapshot: Some(disk::snapshot_path(path)),
         ..Options::default()
@@ -116,12 +125,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         let left = unreferenced(specs).into_iter();
         reports.extend(left.filter(|left| partition.is_none_or(|share| share.holds(Path::new(&left.path)))));
     }
-    let run = Run {
-        seed: properties.seed,
-        cases: *cases,
-        time: time.map(|time| time.as_secs_f64()),
-        partition: *partition,
-    };
+    let run = Run { seed, cases: *cases, time: time.map(|time| time.as_secs_f64()), partition: *partition };
     Ok(global.finish(&Report { specs: reports, run: Some(run) }))
 }
 

@@ -330,6 +330,21 @@ rules! {
     /// replays it.
     PROPERTY_FAILED = "P001" "property-violated" Error;
 
+    /// A property that the spec declares fails for some random initialisation.
+    ///
+    /// ## What it checks
+    ///
+    /// `property { rms(fc2.tanh) in 0.3..1.2 }` states what every initialisation satisfies; `wellposed explain property` lists what can
+    /// be stated. Each is tested on several initialisations. The finding says which value broke which bound at which seed, how
+    /// many of the initialisations did, and between which values all of them lie; the seed is the first of those that were tried, the
+    /// batch the smallest that still shows it.
+    ///
+    /// ## What to do
+    ///
+    /// Either the model no longer does what its author relied on, and the seed and the batch show where, or the bound was a
+    /// guess: the values over all initialisations say what it can be.
+    DECLARED_PROPERTY = "P002" "broken-promise" Error;
+
     /// A line of a `.regressions` file that is no case of a law.
     ///
     /// ## What it checks

@@ -4,6 +4,10 @@
 //! Arguments of calls are named wherever the callee has a signature (see [`super::names`]); comments are kept with their
 //! places, for suppressions and for printing.
 
+mod property;
+
+pub use property::{Bound, Property, Relation};
+
 use crate::diag::suppress::{Comment, Notation};
 use crate::source::{FileId, Span, Spanned};
 use std::collections::BTreeSet;
@@ -40,6 +44,8 @@ pub struct Spec {
     pub train: Option<Train>,
     /// `expect { ... }`.
     pub expect: Vec<Setting>,
+    /// `property { ... }`.
+    pub properties: Vec<Property>,
     /// Every comment, in order.
     pub comments: Vec<Comment>,
     /// Names that faulty text may have declared.
@@ -65,6 +71,7 @@ impl Spec {
             net: None,
             train: None,
             expect: Vec::new(),
+            properties: Vec::new(),
             comments: Vec::new(),
             lost: Lost::default(),
         }
@@ -126,6 +133,7 @@ impl PartialEq for Spec {
             net,
             train,
             expect,
+            properties,
             ..
         } = self;
         *version == other.version
@@ -140,6 +148,7 @@ impl PartialEq for Spec {
             && *net == other.net
             && *train == other.train
             && *expect == other.expect
+            && *properties == other.properties
     }
 }
 

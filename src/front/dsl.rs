@@ -5,6 +5,7 @@
 
 mod explain;
 mod expr;
+mod property;
 
 pub use expr::number;
 
@@ -156,6 +157,15 @@ impl Tree<'_> {
                         match part.as_rule() {
                             Rule::setting => spec.expect.extend(self.setting(part)),
                             Rule::bad_clause => self.bad(&part, Rule::clause_only),
+                            _ => {}
+                        }
+                    }
+                }
+                Rule::property => {
+                    for part in pair.into_inner() {
+                        match part.as_rule() {
+                            Rule::promise => spec.properties.extend(self.property(part)),
+                            Rule::bad_promise => self.bad(&part, Rule::promise_only),
                             _ => {}
                         }
                     }

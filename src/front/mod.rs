@@ -10,6 +10,7 @@ pub mod expand;
 pub mod names;
 pub mod optimizers;
 pub mod print;
+pub mod properties;
 pub mod schema;
 mod yaml;
 

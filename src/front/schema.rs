@@ -8,8 +8,10 @@
 use crate::args::{Default, Kind, Param, Value as Literal, literal};
 use crate::data::Transform;
 use crate::diag::undent;
+use crate::front::ast::Relation;
 use crate::front::names::{PRECISIONS, losses};
 use crate::front::optimizers;
+use crate::front::properties::{self, SYMMETRIES};
 use crate::inits::Init;
 use crate::manual::Callable;
 use crate::ops::{ACTIVATION_PAGE, LOSS_PAGE, OpKind};
@@ -50,6 +52,7 @@ pub fn schema() -> Value {
         "net": described("The statements of the net.", reference("body")),
         "train": reference("train"),
         "expect": reference("expect"),
+        "properties": described("What every initialisation is to satisfy.", list(reference("property"))),
     });
     let mut root = closed(sections, &["spec", "model", "net"]);
     root["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -99,6 +102,7 @@ fn definitions() -> Value {
     define("train".to_owned(), train());
     define("penalty".to_owned(), penalty());
     define("expect".to_owned(), expect());
+    define("property".to_owned(), property());
     for callable in ops().chain(Transform::ALL.iter().copied()).chain(optimizers::ALL) {
         define(format!("{}.arguments", callable.name), arguments(callable, &[]));
     }
@@ -465,4 +469,33 @@ fn expect() -> Value {
         "output": described("The shape of the output, as in [B, 10].", axes),
     });
     closed(parts, &[])
+}
+
+/// One form for each kind, and for each of its bounds.
+fn property() -> Value {
+    let text = json!({"type": "string"});
+    let symmetry = json!({"enum": SYMMETRIES});
+    any(properties::ALL.iter().flat_map(|kind| {
+        let about = match (kind.name, kind.takes) {
+            ("invariant", _) => any([symmetry.clone(), list(text.clone())]),
+            (_, []) => any([json!({"type": "null"}), closed(json!({}), &[])]),
+            (_, [_]) => text.clone(),
+            _ => list(text.clone()),
+        };
+        let form = |bound: Option<(&str, Value)>| {
+            let mut parts = json!({kind.name: described(kind.summary, about.clone())});
+            let mut needed = vec![kind.name];
+            if let Some((key, value)) = bound {
+                parts[key] = value;
+                needed.push(key);
+            }
+            closed(parts, &needed)
+        };
+        if !kind.bounded {
+            return vec![form(None)];
+        }
+        let range = ("in", ends("Where it is to lie, both ends included."));
+        let limits = Relation::ALL.map(|relation| (relation.words().1, number()));
+        std::iter::once(range).chain(limits).map(|bound| form(Some(bound))).collect()
+    }))
 }

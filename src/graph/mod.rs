@@ -9,11 +9,13 @@ mod arena;
 pub mod builder;
 mod diff;
 mod print;
+mod property;
 mod verify;
 
 pub use arena::{Arena, Handle};
 pub use diff::difference;
 pub use print::print;
+pub use property::{Bound, Law, Place, Property, Quantity, Symmetry};
 pub use verify::{Runnable, Verified, Violation, verify};
 
 use crate::args::Value;
@@ -50,6 +52,8 @@ pub struct Graph {
     pub data: Option<Plan>,
     /// Facts that the spec states about itself.
     pub facts: Vec<Fact>,
+    /// What the spec says that every initialisation satisfies.
+    pub properties: Vec<Property>,
     /// A statement could not be read, so nodes are missing; rules about the whole are silent.
     pub partial: bool,
     /// The head of the spec, for findings about it as a whole.

@@ -32,6 +32,7 @@ pub fn print(graph: &Graph) -> String {
         training: Training { predict, .. },
         data,
         facts: _,
+        properties: _,
         partial: _,
         span: _,
     } = graph;

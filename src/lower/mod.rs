@@ -11,6 +11,7 @@ mod eval;
 mod feeds;
 mod formula;
 mod own;
+mod properties;
 mod splits;
 mod stored;
 mod training;
@@ -51,6 +52,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         training: Training::default(),
         data: None,
         facts: Vec::new(),
+        properties: Vec::new(),
         partial: false,
         span: head,
     };
@@ -128,6 +130,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.training();
+        self.properties();
     }
 
     /// What every spec begins with. A file that could not be read at all has said so already.

@@ -45,11 +45,29 @@ pub struct Curve<'a> {
     pub kinks: Vec<f64>,
 }
 
+/// Where the piece of a function that holds almost everything has begun.
+const FAR: f64 = 1e3;
+
 impl Curve<'_> {
     /// Where to split an integral over x / `rms`: at the kinks.
     #[must_use]
     pub fn breaks(&self, rms: f64) -> Vec<f64> {
         self.kinks.iter().map(|kink| kink / rms).collect()
+    }
+
+    /// The slope below which a value counts as flat, a fiftieth of the largest between -10 and 10; `None` for a function that is not
+    /// flat on both sides.
+    #[must_use]
+    pub fn flat(&self) -> Option<f64> {
+        let size = |x: f64| (self.slope)(x).abs();
+        let flat = (-100..=100).map(|i| size(f64::from(i) / 10.0)).fold(0.0, f64::max) / 50.0;
+        (size(-FAR) < flat && size(FAR) < flat).then_some(flat)
+    }
+
+    /// Whether it is 0 below a kink, as a relu is.
+    #[must_use]
+    pub fn is_off_below(&self) -> bool {
+        !self.kinks.is_empty() && (self.value)(-FAR) == 0.0 && (self.slope)(-FAR) == 0.0
     }
 }
 

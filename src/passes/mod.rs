@@ -79,6 +79,8 @@ fn rewrite(mut graph: Graph, fates: &[Fate]) -> Graph {
         };
         places.push(place);
     }
+    // They name nodes of the graph as it was written.
+    graph.properties.clear();
     graph.output = graph.output.and_then(|output| moved(output, &places));
     graph.loss = graph.loss.and_then(|loss: Handle<Node>| match places[loss.index()] {
         Some(Source::Node(node)) => Some(node),

@@ -14,7 +14,7 @@ pub use partition::Partition;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{against, audit, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties};
 use serde::{Deserialize, Serialize};
 
 /// One run over one or more specs.
@@ -69,6 +69,8 @@ pub struct SpecReport {
     pub against: Option<against::Report>,
     /// The property tests, if they ran.
     pub properties: Vec<properties::Report>,
+    /// The tests of the properties that the spec declares, if they ran.
+    pub declared: Vec<declared::Report>,
     /// The failing cases that are committed beside the spec, if there are any and they ran.
     pub regressions: Option<Regressions>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
@@ -93,6 +95,7 @@ impl SpecReport {
             gradcheck: None,
             against: None,
             properties: Vec::new(),
+            declared: Vec::new(),
             regressions: None,
             statistics: None,
             snapshot: None,

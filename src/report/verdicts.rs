@@ -64,7 +64,7 @@ pub fn gradients(report: &gradcheck::Report) -> String {
 }
 
 /// What the property tests conclude: the laws that hold by the number of their cases, the names of those that were skipped (the JSON
-/// report says why), and each of the others with its reason.
+/// report says why), and each of the others with its reason; a line for each declared one.
 #[must_use]
 pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
     let laws = |verdict: Verdict| spec.properties.iter().filter(move |law| law.verdict == verdict);
@@ -89,5 +89,6 @@ pub fn properties(spec: &SpecReport) -> Vec<(Verdict, String)> {
     for verdict in [Verdict::Inconclusive, Verdict::Fail] {
         lines.extend(laws(verdict).map(|law| (verdict, format!("{}: {}", law.name, law.detail))));
     }
+    lines.extend(spec.declared.iter().map(|law| (law.verdict, format!("{}: {}", law.name, law.detail))));
     lines
 }

@@ -7,6 +7,7 @@ pub mod against;
 mod alternatives;
 pub mod audit;
 pub mod claims;
+pub mod declared;
 mod diagnose;
 pub mod gradcheck;
 pub mod properties;

@@ -227,7 +227,7 @@ fn everything_that_can_be_named_is_explained() {
         assert_eq!(page.status.code(), Some(0));
         assert!(stdout(&page).lines().count() >= 3, "{code}");
     }
-    for list in ["ops", "inits", "transforms", "laws"] {
+    for list in ["ops", "inits", "transforms", "laws", "properties"] {
         for line in stdout(&wellposed(&["explain", list], repository())).lines() {
             let name = line.split_whitespace().next().expect("a name");
             assert_eq!(wellposed(&["explain", name], repository()).status.code(), Some(0), "{name}");

@@ -7,6 +7,7 @@ mod budgets;
 mod catalogue;
 mod cli;
 mod data;
+mod declared;
 mod diagnostics;
 mod faults;
 mod gradcheck;

@@ -12,7 +12,7 @@ use std::ops::Range;
 /// More faulty statements than this are counted and not explained.
 const MAX_EXPLAINED: usize = 100;
 /// The words that begin a section.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "spec",
     "model",
     "activation",
@@ -25,6 +25,7 @@ const SECTIONS: [&str; 12] = [
     "net",
     "train",
     "expect",
+    "property",
 ];
 
 impl Tree<'_> {
@@ -97,6 +98,7 @@ impl Tree<'_> {
             "net" => Rule::net_only,
             "train" => Rule::train_only,
             "expect" => Rule::expect_only,
+            "property" => Rule::property_only,
             _ => {
                 if self.may_explain(span) {
                     let width = word.len().max(text.chars().next().map_or(0, char::len_utf8));
@@ -247,6 +249,9 @@ fn word(rule: Rule) -> &'static str {
         Rule::kw_by => "`by`",
         Rule::kw_on => "`on`",
         Rule::share | Rule::setting | Rule::clause => "a name with a value",
+        Rule::promise => "a property",
+        Rule::subject | Rule::subjects => "the name of a node",
+        Rule::limit | Rule::range => "a bound",
         Rule::column | Rule::split_rule | Rule::override_ => "a split or a column",
         Rule::param => "a parameter",
         Rule::own_slope => "`grad`",

@@ -135,7 +135,7 @@ pub fn number(text: &str) -> Option<Expr> {
     digits.parse().ok().map(Expr::Int)
 }
 
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
     let mut out = String::with_capacity(inner.len());
     let mut chars = inner.chars();

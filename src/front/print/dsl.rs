@@ -4,8 +4,8 @@
 //! it must be given, the others are named. Sections keep the order of the text that they were read from.
 
 use super::super::ast::{
-    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, Own, ParamDecl, Setting, Spec, SplitRule,
-    Statement, Train,
+    Action, Block, Body, CallExpr, Data, Declared, Expr, Override, Own, ParamDecl, Property, Setting, Spec,
+    SplitRule, Statement, Train,
 };
 use super::comments::{Comments, Key, Note};
 use super::expr::Writer;
@@ -60,7 +60,7 @@ impl Printer<'_> {
     fn entries(&mut self) -> Vec<(Group, Piece)> {
         let spec = self.spec;
         let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
-        let Spec { blocks, net, train, expect, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut head = Vec::new();
         if let Some(version) = version {
             head.push((Group::Head, self.section("spec", vec![format!("spec {}", version.value)])));
@@ -119,6 +119,10 @@ impl Printer<'_> {
         if let Some(first) = expect.first() {
             let lines = self.expect(expect);
             entries.push((first.name.span.start, Group::Alone, self.section("expect", lines)));
+        }
+        if let Some(first) = properties.first() {
+            let lines = self.properties(properties);
+            entries.push((first.head.0.start, Group::Alone, self.section("properties", lines)));
         }
         entries.sort_by_key(|(start, ..)| *start);
         head.into_iter().chain(entries.into_iter().map(|(_, group, piece)| (group, piece))).collect()
@@ -408,6 +412,17 @@ impl Printer<'_> {
         }
         let inner = joined(pieces);
         self.enclose("expect {", "}", key, 0, inner)
+    }
+
+    /// One property a line.
+    fn properties(&mut self, properties: &[Property]) -> Vec<String> {
+        let mut inner = Vec::new();
+        for property in properties {
+            let line = format!("  {}", self.writer.property(property));
+            let piece = self.piece(item(property.head.0), vec![line]);
+            add(&mut inner, 2, piece);
+        }
+        self.enclose("property {", "}", inside("properties"), 0, inner)
     }
 
     // ---- bodies -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 //! a comparison inside a comparison, which would read as Python's chain and mean something else. A number keeps the digits
 //! that its author wrote, in the spelling of the notation.
 
-use super::super::ast::{ArgExpr, Binary, Expr, TypeExpr, Unary};
+use super::super::ast::{ArgExpr, Binary, Bound, Expr, Property, TypeExpr, Unary};
 use super::super::dsl;
 use crate::diag::suppress::Notation;
 use crate::source::{Sources, Span, Spanned};
@@ -108,6 +108,17 @@ impl<'a> Writer<'a> {
         let args = if args.is_empty() { String::new() } else { format!("({})", self.args(args)) };
         let dims = dims.as_ref().map_or(String::new(), |dims| format!("[{}]", self.list(dims)));
         format!("{}{args}{dims}", name.value)
+    }
+
+    /// `rms(fc2.tanh) in 0.3..1.2`, `invariant flip_horizontal`.
+    pub fn property(self, property: &Property) -> String {
+        let Property { kind, of, bound, head: _ } = property;
+        let bound = match bound {
+            None => String::new(),
+            Some(Bound::Within(low, high)) => format!(" in {}..{}", self.expr(low), self.expr(high)),
+            Some(Bound::Beyond(relation, limit)) => format!(" {} {}", relation.words().0, self.expr(limit)),
+        };
+        super::subject(&kind.value, of) + &bound
     }
 
     /// A literal number in the spelling of a notation: YAML 1.1 readers want a point and a sign where there is an exponent.

@@ -17,6 +17,7 @@ pub(super) use expr::quoted;
 pub use yaml::yaml;
 
 use super::ast::{CallExpr, Expr, Spec};
+use super::dsl::{is_name, is_reference};
 use super::names::{CATEGORY_ARGS, CLASS_ARGS, LOSS_INPUTS, OVERSAMPLE_ARGS};
 use crate::args::{Default, Kind, Param};
 use crate::data::Transform;
@@ -27,6 +28,24 @@ use crate::source::Spanned;
 #[must_use]
 pub fn formula(formula: &Spanned<Expr>) -> String {
     expr::Writer { sources: None }.expr(formula)
+}
+
+/// What a property is about: `rms(fc2.tanh)`, `loss_at_init`, `invariant flip_horizontal(image)`.
+#[must_use]
+pub fn subject(kind: &str, of: &[Spanned<String>]) -> String {
+    let name = |name: &Spanned<String>| {
+        if is_reference(&name.value) { name.value.clone() } else { quoted(&name.value) }
+    };
+    let listed = |of: &[Spanned<String>]| match of {
+        [] => String::new(),
+        _ => format!("({})", of.iter().map(name).collect::<Vec<_>>().join(", ")),
+    };
+    match of {
+        [symmetry, rest @ ..] if kind == "invariant" && is_name(&symmetry.value) => {
+            format!("{kind} {}{}", symmetry.value, listed(rest))
+        }
+        _ => format!("{kind}{}", listed(of)),
+    }
 }
 
 /// What a call calls.

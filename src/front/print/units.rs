@@ -146,7 +146,7 @@ impl Finder<'_> {
 
     fn sections(&self, spec: &Spec) -> Vec<Unit> {
         let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
-        let Spec { blocks, net, train, expect, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut units = Vec::new();
         if let Some(version) = version {
             units.push(self.plain("spec", version.span, Vec::new()));
@@ -203,6 +203,11 @@ impl Finder<'_> {
             let region = self.region(inside("expect"), brace, units_of.collect());
             units.push(self.section("expect", brace, region));
         }
+        if let Some(first) = properties.first() {
+            let brace = self.list_start(first.head.0.range().start);
+            let lines = properties.iter().map(|property| leaf(property.head.0, property.head.0)).collect();
+            units.push(self.section("properties", brace, self.region(inside("properties"), brace, lines)));
+        }
         units
     }
 
@@ -214,6 +219,15 @@ impl Finder<'_> {
         }
         let around = self.brackets.iter().filter(|(open, close)| **open < at && at < **close);
         around.map(|(open, _)| *open).next_back().unwrap_or(at)
+    }
+
+    /// The same of a list, whose items are mappings in YAML.
+    fn list_start(&self, at: usize) -> usize {
+        if self.dsl() {
+            return self.enclosing(at);
+        }
+        let before = self.text.get(..at).unwrap_or("").trim_end_matches([' ', '{']);
+        if before.ends_with('[') { before.len() - 1 } else { self.line_start(at) }
     }
 
     /// A section that a key and one span describe.

@@ -5,8 +5,8 @@
 //! are spelt so that readers of YAML 1.1 and 1.2 agree on them.
 
 use super::super::ast::{
-    Action, ArgExpr, Body, CallExpr, Data, Declared, Expr, Own, ParamDecl, Penalty, Setting, Shortcut, Spec,
-    SplitRule, Statement, Train, Unary,
+    Action, ArgExpr, Body, Bound, CallExpr, Data, Declared, Expr, Own, ParamDecl, Penalty, Property, Setting,
+    Shortcut, Spec, SplitRule, Statement, Train, Unary,
 };
 use super::comments::{Comments, Key, Note};
 use super::document::{Doc, Entry, expression, is_plain_name, literal, mapping, path, scalar, text, word};
@@ -58,7 +58,7 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn entries(&mut self, spec: &Spec) -> Vec<Entry> {
         let Spec { version, model, inputs, targets, data, activations, losses, defaults, .. } = spec;
-        let Spec { blocks, net, train, expect, .. } = spec;
+        let Spec { blocks, net, train, expect, properties, .. } = spec;
         let mut head = Vec::new();
         if let Some(version) = version {
             head.push(self.section("spec", Doc::Scalar(version.value.to_string())));
@@ -124,6 +124,12 @@ impl Printer<'_> {
         if let Some(first) = expect.first() {
             let items = expect.iter().map(|fact| self.setting(fact)).collect();
             entries.push((first.name.span.start, self.section("expect", Doc::Map(items))));
+        }
+        if let Some(first) = properties.first() {
+            let items = Doc::Seq(properties.iter().map(|property| self.property(property)).collect());
+            let entry = Entry { block: true, ..Entry::new("properties", items) };
+            let entry = self.open(inside("properties"), entry);
+            entries.push((first.head.0.start, self.around(section("properties"), entry)));
         }
         entries.sort_by_key(|(start, _)| *start);
         head.into_iter().chain(entries.into_iter().map(|(_, entry)| entry)).collect()
@@ -262,6 +268,23 @@ impl Printer<'_> {
             entries.push(self.around(item(param.name.span), Entry::new(&param.name.value, value)));
         }
         entries
+    }
+
+    /// `{rms: fc1, in: [0.5, 2]}`, `{monotone: ["out[1]", tenure]}`.
+    fn property(&mut self, property: &Property) -> Entry {
+        let Property { kind, of, bound, head } = property;
+        let name = |name: &Spanned<String>| Doc::Scalar(scalar(&name.value));
+        let about = match of.as_slice() {
+            [] => Doc::Map(Vec::new()),
+            [one] => name(one),
+            several => Doc::Seq(several.iter().map(|one| Entry::item(name(one))).collect()),
+        };
+        let mut parts = vec![Entry::new(&kind.value, about)];
+        parts.extend(bound.iter().map(|bound| match bound {
+            Bound::Within(low, high) => self.range(low, high),
+            Bound::Beyond(relation, limit) => Entry::new(relation.words().1, self.value(limit)),
+        }));
+        self.around(item(head.0), Entry::item(Doc::Map(parts)))
     }
 
     /// `{of: x, params: {a: 0.1}, value: "max(a * x, x)", grad: "1 if x > 0 else a"}`.

@@ -6,6 +6,7 @@
 
 mod net;
 mod own;
+mod properties;
 mod sections;
 #[cfg(test)]
 mod tests;

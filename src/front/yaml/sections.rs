@@ -27,6 +27,7 @@ impl Decoder<'_> {
             "net",
             "train",
             "expect",
+            "properties",
         ];
         self.unknown("the spec", pairs, &known);
         if let Some(node) = Self::get(pairs, "spec") {
@@ -88,6 +89,9 @@ impl Decoder<'_> {
                 spec.expect.push(Setting { name: name.clone(), value: self.expr(value) });
             }
         }
+        if let Some(node) = Self::get(pairs, "properties") {
+            spec.properties = self.properties(node);
+        }
     }
 
     pub(super) fn params(&mut self, node: &Node) -> Vec<ParamDecl> {
@@ -111,7 +115,10 @@ impl Decoder<'_> {
     }
 
     /// `in: [lo, hi]`.
-    fn range(&mut self, pairs: &[(Spanned<String>, Node)]) -> Option<(Spanned<Expr>, Spanned<Expr>)> {
+    pub(super) fn range(
+        &mut self,
+        pairs: &[(Spanned<String>, Node)],
+    ) -> Option<(Spanned<Expr>, Spanned<Expr>)> {
         let range = Self::get(pairs, "in")?;
         match &range.value {
             Value::Seq(ends) if ends.len() == 2 => Some((self.expr(&ends[0]), self.expr(&ends[1]))),

@@ -25,7 +25,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{against, audit, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties};
 use serde::Serialize;
 
 /// The version of the format.
@@ -48,11 +48,19 @@ struct Spec<'a> {
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
-    properties: &'a [properties::Report],
+    properties: Vec<Property<'a>>,
     regressions: Option<Regressions>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
     unopened: bool,
+}
+
+/// Laws of every spec first, then what the spec declares.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Property<'a> {
+    Law(&'a properties::Report),
+    Declared(&'a declared::Report),
 }
 
 #[derive(Serialize)]
@@ -121,6 +129,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         gradcheck,
         against,
         properties,
+        declared,
         regressions,
         statistics,
         snapshot,
@@ -134,7 +143,11 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
-        properties,
+        properties: properties
+            .iter()
+            .map(Property::Law)
+            .chain(declared.iter().map(Property::Declared))
+            .collect(),
         regressions: *regressions,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use wellposed::diag::suppress::Notation;
 use wellposed::front::ast::{
-    Action, ArgExpr, Binary, Block, Body, CallExpr, Column, Data, Declared, Expr, Head, Model, Override, Own,
-    ParamDecl, Penalty, Setting, Shortcut, Slope, Spec, SplitDecl, SplitRule, Statement, Train, TypeExpr,
-    Unary,
+    Action, ArgExpr, Binary, Block, Body, Bound, CallExpr, Column, Data, Declared, Expr, Head, Model,
+    Override, Own, ParamDecl, Penalty, Property, Relation, Setting, Shortcut, Slope, Spec, SplitDecl,
+    SplitRule, Statement, Train, TypeExpr, Unary,
 };
 use wellposed::front::names;
 use wellposed::source::{FileId, Sources, Span, Spanned};
@@ -383,6 +383,20 @@ fn train() -> BoxedStrategy<Train> {
         .boxed()
 }
 
+/// Properties, of paths and of names that need quotation marks.
+fn properties() -> BoxedStrategy<Vec<Property>> {
+    let kind = chosen(&["rms", "dead", "loss_at_init", "invariant", "monotone", "causal", "other"]);
+    let subject = prop_oneof![2 => reference(), 1 => text().prop_map(at)];
+    let limit = (prop::sample::select(Relation::ALL.to_vec()), expr())
+        .prop_map(|(relation, limit)| Bound::Beyond(relation, limit));
+    let bound = prop_oneof![(expr(), expr()).prop_map(|(low, high)| Bound::Within(low, high)), limit];
+    let one = (kind, vec(subject, 0..3), option::of(bound)).prop_map(|(kind, of, bound)| {
+        let law = kind == "invariant" && !of.is_empty();
+        Property { kind: at(kind), of, bound: bound.filter(|_| !law), head: head() }
+    });
+    vec(one, 0..3).boxed()
+}
+
 /// Functions of the spec's own: inputs without defaults, then parameters.
 fn own(inputs: usize) -> BoxedStrategy<Vec<Own>> {
     let given = vec(name(), inputs);
@@ -411,11 +425,11 @@ pub fn spec() -> BoxedStrategy<Spec> {
     let blocks = apart(block.boxed(), 2, |block: &Block| block.name.value.clone());
     let first = (option::of(1i64..3), option::of(model), declared(false), declared(true), option::of(data()));
     let third = (own(1), own(2));
-    let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()));
+    let second = (defaults, blocks, option::of(body()), option::of(train()), settings(name()), properties());
     (first, second, third)
         .prop_map(|(first, second, (activations, losses))| {
             let (version, model, inputs, targets, data) = first;
-            let (defaults, blocks, net, train, expect) = second;
+            let (defaults, blocks, net, train, expect, properties) = second;
             let mut spec = Spec::new(file(), Notation::Dsl);
             spec.version = version.map(at);
             spec.model = model;
@@ -429,6 +443,7 @@ pub fn spec() -> BoxedStrategy<Spec> {
             spec.net = net;
             spec.train = train;
             spec.expect = expect;
+            spec.properties = properties;
             names::resolve(&mut spec);
             spec
         })
