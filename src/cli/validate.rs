@@ -29,7 +29,8 @@ pub struct Arguments {
     /// Begin no further case of a property this many seconds after the start of the whole run.
     ///
     /// Laws that do not get their turn are SKIPPED with the reason `time`, never PASS, and counted in the summary. Everything else still
-    /// runs: static rules, rows, gradients, committed failing cases, snapshots. How many cases are tested then depends on the
+    /// runs: static rules, rows, gradients, committed failing cases, properties that the
+    /// spec declares, snapshots. How many cases are tested then depends on the
     /// machine; every case that is tested gives the same result as without a limit.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     time: Option<Duration>,

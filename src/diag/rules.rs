@@ -276,8 +276,8 @@ rules! {
     /// The model is too large to be run here.
     ///
     /// Gradients and properties are checked by running the model. Weights, values and derivatives together would need more than
-    /// 4 GiB, or one training step on eight rows more than 2 10^9 operations, so only the static rules have been applied. Declare
-    /// the widths as parameters of the model, and check a narrow sibling: its gradients are those of the wide one.
+    /// 4 GiB, or one training step on eight rows more than 2 10^9 operations, so only the static rules have been applied. `wellposed
+    /// gradcheck` alone goes up to 5 GB and 10^10 operations. Declare the widths as parameters of the model, and check a narrow sibling: its gradients are those of the wide one.
     NOT_RUN = "K003" "not-run" Info;
 
     /// A program of your own computes another loss than the spec.

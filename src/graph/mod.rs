@@ -369,6 +369,12 @@ impl Graph {
         self.nodes.iter().filter(|(handle, _)| Some(*handle) != self.loss)
     }
 
+    /// What a node's trainable tensors are, in the order of the op.
+    #[must_use]
+    pub fn specs(&self, node: &Node) -> Vec<crate::ops::ParamSpec> {
+        node.params.iter().map(|param| self.params[*param].spec.clone()).collect()
+    }
+
     /// The shape of a value.
     #[must_use]
     pub fn shape(&self, source: Source) -> Option<&Shape> {

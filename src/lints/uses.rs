@@ -5,7 +5,7 @@
 use super::scheme::{self, Consumer};
 use crate::graph::{Graph, Handle, Node, Source};
 use crate::moments::Moments;
-use crate::ops::{Category, ParamSpec, Transfer};
+use crate::ops::{Category, Transfer};
 use crate::tensor::{Mode, Shape};
 
 /// The consumers of every value.
@@ -105,7 +105,7 @@ pub fn keeps_zero(graph: &Graph, node: &Node) -> bool {
     let shapes: Option<Vec<&Shape>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
     let Some(shapes) = shapes else { return false };
     let inputs = vec![Moments::ZERO; shapes.len()];
-    let params: Vec<ParamSpec> = node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
+    let params = graph.specs(node);
     let y = node.op.transfer(Transfer {
         mode: Mode::Train,
         shapes: &shapes,

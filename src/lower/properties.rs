@@ -194,7 +194,7 @@ impl Lowering<'_> {
     fn activation(&mut self, name: &Name, kind: &str, wanted: &str) -> Option<Handle<Node>> {
         let handle = self.node(name, kind)?;
         let node = &self.graph.nodes[handle];
-        let specs: Vec<_> = node.params.iter().map(|param| self.graph.params[*param].spec.clone()).collect();
+        let specs = self.graph.specs(node);
         let curve = node.op.curve(&specs);
         let fits = curve
             .is_some_and(|curve| if kind == "dead" { curve.is_off_below() } else { curve.flat().is_some() });

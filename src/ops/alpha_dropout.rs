@@ -81,9 +81,7 @@ impl Op for AlphaDropout {
         }
         let (factor, offset) = self.map();
         let dropped = S::constant(factor * SATURATION + offset);
-        for (i, draw) in (0..output.len()).zip(draws.uniform()) {
-            output.set(i, if draw < self.p { dropped } else { inputs[0].at(i) * factor + offset });
-        }
+        super::masked(self.p, draws, inputs[0], &mut output, dropped, |x| x * factor + offset);
     }
 
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
@@ -93,9 +91,7 @@ impl Op for AlphaDropout {
             return grad.copy(cotangent);
         }
         let (factor, _) = self.map();
-        for (i, draw) in (0..grad.len()).zip(draws.uniform()) {
-            grad.set(i, if draw < self.p { S::constant(0.0) } else { cotangent.at(i) * factor });
-        }
+        super::masked(self.p, draws, cotangent, grad, S::constant(0.0), |g| g * factor);
     }
 
     /// Two samples have masks of their own, so that E y y' = (a q)^2 E x x'. The third moment, which the tail asks for and nobody

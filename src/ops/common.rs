@@ -7,7 +7,7 @@ use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
-use crate::tensor::{Shape, View, product};
+use crate::tensor::{Draws, Shape, View, ViewMut, product};
 
 /// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
 /// weights adds. `reach` is the share of the taps that lie inside the map, `units` the number of independent outputs.
@@ -66,6 +66,21 @@ fn tail_of(weight: &ParamSpec, out: usize, inward: usize) -> f64 {
     let orthogonal = weight.init.as_ref().is_some_and(|init| init.value.name() == "orthogonal");
     let square = weight.fan_in == product(&weight.dims[1..]) && weight.dims.len() == 2;
     if orthogonal && square { 2.0 * (1.0 - out as f64 / inward as f64).max(0.0) } else { 2.0 }
+}
+
+/// A mask by position: each element is `dropped` with the probability `p` whatever it was, also where it overflowed, and else
+/// becomes what `kept` makes of it.
+pub(super) fn masked<S: Scalar>(
+    p: f64,
+    draws: Draws,
+    from: View<'_, S>,
+    to: &mut ViewMut<'_, S>,
+    dropped: S,
+    kept: impl Fn(S) -> S,
+) {
+    for (i, draw) in (0..from.len()).zip(draws.uniform()) {
+        to.set(i, if draw < p { dropped } else { kept(from.at(i)) });
+    }
 }
 
 /// The forward rule of an operator that only renames the axes.

@@ -44,10 +44,7 @@ impl Dropout {
             return to.copy(from);
         }
         let factor = 1.0 / (1.0 - self.p);
-        for (i, draw) in (0..from.len()).zip(draws.uniform()) {
-            // A dropped element is zero whatever it was, also where it overflowed.
-            to.set(i, if draw < self.p { S::constant(0.0) } else { from.at(i) * factor });
-        }
+        super::masked(self.p, draws, from, to, S::constant(0.0), |x| x * factor);
     }
 }
 

@@ -14,7 +14,7 @@ mod shape;
 use crate::data::Transform;
 use crate::graph::{Feed, FeedKind, Graph, Handle, Node, Source, Verified};
 use crate::moments::{Curve, Energy, Law, Moments, law};
-use crate::ops::{Category, ParamSpec, Transfer};
+use crate::ops::{Category, Transfer};
 use crate::tensor::{Mode, Shape};
 use account::Account;
 use border::Profile;
@@ -260,7 +260,7 @@ pub(crate) fn with_transfer<T>(
     let inputs: Vec<Moments> =
         node.inputs.iter().map(|source| signal.of(*source).copied()).collect::<Option<_>>()?;
     let shapes: Vec<&Shape> = node.inputs.iter().map(|source| graph.shape(*source)).collect::<Option<_>>()?;
-    let params: Vec<ParamSpec> = node.params.iter().map(|p| graph.params[*p].spec.clone()).collect();
+    let params = graph.specs(node);
     Some(f(Transfer { mode, shapes: &shapes, shape, inputs: &inputs, params: &params }))
 }
 

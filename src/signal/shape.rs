@@ -99,7 +99,7 @@ impl<'g> Shapes<'g> {
             return None;
         }
         let law = self.laws[node_of(*node.inputs.first()?)?].as_deref()?;
-        let params: Vec<_> = node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
+        let params = graph.specs(node);
         let curve = &mut self.curves[at.index()];
         *curve = node.op.curve(&params);
         Some((curve.as_ref()?, law))
@@ -130,8 +130,7 @@ impl<'g> Shapes<'g> {
                 if let Some((curve, law)) = self.taken(graph, at) {
                     return law.through(rms, curve);
                 }
-                let params: Vec<_> =
-                    node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
+                let params = graph.specs(node);
                 Law::gaussian(first).through(rms, &node.op.curve(&params)?)
             }
             Category::Combine if carries(&node.op) && node.inputs.len() <= SUMMANDS => {

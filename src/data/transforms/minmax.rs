@@ -88,18 +88,12 @@ impl Transformer for Minmax {
 
     fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {
         let n = row.len();
-        for (i, x) in row.iter_mut().enumerate() {
-            let (min, range) = range(self.extremes_at(fitted, n, i));
-            *x = (*x - min) / range;
-        }
+        super::rescale(row, |i| range(self.extremes_at(fitted, n, i)));
     }
 
     fn invert(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut [f64]) -> bool {
         let n = row.len();
-        for (i, x) in row.iter_mut().enumerate() {
-            let (min, range) = range(self.extremes_at(fitted, n, i));
-            *x = *x * range + min;
-        }
+        super::restore(row, |i| range(self.extremes_at(fitted, n, i)));
         true
     }
 

@@ -268,6 +268,22 @@ fn read_fit(args: &mut Reader<'_>) -> Option<Option<Split>> {
     }
 }
 
+/// (x - offset) / scale with the two numbers of each element.
+fn rescale(row: &mut [f64], of: impl Fn(usize) -> (f64, f64)) {
+    for (i, x) in row.iter_mut().enumerate() {
+        let (offset, scale) = of(i);
+        *x = (*x - offset) / scale;
+    }
+}
+
+/// The inverse of [`rescale`].
+fn restore(row: &mut [f64], of: impl Fn(usize) -> (f64, f64)) {
+    for (i, x) in row.iter_mut().enumerate() {
+        let (offset, scale) = of(i);
+        *x = *x * scale + offset;
+    }
+}
+
 /// Constants given as a number for all or one for each channel or element, spread over a row: element i of a row of `n` belongs
 /// to channel i / (n / channels).
 #[must_use]

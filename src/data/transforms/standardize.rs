@@ -95,18 +95,12 @@ impl Transformer for Standardize {
 
     fn apply(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut Vec<f64>) {
         let n = row.len();
-        for (i, x) in row.iter_mut().enumerate() {
-            let (mean, scale) = self.constants_at(fitted, n, i);
-            *x = (*x - mean) / scale;
-        }
+        super::rescale(row, |i| self.constants_at(fitted, n, i));
     }
 
     fn invert(&self, _: &Shape, fitted: Option<&Fitted>, row: &mut [f64]) -> bool {
         let n = row.len();
-        for (i, x) in row.iter_mut().enumerate() {
-            let (mean, scale) = self.constants_at(fitted, n, i);
-            *x = *x * scale + mean;
-        }
+        super::restore(row, |i| self.constants_at(fitted, n, i));
         true
     }
 

@@ -50,7 +50,7 @@ pub fn dead(graph: &Graph, node: Handle<Node>, value: &[f64], rows: usize) -> f6
 pub fn saturated(session: &Session<'_, f64>, point: &Point<'_>, node: Handle<Node>) -> f64 {
     let graph = session.graph();
     let node = &graph.nodes[node];
-    let specs: Vec<_> = node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
+    let specs = graph.specs(node);
     let curve = node.op.curve(&specs);
     let (Some(curve), Some(source)) = (curve, node.inputs.first()) else { return 0.0 };
     let Some(flat) = curve.flat() else { return 0.0 };

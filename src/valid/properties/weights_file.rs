@@ -10,6 +10,7 @@
 
 use super::{Case, Lab, Subject};
 use crate::exec::Weights;
+use crate::graph::Graph;
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
     (subject.graph.params.is_empty() && subject.graph.states.is_empty())
@@ -23,11 +24,16 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
         let first = found.iter().next().map_or(String::new(), |found| found.message.clone());
         format!("the file that was written cannot be read: {first}")
     })?;
-    for ((_, param), (a, b)) in lab.graph().params.iter().zip(weights.params.iter().zip(&read.params)) {
+    same(lab.graph(), &weights, &read)
+}
+
+/// Whether two sets of weights have the same shapes and bits.
+fn same(graph: &Graph, weights: &Weights, read: &Weights) -> Result<(), String> {
+    for ((_, param), (a, b)) in graph.params.iter().zip(weights.params.iter().zip(&read.params)) {
         if a.dims != b.dims || a.data.iter().zip(&b.data).any(|(a, b)| a.to_bits() != b.to_bits()) {
             return Err(format!("`{}` comes back changed", param.path));
         }
     }
-    let same = weights.states.iter().zip(&read.states).all(|(a, b)| a == b);
-    if same { Ok(()) } else { Err("running statistics come back changed".to_owned()) }
+    let states = weights.states.iter().zip(&read.states).all(|(a, b)| a == b);
+    if states { Ok(()) } else { Err("running statistics come back changed".to_owned()) }
 }

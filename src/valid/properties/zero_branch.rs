@@ -27,8 +27,7 @@ fn end(graph: &Graph, summand: Source) -> Option<Handle<Node>> {
         match node.op.category() {
             Category::Layer | Category::Norm => return (!node.params.is_empty()).then_some(handle),
             Category::Activation => {
-                let params: Vec<_> =
-                    node.params.iter().map(|param| graph.params[*param].spec.clone()).collect();
+                let params = graph.specs(node);
                 if (node.op.curve(&params)?.value)(0.0) != 0.0 {
                     return None;
                 }
