@@ -60,6 +60,15 @@ impl FaultKind {
     }
 }
 
+/// What was done in a rule to the derivative by one operand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Slip {
+    /// `input`, `input 2`, `weight`.
+    pub operand: String,
+    /// What was done, in words.
+    pub why: String,
+}
+
 /// Where the ledger does not balance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
@@ -71,6 +80,8 @@ pub struct Fault {
     pub op: String,
     /// In which of its operands: `input`, `input 2`, `weight`.
     pub operands: Vec<String>,
+    /// What was done to them, where it has a name.
+    pub slips: Vec<Slip>,
     /// The tensors whose own contribution is wrong.
     pub tensors: Vec<String>,
     /// The mismatch as a part of the magnitudes that were added up; 1 for a law that holds or does not.
@@ -82,13 +93,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(graph: &Graph, fault: &ledger::Fault, point: &str) -> Self {
+    pub(super) fn of(graph: &Graph, fault: &ledger::Fault, slips: Vec<(usize, String)>, point: &str) -> Self {
         let ledger::Fault { site, error, bound } = fault;
         let bare = |kind, node: String| Self {
             kind,
             node,
             op: String::new(),
             operands: Vec::new(),
+            slips: Vec::new(),
             tensors: Vec::new(),
             error: *error,
             bound: *bound,
@@ -109,6 +121,7 @@ impl Fault {
                 Self {
                     op: node.op.name().to_owned(),
                     operands: operands.iter().map(word).collect(),
+                    slips: slips.into_iter().map(|(i, why)| Slip { operand: word(&i), why }).collect(),
                     tensors: own.map(|slot| graph.params[node.params[slot]].path.clone()).collect(),
                     ..bare(kind, node.path.to_string())
                 }
@@ -138,6 +151,7 @@ impl Fault {
             node: node.path.to_string(),
             op: node.op.name().to_owned(),
             operands: Vec::new(),
+            slips: Vec::new(),
             tensors: Vec::new(),
             error: 1.0,
             bound: 0.0,
@@ -205,9 +219,18 @@ impl Fault {
             diagnostic = diagnostic.note("tensors", names.join(", "));
         }
         // The tensors of the rule itself show what was done; what lies behind them is spoiled in any way.
-        for tensor in wrong.iter().filter(|tensor| self.tensors.contains(&tensor.name)) {
-            if let Some(why) = &tensor.diagnosis {
-                diagnostic = diagnostic.note("looks like", format!("`{}`: {why}", tensor.name));
+        let own: Vec<(&str, &str)> = wrong
+            .iter()
+            .filter(|tensor| self.tensors.contains(&tensor.name))
+            .filter_map(|tensor| Some((tensor.name.as_str(), tensor.diagnosis.as_deref()?)))
+            .collect();
+        for (name, why) in &own {
+            diagnostic = diagnostic.note("looks like", format!("`{name}`: {why}"));
+        }
+        for Slip { operand, why } in &self.slips {
+            // The whole tensor has been named already.
+            if !own.iter().any(|(name, _)| name.rsplit_once('.').is_some_and(|(_, last)| last == operand)) {
+                diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
             }
         }
         placed(diagnostic, owner)

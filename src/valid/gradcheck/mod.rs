@@ -38,14 +38,17 @@ mod points;
 mod purity;
 mod report;
 mod sensitivity;
+mod slip;
 mod spread;
 mod stacked;
 mod sweep;
+mod terms;
+mod ties;
 mod truth;
 mod verdict;
 mod visit;
 
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, Slip};
 pub use ng::{Band, Ng, NgTensor};
 pub use plan::Method;
 pub use points::SCALES;
