@@ -104,7 +104,12 @@ pub(super) fn lost(case: &Case<'_>) -> Option<String> {
     if wrong.len() == 1 {
         let index = unravel(first, dims);
         let (is, be) = (number(given[first]), number(truth[first]));
-        return Some(format!("one component alone is wrong, {index:?}: {is} in place of {be}"));
+        let what = if is == be {
+            format!("{} of it too much", number((given[first] - truth[first]) / truth[first]))
+        } else {
+            format!("{is} in place of {be}")
+        };
+        return Some(format!("one component alone is wrong, {index:?}: {what}"));
     }
     let zero = wrong.iter().all(|&i| given[i] == 0.0);
     // By axis: at which places something is wrong.

@@ -219,19 +219,14 @@ impl Fault {
             diagnostic = diagnostic.note("tensors", names.join(", "));
         }
         // The tensors of the rule itself show what was done; what lies behind them is spoiled in any way.
-        let own: Vec<(&str, &str)> = wrong
-            .iter()
-            .filter(|tensor| self.tensors.contains(&tensor.name))
-            .filter_map(|tensor| Some((tensor.name.as_str(), tensor.diagnosis.as_deref()?)))
-            .collect();
-        for (name, why) in &own {
-            diagnostic = diagnostic.note("looks like", format!("`{name}`: {why}"));
-        }
-        for Slip { operand, why } in &self.slips {
-            // The whole tensor has been named already.
-            if !own.iter().any(|(name, _)| name.rsplit_once('.').is_some_and(|(_, last)| last == operand)) {
-                diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
+        for tensor in wrong.iter().filter(|tensor| self.tensors.contains(&tensor.name)) {
+            if let Some(why) = &tensor.diagnosis {
+                diagnostic = diagnostic.note("looks like", format!("`{}`: {why}", tensor.name));
             }
+        }
+        // What was done to inputs no tensor shows.
+        for Slip { operand, why } in self.slips.iter().filter(|slip| slip.operand.starts_with("input")) {
+            diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
         }
         placed(diagnostic, owner)
     }

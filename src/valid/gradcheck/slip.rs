@@ -78,8 +78,8 @@ impl<'a> Rule<'a> {
     }
 
     fn said(&self) -> Option<String> {
-        let patterns: [fn(&Rule<'_>) -> Option<String>; 11] = [
-            zero, undivided, mask, choice, repeated, branch, approximated, normed, turned, whole, close,
+        let patterns: [fn(&Rule<'_>) -> Option<String>; 12] = [
+            zero, undivided, mask, choice, rows, repeated, branch, approximated, normed, turned, whole, close,
         ];
         patterns.into_iter().find_map(|pattern| pattern(self))
     }
@@ -264,39 +264,91 @@ fn choice(rule: &Rule<'_>) -> Option<String> {
     })
 }
 
+/// The derivative by a parameter, of which some rows of the batch or some places of each row do not count.
+fn rows(rule: &Rule<'_>) -> Option<String> {
+    let batch = rule.asked.alone.batch;
+    if rule.operand < rule.asked.node.inputs.len() || batch < 2 {
+        return None;
+    }
+    let width = rule.asked.cotangent.len() / batch;
+    let of = |counts: &dyn Fn(usize) -> bool| {
+        let some = |terms: &[(usize, f64)], g: &[f64]| {
+            let counting = terms.iter().filter(|(output, _)| counts(output / width));
+            counting.map(|(output, slope)| g[*output] * slope).sum()
+        };
+        rule.is(&rule.sums(some))
+    };
+    if of(&|row| row == 0) {
+        return Some("the first row of the batch alone counts: it is not summed over the batch".to_owned());
+    }
+    if of(&|row| row + 1 == batch) {
+        return Some("the last row of the batch alone counts: each row overwrites the sum".to_owned());
+    }
+    let left_out = (1..batch.min(16)).find(|less| of(&|row| row + less < batch)).map(|less| match less {
+        1 => "the last row of the batch is left out: the tail of a loop".to_owned(),
+        _ => format!("the last {less} rows of the batch are left out: the tail of a loop"),
+    });
+    left_out.or_else(|| {
+        let first_of_each = rule.sums(|terms, g| {
+            let first = |row: usize| terms.iter().find(|(output, _)| output / width == row);
+            (0..batch).filter_map(first).map(|(output, slope)| g[*output] * slope).sum()
+        });
+        rule.is(&first_of_each)
+            .then(|| "of each row the first place alone counts: it is not summed over the places".to_owned())
+    })
+}
+
 /// A sum of several terms of which not all count.
 fn repeated(rule: &Rule<'_>) -> Option<String> {
     let counts: Vec<usize> = rule.slopes.iter().map(Vec::len).collect();
     let most = counts.iter().copied().max().filter(|most| *most > 1)?;
     let several = counts.iter().filter(|count| **count > 1).count();
-    let uneven = counts.iter().any(|count| *count != most);
+    let even = counts.iter().all(|count| *count == most);
     let term = |&(output, slope): &(usize, f64), g: &[f64]| g[output] * slope;
-    let place = if uneven {
-        format!("{several} of {} elements are read in several places, and of these", counts.len())
-    } else {
-        format!("of the {most} terms of its sum")
+    let only = |which: &str| {
+        if even {
+            format!("of the {most} terms of its sum the {which} alone counts")
+        } else {
+            format!(
+                "{several} of {} elements are read in several places, and of these the {which} alone counts",
+                counts.len()
+            )
+        }
     };
     if rule.is(&rule.sums(|terms, g| terms.last().map_or(0.0, |last| term(last, g)))) {
-        return Some(format!("{place} the last alone counts: each overwrites the one before, `=` in place of `+=`"));
+        return Some(format!("{}: each overwrites the one before, `=` in place of `+=`", only("last")));
     }
     if rule.is(&rule.sums(|terms, g| terms.first().map_or(0.0, |first| term(first, g)))) {
-        return Some(format!("{place} the first alone counts: it is not summed"));
+        return Some(format!("{}: it is not summed", only("first")));
     }
     #[expect(clippy::cast_precision_loss, reason = "terms of a sum")]
     let mean = |terms: &[(usize, f64)], g: &[f64]| {
         terms.iter().map(|one| term(one, g)).sum::<f64>() / terms.len().max(1) as f64
     };
     if rule.is(&rule.sums(mean)) {
-        let count = if uneven { "them".to_owned() } else { most.to_string() };
-        return Some(format!("a mean over {count} in place of a sum"));
+        let count = if even { most.to_string() } else { "them".to_owned() };
+        let batch = rule.asked.alone.batch;
+        let twice = if even && most == batch {
+            format!(": it is divided by the {batch} rows of the batch twice")
+        } else {
+            String::new()
+        };
+        return Some(format!("a mean over {count} in place of a sum{twice}"));
     }
-    if uneven {
-        return None;
+    let own = rule.slopes.iter().enumerate().map(|(i, terms)| {
+        terms.iter().filter(|(output, _)| *output == i).map(|one| term(one, &rule.asked.cotangent)).sum()
+    });
+    if rule.given.len() == rule.asked.output.len() && rule.is(&own.collect::<Vec<f64>>()) {
+        return Some(
+            "the element in its own place alone counts: the terms through what all of them share are missing"
+                .to_owned(),
+        );
     }
-    (1..most.min(16)).find_map(|less| {
+    (1..most.min(16)).filter(|_| even).find_map(|less| {
         let cut = rule.sums(|terms, g| terms[..most - less].iter().map(|one| term(one, g)).sum());
         let what = if less == 1 { "the last".to_owned() } else { format!("the last {less}") };
-        rule.is(&cut).then(|| format!("{what} of the {most} terms of its sum are left out: the tail of a loop"))
+        let what = format!("{what} of the {most} terms of its sum left out: the tail of a loop");
+        rule.is(&cut).then_some(what)
     })
 }
 
@@ -319,26 +371,28 @@ fn branch(rule: &Rule<'_>) -> Option<String> {
         let (lo, hi) = (ends[piece], ends[piece + 1]);
         all.iter().filter(move |one| lo < one.x && one.x < hi)
     };
-    let wrong: Vec<usize> =
-        (0..=kinks.len()).filter(|piece| within(*piece).any(Single::wrong)).collect();
-    let [piece] = *wrong.as_slice() else { return None };
-    let where_ = match (ends[piece], ends[piece + 1]) {
+    let region = |piece: usize| match (ends[piece], ends[piece + 1]) {
         (f64::NEG_INFINITY, hi) => format!("{name} < {}", number(hi)),
         (lo, f64::INFINITY) => format!("{name} > {}", number(lo)),
         (lo, hi) => format!("{} < {name} < {}", number(lo), number(hi)),
     };
-    // A slope of zero is no difference of pieces where the right one is zero, too.
-    if within(piece).all(Single::wrong) {
-        let slopes = constant(within(piece).map(|one| one.given)).zip(constant(within(piece).map(|one| one.slope)));
-        return Some(match slopes {
-            Some((given, slope)) => format!(
-                "where {where_} its slope is {} in place of {}: that of a wrong branch",
-                number(given),
-                number(slope)
-            ),
-            None => format!("it is wrong where {where_} alone: the formula of a wrong branch"),
+    let wrong: Vec<usize> = (0..=kinks.len()).filter(|piece| within(*piece).any(Single::wrong)).collect();
+    let right = (0..=kinks.len()).any(|piece| within(piece).any(|one| !one.wrong()));
+    if right && wrong.iter().all(|piece| within(*piece).all(Single::wrong)) {
+        let each = wrong.iter().map(|&piece| {
+            let given = constant(within(piece).map(|one| one.given));
+            match given.zip(constant(within(piece).map(|one| one.slope))) {
+                Some((given, slope)) => {
+                    let (given, slope) = (number(given), number(slope));
+                    format!("where {} its slope is {given} in place of {slope}", region(piece))
+                }
+                None => format!("it is wrong where {}", region(piece)),
+            }
         });
+        let each: Vec<String> = each.collect();
+        return (!each.is_empty()).then(|| format!("{}: that of a wrong branch", each.join(", and ")));
     }
+    let [piece] = *wrong.as_slice() else { return None };
     // Wrong next to one end of the piece, and right from there on.
     let farthest = |kink: f64| {
         let far = within(piece).filter(|one| one.wrong()).map(|one| (one.x - kink).abs()).fold(0.0, f64::max);
@@ -347,7 +401,8 @@ fn branch(rule: &Rule<'_>) -> Option<String> {
     kinks.iter().find_map(|&kink| {
         let far = farthest(kink)?;
         Some(format!(
-            "it is wrong where {where_} up to {} from {} alone: the branch is taken at another place",
+            "it is wrong where {} up to {} from {} alone: the branch is taken at another place",
+            region(piece),
             number(far),
             number(kink)
         ))
@@ -454,7 +509,9 @@ fn whole(rule: &Rule<'_>) -> Option<String> {
 
 /// Nearly the right slope, everywhere.
 fn close(rule: &Rule<'_>) -> Option<String> {
-    if rule.category() != Category::Activation {
+    // Near 0 alone, every smooth function is nearly every other one of the same slope.
+    let wide = rule.asked.operands[0].iter().any(|x| x.abs() > 0.5);
+    if rule.category() != Category::Activation || !wide {
         return None;
     }
     let all = rule.single()?;
