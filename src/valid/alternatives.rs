@@ -124,7 +124,8 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
                 node.op.attributes().iter().find(|(name, _)| *name == "p").and_then(|(_, p)| p.parse().ok());
             let kept = kept.map_or(1.0, |p: f64| 1.0 - p);
             if kept < 1.0 {
-                found.extend([Mistake::Unmasked(handle), Mistake::Unscaled(handle, kept)]);
+                found.extend([1.0, 1.0 / kept].map(|scale| Mistake::Unmasked(handle, scale)));
+                found.push(Mistake::Unscaled(handle, kept));
             }
         }
     }
@@ -148,8 +149,8 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
 /// One mistake at one place.
 #[derive(Clone, Copy, Debug)]
 enum Mistake {
-    /// Dropout lets every derivative through as it is.
-    Unmasked(Handle<Node>),
+    /// Dropout lets every derivative through, times a factor.
+    Unmasked(Handle<Node>, f64),
     /// Dropout does not scale derivatives as it scales values.
     Unscaled(Handle<Node>, f64),
     /// A value is used in several places, and one of them does not count.
@@ -160,7 +161,7 @@ impl Mistake {
     fn why(self, graph: Runnable<'_>) -> String {
         let path = |node: Handle<Node>| graph.nodes[node].path.to_string();
         match self {
-            Self::Unmasked(node) => {
+            Self::Unmasked(node, _) => {
                 format!("the dropout mask of `{}` is not applied to derivatives", path(node))
             }
             Self::Unscaled(node, _) => {
@@ -186,7 +187,7 @@ struct Mistaken<'a> {
 impl Mistaken<'_> {
     fn here(&self, node: &Node) -> bool {
         let at = match self.mistake {
-            Mistake::Unmasked(at) | Mistake::Unscaled(at, _) | Mistake::Dropped { to: at, .. } => at,
+            Mistake::Unmasked(at, _) | Mistake::Unscaled(at, _) | Mistake::Dropped { to: at, .. } => at,
         };
         node.path == self.graph.nodes[at].path
     }
@@ -195,10 +196,10 @@ impl Mistaken<'_> {
 impl Reverse for Mistaken<'_> {
     fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
         match self.mistake {
-            Mistake::Unmasked(_) if self.here(node) => {
+            Mistake::Unmasked(_, scale) if self.here(node) => {
                 let Backward { cotangent, inputs_grad, .. } = io;
                 if let Some(grad) = &mut inputs_grad[0] {
-                    grad.copy(cotangent);
+                    (0..grad.len()).for_each(|i| grad.set(i, cotangent.at(i) * scale));
                 }
             }
             _ => node.op.backward(io),
@@ -215,7 +216,7 @@ impl Reverse for Mistaken<'_> {
             return;
         }
         let (slot, factor) = match self.mistake {
-            Mistake::Unmasked(_) => return,
+            Mistake::Unmasked(..) => return,
             Mistake::Unscaled(_, kept) => (0, kept),
             Mistake::Dropped { slot, .. } => (slot, 0.0),
         };

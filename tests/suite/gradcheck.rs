@@ -9,6 +9,7 @@ use wellposed::valid::Samples;
 use wellposed::valid::gradcheck::{Method, Options, Report, Verdict, check};
 
 use crate::support::Memory;
+use std::process::Command;
 
 const NET: &str = "spec 1
 model m(w = 12)
@@ -150,6 +151,64 @@ fn beyond_the_budget_at_least_two_hundred_components_of_each_tensor_are_checked(
     assert!(report.method.starts_with("200 components"), "{}", report.method);
     assert!(report.tensors.iter().all(|tensor| tensor.checked >= 200.min(tensor.components)));
     assert!(!report.verdict.is_bad(), "{report:#?}");
+}
+
+/// Among them, one that no difference looked at is wrong: ledger and directions see it.
+#[test]
+fn a_fault_outside_of_the_sample_is_found() {
+    let text = NET.replace("w = 12", "w = 400").replace(
+        "  c: linear",
+        "     batch_norm\n  n: linear(w, init=he_normal)\n     batch_norm\n     relu\n  c: linear",
+    );
+    let start = Options { seeds: vec![0], steps: 0, ..Options::default() };
+    let report = with(&text, &Planted("n", 0, |g, i| if i == 77_777 { g + 1e-6 } else { g }), &start);
+    assert!(report.method.starts_with("200 components of each tensor, as a full sweep would cost"), "{}", report.method);
+    let tensor = report.tensors.iter().find(|tensor| tensor.name == "n.weight").expect("a tensor");
+    assert_eq!((tensor.verdict, tensor.components), (Verdict::Fail, 160_000));
+    assert!(tensor.checked >= 200 && tensor.checked <= 400, "{tensor:?}");
+    assert!(tensor.error < 1e-6, "the sample does not see it: {tensor:?}");
+    let why = tensor.diagnosis.as_deref().unwrap_or_default();
+    assert!(why.starts_with("one component alone is wrong, [194, 177]"), "{why}");
+}
+
+/// Twelve wide layers whose samples are coupled: not even ten components of each tensor are affordable.
+fn deep() -> String {
+    let layer = |i: usize| format!("  h{i}: linear(w, init=he_normal)\n     batch_norm\n     relu\n");
+    let layers: String = (0..12).map(layer).collect();
+    NET.replace("w = 12", "w = 300").replace("  c: linear", &format!("{layers}  c: linear"))
+}
+
+#[test]
+fn beyond_every_sample_ledger_and_directions_speak_and_say_so() {
+    let method = "ledger and random directions, 3 of them by differences, as a sweep over every component would cost ";
+    let start = Options { seeds: vec![0], steps: 0, ..Options::default() };
+    let clean = with(&deep(), &Registry, &start);
+    assert!(clean.method.starts_with(method), "{}", clean.method);
+    assert!(!clean.verdict.is_bad(), "{clean:#?}");
+    assert!(clean.tensors.iter().all(|tensor| tensor.checked == 0 && tensor.bound.is_some()));
+    let anchor = clean.points[0].anchor.expect("differences along directions");
+    assert!(anchor.error <= anchor.bound && anchor.directions == 3, "{anchor:?}");
+    let wrong = with(&deep(), &Planted("h7", 0, |g, i| if i == 12_345 { g * 1.01 } else { g }), &start);
+    let failed: Vec<&str> = (wrong.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Fail))
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    assert_eq!((wrong.method.as_str(), failed), (clean.method.as_str(), vec!["h7.weight"]));
+    let findings = wrong.findings(&compiled(&deep()).graph);
+    assert!(findings[0].message.starts_with("the reverse rule of `h7` (linear) is wrong in its weight gradient"));
+    // For people and for programs alike.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("m.nn"), deep()).expect("a file");
+    let said = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wellposed"));
+        command.args(["gradcheck", "m.nn", "--seeds", "0", "--steps", "0", "--format", format]);
+        let output = command.current_dir(folder.path()).output().expect("the program runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(said("full").contains(method));
+    let report: serde_json::Value = serde_json::from_str(&said("json")).expect("JSON");
+    let check = &report["specs"][0]["gradcheck"];
+    assert!(check["method"].as_str().is_some_and(|text| text.starts_with(method)), "{check}");
+    assert_eq!(check["points"][0]["anchor"]["directions"], 3);
 }
 
 /// Without a coupling of samples the same widths are checked component by component, by as many differences as there are units.

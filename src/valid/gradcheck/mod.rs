@@ -52,6 +52,8 @@ pub use fault::{Fault, FaultKind, Slip};
 pub use ng::{Band, Ng, NgTensor};
 pub use plan::Method;
 pub use points::SCALES;
+pub(super) use points::kept;
+pub(super) use sweep::downstream;
 pub use report::{Anchor, Component, Map, NotFinite, PointReport, Report, TensorReport};
 pub use verdict::{PAGE as VERDICTS, RESOLUTION, Verdict};
 
