@@ -20,6 +20,8 @@ const BUDGET: f64 = 2e9;
 pub(super) struct Alternative {
     pub why: String,
     pub params: Vec<Vec<f64>>,
+    /// By the index of the input; empty for a mistake that leaves rows out.
+    pub feeds: Vec<Vec<f64>>,
 }
 
 /// Where the gradients are taken.
@@ -33,7 +35,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn run(&self, feeds: &[Tensor], penalties: bool, reverse: &impl Reverse) -> Vec<Vec<f64>> {
+    fn run(&self, feeds: &[Tensor], penalties: bool, reverse: &impl Reverse) -> Gradients {
         let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
         let settings = Settings { penalties, ..self.settings };
         let mut session: Session<'_, f64> = Session::new(self.graph, batch, Keep::All);
@@ -41,7 +43,7 @@ impl Place<'_> {
         let point = self.weights.at(feeds);
         session.forward(&point, settings, Tapes::Live);
         session.backward(self.objective, &point, settings, reverse, &mut gradients);
-        gradients.params
+        gradients
     }
 }
 
@@ -63,8 +65,8 @@ pub(super) fn alternatives(place: Place<'_>) -> Vec<Alternative> {
             break;
         }
         let mistaken = Mistaken { mistake, graph: place.graph };
-        let params = place.run(place.feeds, place.settings.penalties, &mistaken);
-        found.push(Alternative { why: mistake.why(place.graph), params });
+        let Gradients { params, feeds } = place.run(place.feeds, place.settings.penalties, &mistaken);
+        found.push(Alternative { why: mistake.why(place.graph), params, feeds });
     }
     found
 }
@@ -72,8 +74,9 @@ pub(super) fn alternatives(place: Place<'_>) -> Vec<Alternative> {
 /// Gradients of some of the rows, still divided by all of them.
 fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
     let Place { graph, settings, .. } = place;
-    let data = place.run(place.feeds, false, &Registry);
-    let whole = if settings.penalties { place.run(place.feeds, true, &Registry) } else { data.clone() };
+    let data = place.run(place.feeds, false, &Registry).params;
+    let whole =
+        if settings.penalties { place.run(place.feeds, true, &Registry).params } else { data.clone() };
     // Masks are numbered from the first row on.
     let fixed =
         settings.mode == Mode::Eval || graph.nodes.iter().all(|(_, node)| node.op.name() != "dropout");
@@ -81,13 +84,13 @@ fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
         let feeds: Vec<Tensor> = place.feeds.iter().map(|feed| slice(feed, range.clone())).collect();
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch")]
         let share = range.len() as f64 / rows as f64;
-        let mut params = place.run(&feeds, false, &Registry);
+        let mut params = place.run(&feeds, false, &Registry).params;
         for ((some, whole), data) in params.iter_mut().zip(&whole).zip(&data) {
             some.iter_mut()
                 .zip(whole.iter().zip(data))
                 .for_each(|(g, (all, data))| *g = share * *g + (all - data));
         }
-        Alternative { why: why.to_owned(), params }
+        Alternative { why: why.to_owned(), params, feeds: Vec::new() }
     };
     let mut found = Vec::new();
     if fixed {

@@ -16,7 +16,7 @@ use wellposed::exec::{
 use wellposed::graph::{Node, Runnable};
 use wellposed::ops::Backward;
 use wellposed::scalar::Scalar;
-use wellposed::tensor::{Mode, ViewMut};
+use wellposed::tensor::Mode;
 use wellposed::valid::Samples;
 use wellposed::valid::against::{
     self, Against, Case, Compared, Fault, Foreign, Precision, Report, Request, diagnose,
@@ -59,12 +59,7 @@ fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
 }
 
 /// The same with other reverse rules, and with draws of a seed in training that is `off` that of the forward run.
-fn by_rules(
-    text: &str,
-    files: &BTreeMap<String, Vec<u8>>,
-    reverse: &impl Reverse,
-    off: u64,
-) -> Vec<Tensors> {
+fn by_rules(text: &str, files: &BTreeMap<String, Vec<u8>>, reverse: &impl Reverse, off: u64) -> Vec<Tensors> {
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let manifest: Value = serde_json::from_slice(&files["request.json"]).expect("JSON");
@@ -99,6 +94,7 @@ fn by_rules(
         for ((_, param), gradient) in graph.params.iter().zip(gradients.params) {
             *numbers(&mut tensors, &format!("grad/{}", param.path)) = gradient;
         }
+        *numbers(&mut tensors, "grad_input/x") = gradients.feeds.swap_remove(0);
         for (i, (_, param)) in graph.params.iter().enumerate() {
             let Elements::Real(v) = &directions[&format!("direction/{}", param.path)].elements else {
                 panic!("directions are numbers")
@@ -280,33 +276,25 @@ fn single_precision_has_its_own_step_and_bounds() {
 /// A program whose reverse pass treats dropout in a way of its own.
 #[derive(Debug)]
 struct Dropping {
-    /// What derivatives are multiplied with where no mask is applied.
-    unmasked: Option<f64>,
-    /// What is done to the right derivative.
-    scale: f64,
+    /// What derivatives are multiplied with where the forward run has kept or dropped an element; the right ones where there is nothing.
+    factors: Option<[f64; 2]>,
     /// How far the seed of the mask is off.
     off: u64,
 }
 
 impl Reverse for Dropping {
     fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
-        let Some(scale) = self.unmasked.filter(|_| node.op.name() == "dropout" && io.mode == Mode::Train) else {
+        let Some([kept, dropped]) =
+            self.factors.filter(|_| node.op.name() == "dropout" && io.mode == Mode::Train)
+        else {
             return node.op.backward(io);
         };
-        let Backward { cotangent, inputs_grad, .. } = io;
-        if let Some(grad) = &mut inputs_grad[0] {
-            (0..grad.len()).for_each(|i| grad.set(i, cotangent.at(i) * scale));
-        }
-    }
-
-    fn amend<S: Scalar>(
-        &self,
-        node: &Node,
-        inputs: &mut [Option<ViewMut<'_, S>>],
-        _: &mut [Option<ViewMut<'_, S>>],
-    ) {
-        if let ("dropout", Some(Some(grad))) = (node.op.name(), inputs.first_mut()) {
-            (0..grad.len()).for_each(|i| grad.set(i, grad.at(i) * self.scale));
+        let Backward { inputs, output, cotangent, inputs_grad, .. } = io;
+        let Some(grad) = &mut inputs_grad[0] else { return };
+        for i in 0..grad.len() {
+            // Where the ReLU gives 0 its slope is 0, too.
+            let gone = output.at(i).primal() == 0.0 && inputs[0].at(i).primal() != 0.0;
+            grad.set(i, cotangent.at(i) * if gone { dropped } else { kept });
         }
     }
 }
@@ -320,25 +308,25 @@ impl Foreign for Dropping {
 
 #[test]
 fn a_mask_that_is_forgotten_in_the_reverse_pass_is_named() {
-    let right = Dropping { unmasked: None, scale: 1.0, off: 0 };
+    let right = Dropping { factors: None, off: 0 };
     let (report, _, said) = asked(MLP, Arc::new(right), Precision::F64);
     assert_eq!((report.expect("a report").verdict, &*said), (Verdict::Pass, ""));
     let not_applied = "the dropout mask of `fc1.dropout` is not applied to derivatives";
     for (program, why) in [
-        (Dropping { unmasked: Some(1.0), scale: 1.0, off: 0 }, not_applied),
-        (Dropping { unmasked: Some(1.0 / 0.75), scale: 1.0, off: 0 }, not_applied),
+        (Dropping { factors: Some([1.0, 1.0]), off: 0 }, not_applied),
+        (Dropping { factors: Some([1.0 / 0.75, 1.0 / 0.75]), off: 0 }, not_applied),
         (
-            Dropping { unmasked: None, scale: 0.75, off: 0 },
+            Dropping { factors: Some([1.0, 0.0]), off: 0 },
             "derivatives are not divided by the keep probability of `fc1.dropout`",
         ),
         (
-            Dropping { unmasked: None, scale: 1.0, off: 1 },
+            Dropping { factors: None, off: 1 },
             "it is right in evaluation mode and wrong in training mode: look at `fc1.dropout`; a mask is to be that of the request",
         ),
     ] {
         let (report, _, said) = asked(MLP, Arc::new(program), Precision::F64);
         let report = report.expect("a report");
-        for name in ["fc1.weight", "fc1.bias"] {
+        for name in ["fc1.weight", "fc1.bias", "grad_input/x"] {
             let tensor = report.tensors.iter().find(|tensor| tensor.name == name).expect("its report");
             let found = tensor.diagnosis.as_deref().unwrap_or_default();
             assert!(tensor.wrong_by_own_loss && found.contains(why), "{name}: {why}: {found}");

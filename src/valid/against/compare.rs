@@ -57,13 +57,21 @@ pub(super) fn compare(
         inputs: asked(&directions.inputs, &answer.input_losses),
     };
     let curved = residuals(graph, visit, &asked, precision.step(), &ours);
-    let by_own_loss = |report: &mut TensorReport, theirs: &[f64], losses: &[f64], v: &[f64], curved: &[f64]| {
-        let own = own(theirs, losses, v, curved, precision, loss);
-        let both = norm(theirs) + own.size;
-        report.own_error = Some(relative(own.error, both));
-        report.own_bound = Some(relative(own.bound, both));
-        let allowed = 3.0 * own.bound + tolerance * both;
-        report.wrong_by_own_loss = own.error > allowed.max(floor);
+    let by_own_loss =
+        |report: &mut TensorReport, theirs: &[f64], losses: &[f64], v: &[f64], curved: &[f64]| {
+            let own = own(theirs, losses, v, curved, precision, loss);
+            let both = norm(theirs) + own.size;
+            report.own_error = Some(relative(own.error, both));
+            report.own_bound = Some(relative(own.bound, both));
+            let allowed = 3.0 * own.bound + tolerance * both;
+            report.wrong_by_own_loss = own.error > allowed.max(floor);
+        };
+    let place = alternatives::Place {
+        graph,
+        weights,
+        feeds: &feeds.tensors,
+        settings: *settings,
+        objective: &Objective::Loss,
     };
     let mut mistakes: Option<Vec<Alternative>> = None;
     let mut tensors = Vec::new();
@@ -84,13 +92,6 @@ pub(super) fn compare(
             Verdict::Pass
         };
         if report.verdict == Verdict::Fail {
-            let place = alternatives::Place {
-                graph,
-                weights,
-                feeds: &feeds.tensors,
-                settings: *settings,
-                objective: &Objective::Loss,
-            };
             let mistakes = mistakes.get_or_insert_with(|| alternatives(place));
             let mistakes: Vec<(&str, &[f64])> =
                 mistakes.iter().map(|other| (&*other.why, &*other.params[i])).collect();
@@ -121,6 +122,9 @@ pub(super) fn compare(
         }
         let off_ours = error > floor && report.error > tolerance;
         report.verdict = if report.wrong_by_own_loss || off_ours {
+            let mistakes = mistakes.get_or_insert_with(|| alternatives(place));
+            let mistakes: Vec<(&str, &[f64])> =
+                mistakes.iter().filter_map(|other| Some((&*other.why, &**other.feeds.get(i)?))).collect();
             report.diagnosis = diagnose(&Case {
                 given: theirs,
                 truth: &ours.data,
@@ -129,7 +133,7 @@ pub(super) fn compare(
                 weights: &[],
                 dims: &ours.dims,
                 rows: feeds.rows,
-                alternatives: &[],
+                alternatives: &mistakes,
                 tolerance,
             });
             Verdict::Fail

@@ -152,8 +152,8 @@ impl Directions {
             (name, Stored { dims, elements: Elements::Real(data.to_vec()) })
         };
         let params = graph.params.iter().zip(&self.params);
-        let params = params
-            .map(|((_, param), data)| one(format!("direction/{}", param.path), data, &param.spec.dims));
+        let params =
+            params.map(|((_, param), data)| one(format!("direction/{}", param.path), data, &param.spec.dims));
         let inputs = graph.feeds.iter().zip(&self.inputs).filter(|(_, data)| !data.is_empty());
         let inputs = inputs.map(|((_, feed), data)| {
             let dims = feed.shape.as_ref().map_or(Vec::new(), |shape| shape.with_batch(rows));

@@ -131,8 +131,11 @@ pub(super) fn by_mode(
     let train = Mode::Train.to_string();
     let acts = |node: Handle<Node>| graph.nodes[node].op.effect() != ModeEffect::Same;
     let named = |nodes: &[Handle<Node>]| {
-        let paths: Vec<String> =
-            nodes.iter().filter(|node| acts(**node)).map(|node| format!("`{}`", graph.nodes[*node].path)).collect();
+        let paths: Vec<String> = nodes
+            .iter()
+            .filter(|node| acts(**node))
+            .map(|node| format!("`{}`", graph.nodes[*node].path))
+            .collect();
         (!paths.is_empty()).then(|| {
             format!(
                 "right in evaluation mode and wrong in training mode: look at {}; a mask is to be that of the request, in both passes",

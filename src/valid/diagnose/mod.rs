@@ -208,7 +208,9 @@ fn rounded(case: &Case<'_>) -> Option<String> {
         (f64::from(data as f32) - data).abs() <= 4.0 * f64::EPSILON * g.abs()
     };
     Some(if given.iter().enumerate().all(single) {
-        format!("it is off by {relative} of its size, and every component is a number of f32: a sum in single precision")
+        format!(
+            "it is off by {relative} of its size, and every component is a number of f32: a sum in single precision"
+        )
     } else {
         format!(
             "it is off by {relative} of its size: a sum in single precision, or a small constant (an epsilon, n for n - 1) that differs"

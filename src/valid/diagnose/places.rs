@@ -90,7 +90,6 @@ fn exchanged(case: &Case<'_>) -> Option<String> {
     Some(format!("its {what} {a} and {b} are exchanged"))
 }
 
-
 /// Wrong in one component alone, at one place of an axis, at a border, or where loops in blocks begin and end.
 pub(super) fn lost(case: &Case<'_>) -> Option<String> {
     let Case { given, truth, dims, tolerance, .. } = *case;
@@ -121,9 +120,10 @@ pub(super) fn lost(case: &Case<'_>) -> Option<String> {
             hit
         })
         .collect();
-    let patterns: [fn(&[Vec<bool>], bool) -> Option<String>; 3] = [one_place, tail, edges];
-    let borders = || at_borders(&wrong, dims, zero);
-    patterns.into_iter().find_map(|pattern| pattern(&places, zero)).or_else(borders)
+    one_place(&places, zero)
+        .or_else(|| tail(&places, zero))
+        .or_else(|| edges(&places, zero))
+        .or_else(|| at_borders(&wrong, dims, zero))
 }
 
 /// Everything that is wrong lies at one place of an axis.

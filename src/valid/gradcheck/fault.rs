@@ -19,7 +19,7 @@ pub enum FaultKind {
     Sum,
     /// The derivative of the penalties is not theirs.
     Penalty,
-    /// A reverse rule is right everywhere but on a kink, where it gives no subgradient.
+    /// A reverse rule is right everywhere but on a kink or at a tie, where it gives no subgradient.
     Kink,
     /// Two runs of a kernel or rule on the same arguments differ.
     Repeat,
@@ -174,7 +174,7 @@ impl Fault {
             FaultKind::Sum => format!("the contributions to the gradient of `{node}` do not add up"),
             FaultKind::Penalty => format!("the gradient of the penalty on `{node}` is wrong"),
             FaultKind::Kink => format!(
-                "on a kink the reverse rule of `{node}` ({op}) gives neither side's derivative nor one between"
+                "on a kink or at a tie the reverse rule of `{node}` ({op}) gives no subgradient: neither side's derivative nor a mixture of them"
             ),
             FaultKind::Repeat => format!("two runs of `{node}` ({op}) on the same arguments differ"),
             FaultKind::Leftover => {

@@ -5,8 +5,8 @@
 //! `sum_i <c_i, dx_i> = <g, dy>`. With random dx a wrong rule breaks this with probability 1 and the node that breaks it is the
 //! faulty one, because nothing of another node's rule enters. Each node is asked three times: with the tangents and cotangents
 //! of the whole net at the point; with random ones, because those of a net are structured (behind a softmax they add up
-//! to 0) and may hide an error along a fixed direction; and, where f is piecewise, with inputs on and around the kinks, which a
-//! few random samples may not meet. For every value the sum of the contributions must be the cotangent that arrived,
+//! to 0) and may hide an error along a fixed direction; and, where f is piecewise, with inputs on and around the kinks, where it is a maximum, with tied
+//! ones, which a few random samples may not meet. For every value the sum of the contributions must be the cotangent that arrived,
 //! where the derivative of the objective itself counts as a contribution to what it reads, and for every tensor that of the penalties.
 //!
 //! Bound: with u = 2^-53 and gamma_k = k u / (1 - k u), a sum of k products errs by at most gamma_k times the sum of their magnitudes
@@ -305,8 +305,7 @@ impl<R: Reverse> Case<'_, '_, R> {
             };
             first.iter().enumerate().map(off).collect()
         };
-        let (down, up) =
-            (self.settled(trial, &moved(-1.0), true)?, self.settled(trial, &moved(1.0), true)?);
+        let (down, up) = (self.settled(trial, &moved(-1.0), true)?, self.settled(trial, &moved(1.0), true)?);
         let here = self.settled(trial, first, false)?;
         let between = |((c, down), up): ((&f64, &f64), &f64)| {
             let slack = self.bound * (down.abs() + up.abs()) + f64::MIN_POSITIVE;
@@ -443,7 +442,8 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
             cotangent,
         };
         if let Some(windows) = Windows::of(graph, node, batch) {
-            ties[handle.index()] = windows.ties(trial.operands[0]).iter().filter(|tie| tie.parts(&trial.tangents[0])).count();
+            ties[handle.index()] =
+                windows.ties(trial.operands[0]).iter().filter(|tie| tie.parts(&trial.tangents[0])).count();
         }
         let held = [base.value(handle).plane(0), base.saved(handle).plane(0)];
         let contributions = case.rule(&trial, held);

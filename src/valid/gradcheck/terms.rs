@@ -5,7 +5,7 @@
 //! the outputs. What was done to a sum (one term too few, the last in place of all) shows in its terms and not in its result.
 
 use super::directions::widened;
-use super::ledger::{near_kinks, operands, states, wanted};
+use super::ledger::{dot, near_kinks, operands, states, wanted};
 use super::spread::spread;
 use super::sweep::Place;
 use crate::exec::{Alone, Registry, Reverse};
@@ -68,14 +68,8 @@ impl<'a, 'g> Asked<'a, 'g> {
             operands[at] = values;
         }
         let held = [&*self.output, &*self.saved];
-        let mut all = self.alone.backward::<f64>(
-            &operands,
-            &self.states,
-            held,
-            &self.cotangent,
-            &self.wanted,
-            reverse,
-        );
+        let mut all =
+            self.alone.backward::<f64>(&operands, &self.states, held, &self.cotangent, &self.wanted, reverse);
         all.swap_remove(operand)
     }
 
@@ -100,6 +94,47 @@ impl<'a, 'g> Asked<'a, 'g> {
         let passes = self.operands[operand].len().div_ceil(WIDTH);
         let forward = self.node.flops.max(self.node.shape.as_ref().map_or(0, Shape::elements));
         (passes * (1 + 2 * WIDTH)) as f64 * forward as f64 * self.alone.batch as f64
+    }
+
+    /// The component that alone is wrong, with its true derivative, for operands of any size; `None` if not exactly one is, or rounding hides which.
+    ///
+    /// With v of random signs and `u_i = i v_i` an error e at i alone moves `<c, v>` by `e v_i` and `<c, u>` by i times that: the quotient is the
+    /// index, and the tangent along the unit vector there confirms it.
+    pub fn lone(&self, operand: usize, given: &[f64]) -> Option<(usize, f64)> {
+        let n = given.len();
+        let seed = self.alone.settings.seed;
+        let v = spread(n, seed, &format!("lone/{}", self.node.path));
+        #[expect(clippy::cast_precision_loss, reason = "an index is far below 2^53")]
+        let u: Vec<f64> = v.iter().enumerate().map(|(i, v)| (i + 1) as f64 * v).collect();
+        let [along_v, along_u] = self.handed(operand, [&v, &u]);
+        let error = dot(View::<f64>::new(given), View::new(&v)).value - along_v;
+        let moment = dot(View::<f64>::new(given), View::new(&u)).value - along_u;
+        let at = (moment / error).round() - 1.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "it is an index"
+        )]
+        let at = (0.0..n as f64).contains(&at).then_some(at as usize)?;
+        let mut unit = vec![0.0; n];
+        unit[at] = 1.0;
+        let [truth, _] = self.handed(operand, [&unit, &unit]);
+        let confirmed = ((given[at] - truth) * v[at] - error).abs() <= 1e-3 * error.abs();
+        confirmed.then_some((at, truth))
+    }
+
+    /// `<g, dy>` for two tangents of one operand.
+    fn handed(&self, operand: usize, tangents: [&[f64]; 2]) -> [f64; 2] {
+        let mut wide: Vec<Vec<f64>> = self.operands.iter().map(|values| widened::<Lanes>(values)).collect();
+        let n = self.operands[operand].len();
+        for (lane, tangent) in tangents.into_iter().enumerate() {
+            wide[operand][(1 + lane) * n..(2 + lane) * n].copy_from_slice(tangent);
+        }
+        let wide: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
+        let ran = self.alone.forward::<Lanes>(&wide, &self.states);
+        let moved = View::<Lanes>::new(&ran.output);
+        [0, 1].map(|lane| dot(View::<f64>::new(&self.cotangent), View::new(moved.plane(1 + lane))).value)
     }
 
     /// For each component of an operand the outputs that it moves, with the slopes; `None` if these are too many.

@@ -35,8 +35,14 @@ fn said(text: &str, reverse: &impl Reverse) -> Vec<String> {
 
 /// A mutant and the start of what is said of it.
 const SENTENCES: &[(&str, &str)] = &[
-    ("loss_missing_1N", "input gradient: it is 8 times the derivative: it is not divided by the 8 rows of the batch"),
-    ("loss_N_minus_1", "input gradient: it is 1.143 times the derivative: it is divided by 7 in place of 8 rows"),
+    (
+        "loss_missing_1N",
+        "input gradient: it is 8 times the derivative: it is not divided by the 8 rows of the batch",
+    ),
+    (
+        "loss_N_minus_1",
+        "input gradient: it is 1.143 times the derivative: it is divided by 7 in place of 8 rows",
+    ),
     ("ce_sign", "input gradient: it is -1 times the derivative: the sign is wrong"),
     ("mse_factor2", "input gradient: it is 0.5 times the derivative: a factor of 2 is missing"),
     ("dropout_no_scale", "input gradient: it is multiplied with 1 in place of 1.429 = 1/keep"),
@@ -58,27 +64,57 @@ const SENTENCES: &[(&str, &str)] = &[
     ("ln_missing_mean_term", "input gradient: the term through the mean is missing or wrong"),
     ("gn_missing_var_term", "input gradient: the term through the variance is missing or wrong"),
     ("softmax_diag_only", "input gradient: the element in its own place alone counts"),
-    ("bias_missing_sum", "`b.bias`: the first row of the batch alone counts: it is not summed over the batch"),
-    ("bias_mean", "`b.bias`: a mean over 8 in place of a sum: it is divided by the 8 rows of the batch twice"),
+    (
+        "bias_missing_sum",
+        "`b.bias`: the first row of the batch alone counts: it is not summed over the batch",
+    ),
+    (
+        "bias_mean",
+        "`b.bias`: a mean over 8 in place of a sum: it is divided by the 8 rows of the batch twice",
+    ),
     ("bcast_take_first", "`a.layer_norm.bias`: the first row of the batch alone counts"),
     ("bcast_mean", "`a.layer_norm.weight`: a mean over 8 in place of a sum"),
-    ("conv_bias_no_spatial", "`a.bias`: "),
-    ("conv_pad_off1", "input gradient: it is shifted by one along axis 2 and cropped: an offset of the padding"),
+    (
+        "conv_bias_no_spatial",
+        "`a.bias`: of each row the first place alone counts: it is not summed over the places",
+    ),
+    (
+        "conv_pad_off1",
+        "input gradient: it is shifted by one along axis 2 and cropped: an offset of the padding",
+    ),
     ("conv_border_lost", "input gradient: the first place along axis 2 is lost: it is zero"),
     ("block_edge_col", "`r.s.weight`: the last column is lost: it is zero"),
     ("tail_row_dropped", "`u.weight`: the last row of the batch is left out: the tail of a loop"),
-    ("deconv_output_pad_lost", "`a.weight`: it is wrong at the border of the maps alone: an offset of the padding"),
+    (
+        "deconv_output_pad_lost",
+        "`a.weight`: it is wrong at the border of the maps alone: an offset of the padding",
+    ),
     ("leaky_slope", "input gradient: where x < 0 its slope is 0.2 in place of 0.1: that of a wrong branch"),
     ("leaky_as_relu", "input gradient: where x < 0 its slope is 0 in place of 0.1: that of a wrong branch"),
     ("elu_uses_y", "input gradient: it is wrong where x < 0: that of a wrong branch"),
     ("relu_mask_shift", "input gradient: it is wrong where x < 0 up to "),
-    ("huber_no_clip", "input gradient: it is wrong where output - target < -0.3, and it is wrong where output - target > 0.3"),
-    ("dropout_mask_ignored", "input gradient: the mask is not that of the forward run: 25 of 64 decisions differ"),
-    ("maxpool_spread", "input gradient: it is spread over the window in place of going to the largest element"),
+    (
+        "huber_no_clip",
+        "input gradient: it is wrong where output - target < -0.3, and it is wrong where output - target > 0.3",
+    ),
+    (
+        "dropout_mask_ignored",
+        "input gradient: the mask is not that of the forward run: 25 of 64 decisions differ",
+    ),
+    (
+        "maxpool_spread",
+        "input gradient: it is spread over the window in place of going to the largest element",
+    ),
     ("maxpool_idx_off1", "input gradient: it goes to another element than the largest in 512 of 512 windows"),
     ("f32_accum", "`b.weight`: it is off by "),
-    ("bn_eps_dropped", "input gradient: it is off by 3.447e-7 of its size: a sum in single precision, or a small constant"),
-    ("gelu_tanh_for_erf", "input gradient: it is the derivative of gelu(approx=tanh), and the value that of gelu(approx=none)"),
+    (
+        "bn_eps_dropped",
+        "input gradient: it is off by 3.447e-7 of its size: a sum in single precision, or a small constant",
+    ),
+    (
+        "gelu_tanh_for_erf",
+        "input gradient: it is the derivative of gelu(approx=tanh), and the value that of gelu(approx=none)",
+    ),
     ("tanh_double", "input gradient: its slope is taken at the output in place of the input"),
     ("one_weight_zero", "`u.weight`: one component alone is wrong, ["),
     ("one_weight_1e-6", "`b.weight`: one component alone is wrong, [2, 6]: 1e-6 of it too much"),
@@ -188,8 +224,14 @@ impl Reverse for Tiled {
 #[test]
 fn edges_of_tiles_and_tails_of_loops_are_named() {
     let cases: [(Tiled, &str); 5] = [
-        (Tiled(|row| row % 8 == 7, 0.5), "the last of every 8 places along axis 0 is wrong: the edge of a tile"),
-        (Tiled(|row| row % 4 == 0, 0.0), "the first of every 4 places along axis 0 is lost: the edge of a tile"),
+        (
+            Tiled(|row| row % 8 == 7, 0.5),
+            "the last of every 8 places along axis 0 is wrong: the edge of a tile",
+        ),
+        (
+            Tiled(|row| row % 4 == 0, 0.0),
+            "the first of every 4 places along axis 0 is lost: the edge of a tile",
+        ),
         (
             Tiled(|row| row >= 16, 0.0),
             "the last 2 places along axis 0 are lost, those behind the last full block of 16: the tail of a loop",
