@@ -115,10 +115,14 @@ impl LayerInits {
     }
 }
 
-/// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are small whole numbers")]
-pub(super) fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
-    target.at(at).primal() as usize
+/// The class label or token at an element. They travel as whole numbers in an `f64`; readers have checked their range.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "labels and tokens are whole numbers"
+)]
+pub(super) fn index_at<S: Scalar>(whole: View<'_, S>, at: usize) -> usize {
+    whole.at(at).primal() as usize
 }
 
 /// 1/n.

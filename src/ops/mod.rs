@@ -28,6 +28,7 @@ mod convolution;
 mod cross_entropy;
 mod dropout;
 mod elu;
+mod embedding;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
@@ -83,7 +84,7 @@ pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
 use common::{
-    LayerInits, Lines, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward, exact,
+    LayerInits, Lines, affine_energy, affine_moments, axis_of, copy_backward, copy_forward, exact, index_at,
     masked, reciprocal, same_shapes, shifted_sum,
 };
 
@@ -132,6 +133,7 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    embedding::Embedding,
     class_token::ClassToken,
     position_embedding::PositionEmbedding,
     matmul::Matmul,
@@ -463,6 +465,11 @@ pub trait Op: Sized {
 
     /// What a window that slides over maps of this shape meets along either axis.
     fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
+        None
+    }
+
+    /// How many tokens an operator has rows for that takes whole numbers; `None` for one that takes numbers of any kind.
+    fn vocabulary(&self) -> Option<usize> {
         None
     }
 

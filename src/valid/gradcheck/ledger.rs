@@ -79,6 +79,10 @@ pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     });
     let within = match node.op.category() {
         Category::Layer => 0,
+        // A row adds up all places that hold its token.
+        Category::Lookup => {
+            batch * node.inputs.iter().map(|source| elements(graph.shape(*source))).sum::<usize>()
+        }
         _ => {
             let whole = node.inputs.iter().map(|source| elements(graph.shape(*source))).max().unwrap_or(0);
             let samples = if node.op.mixes_batch(place.settings.mode) { batch } else { 1 };
@@ -351,8 +355,11 @@ pub(super) fn audit(
         .zip(place.feeds)
         .map(|((_, feed), data)| {
             let n = data.data.len();
-            let tangent =
-                if feed.target { vec![0.0; n] } else { spread(n, seed, &format!("ledger/{}", feed.name)) };
+            let tangent = if feed.differentiable() {
+                spread(n, seed, &format!("ledger/{}", feed.name))
+            } else {
+                vec![0.0; n]
+            };
             planes(&data.data, &tangent, 1)
         })
         .collect();

@@ -33,13 +33,11 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
             .collect();
         let scales = inputs.iter().all(Option::is_some)
             && match node.op.category() {
-                Category::Layer => {
-                    node.params.iter().all(|param| {
-                        let spec = &graph.params[*param].spec;
-                        spec.role == Role::Kernel
-                            || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
-                    }) && node.op.name() != "embedding"
-                }
+                Category::Layer => node.params.iter().all(|param| {
+                    let spec = &graph.params[*param].spec;
+                    spec.role == Role::Kernel
+                        || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
+                }),
                 Category::Activation => {
                     bent = true;
                     ["relu", "leaky_relu"].contains(&node.op.name())

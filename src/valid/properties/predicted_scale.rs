@@ -85,7 +85,8 @@ pub fn seeds(subject: Subject<'_>, seed: u64) -> impl Iterator<Item = u64> + use
 /// Compares what was measured on `feeds` with what the analysis says of the graph.
 #[must_use]
 pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall {
-    let predicted = signal::analyse_measured(subject.graph, Mode::Train, Samples::moments(feeds));
+    let predicted =
+        signal::analyse_measured(subject.graph, Mode::Train, Samples::moments(subject.graph, feeds));
     let cases = scales.forward.iter().map(Vec::len).max().unwrap_or(0);
     let fail = |detail: String| Overall { verdict: Verdict::Fail, cases, detail };
     let exact = scale::is_exact(subject.graph, Mode::Train);
