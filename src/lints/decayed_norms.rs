@@ -56,7 +56,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             .remark("includes biases and norms")
             .note(
                 "weights",
-                format!("{} of the elements are weights", count(elements(&[Role::Kernel, Role::Table]))),
+                format!("{} of the elements are kernels", count(elements(&[Role::Kernel, Role::Table]))),
             )
             .help("on weights");
         if let Some(span) = penalty.on {

@@ -234,6 +234,8 @@ fn forward(
 fn variety(node: &Node, io: Transfer<'_>, moments: &Moments) -> f64 {
     let by_position = match node.op.category() {
         Category::Product => return moments.variety,
+        // It gives each position something of its own, and all samples the same.
+        Category::Combine if node.op.name() == "position_embedding" => return moments.variety,
         Category::Layer
         | Category::Lookup
         | Category::Activation

@@ -9,6 +9,7 @@ mod cli;
 mod data;
 mod declared;
 mod diagnostics;
+mod embedding;
 mod faults;
 mod gradcheck;
 mod gradmut;

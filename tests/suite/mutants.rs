@@ -53,7 +53,7 @@ const SMALLER: &[(&str, &[(&str, &str)])] = &[
         &[
             ("w = 768, heads = 12", "w = 128, heads = 4"),
             ("seq = 1024, words = 50257", "seq = 16, words = 32"),
-            ("expect { params 123_653_376 }", ""),
+            ("expect { params 163_037_184 }", ""),
         ],
     ),
     ("good/mobilenet_v2", &[("224, 224", "64, 64")]),
