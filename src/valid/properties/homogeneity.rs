@@ -55,6 +55,9 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
 }
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
+    if subject.graph.nodes.iter().any(|(_, node)| node.op.vocabulary().is_some()) {
+        return Some("tokens have no scale".to_owned());
+    }
     depth(subject.graph).is_none().then(|| "the net is not one of ReLUs without biases".to_owned())
 }
 

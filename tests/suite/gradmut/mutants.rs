@@ -107,8 +107,6 @@ pub const MUTANTS: &[Mutant] = &[
     same(REMASKED, "mlp, nothing dropped", "every mask keeps all"),
     mutant(52, "embed_overwrite", "embedding", "words", "e", WEIGHT),
     mutant(52, "embed_overwrite", "embedding", "words, many rows", "e", WEIGHT),
-    mutant(75, "embed_row_off1", "embedding", "words", "e", WEIGHT),
-    mutant(76, "embed_mean", "embedding", "words", "e", WEIGHT),
     mutant(53, "softmax_diag_only", "softmax", "reg", "b.softmax", INPUT),
     mutant(54, "softmax_wrong_axis", "softmax", "reg", "b.softmax", INPUT),
     mutant(55, "attn_scale_missing", "attention", "tfm", "a", &["input 1", "input 2"]),
@@ -131,6 +129,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(72, "matmul_gA_no_transpose", "matmul", "tfm", "m", &["input 1"]),
     mutant(73, "matmul_gB_transposed_a", "matmul", "tfm", "m", &["input 2"]),
     mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
+    mutant(75, "embed_row_off1", "embedding", "words", "e", WEIGHT),
+    mutant(76, "embed_mean", "embedding", "words", "e", WEIGHT),
 ];
 
 /// What the list has and the language has not.
