@@ -139,6 +139,7 @@ fn drawn_tokens_are_uniform_and_repeat() {
         let drawn = Samples::draw(&graph, 1024, 3).batch(0, 1024).remove(0).data;
         let vocabulary = f64::from(vocabulary);
         assert!(drawn.iter().all(|x| x.fract() == 0.0 && *x >= 0.0 && *x < vocabulary));
+        #[expect(clippy::cast_precision_loss, reason = "counts are small")]
         let statistic = |tokens: Vec<f64>| {
             let expected = 8.0 * 1024.0 / vocabulary;
             let squares: f64 =
@@ -178,9 +179,10 @@ fn rows_get_the_sum_over_their_places() {
         let compiled = compiled(text, Notation::Dsl);
         let graph = Runnable::new(&compiled.graph).expect("a complete graph");
         let weights = Weights::draw(&graph, 1);
-        let ids = [4.0, 1.0, 4.0, 4.0, 0.0, 1.0];
+        let ids: [u8; 6] = [4, 1, 4, 4, 0, 1];
         let y: Vec<f64> = (0..12u32).map(|i| f64::from(i * i) * 0.1).collect();
-        let feeds = [Tensor::new(vec![2, 3], ids.to_vec()), Tensor::new(vec![2, 3, 2], y.clone())];
+        let feeds =
+            [Tensor::new(vec![2, 3], ids.map(f64::from).to_vec()), Tensor::new(vec![2, 3, 2], y.clone())];
         let settings = Settings { mode: Mode::Train, seed: 0, penalties: true };
         let mut session: Session<'_, f64> = Session::new(graph, 2, Keep::All);
         let point = weights.at(&feeds);
@@ -193,7 +195,7 @@ fn rows_get_the_sum_over_their_places() {
         let mut wanted = vec![0.0; table.len()];
         for (at, id) in ids.iter().enumerate() {
             for i in 0..2 {
-                let row = 2 * (*id as usize) + i;
+                let row = 2 * usize::from(*id) + i;
                 wanted[row] += (table[row] - y[2 * at + i]) / 6.0;
             }
         }

@@ -266,7 +266,12 @@ fn mean<S: Scalar>(values: impl Iterator<Item = S>, n: usize) -> S {
 }
 
 impl Mutant {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small numbers")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers"
+    )]
     fn wrong<S: Scalar>(&self, node: &Node, io: &Context<'_, S>, like: Results) -> Results {
         let mut own = io.run(node, &like);
         let batch = io.batch as f64;
