@@ -42,6 +42,7 @@ const SMALLER: &[(&str, &[(&str, &str)])] = &[
         &[
             ("w = 768, heads = 12", "w = 128, heads = 4"),
             ("seq = 512, words = 30522", "seq = 16, words = 32"),
+            ("expect { params 132_955_194 }", ""),
         ],
     ),
     ("good/dcgan_discriminator", &[("w = 64", "w = 16")]),
