@@ -129,8 +129,8 @@ impl Dead {
     }
 }
 
-fn of<'g>(graph: &'g Graph, node: &Node, role: Role) -> Option<&'g ParamSpec> {
-    node.params.iter().map(|param| &graph.params[*param].spec).find(|spec| spec.role == role)
+fn of<'g>(graph: &'g Graph, node: &'g Node, role: Role) -> Option<&'g ParamSpec> {
+    graph.slots(node).map(|(_, spec)| spec).find(|spec| spec.role == role)
 }
 
 fn starts_at_zero(spec: &ParamSpec) -> bool {

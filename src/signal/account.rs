@@ -15,9 +15,8 @@ use crate::tensor::Mode;
 
 /// The kernel of a layer.
 #[must_use]
-pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
-    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
-    specs.into_iter().find(|spec| spec.role == Role::Kernel)
+pub fn kernel<'g>(graph: &'g Graph, node: &'g Node) -> Option<&'g ParamSpec> {
+    graph.slots(node).map(|(_, spec)| spec).find(|spec| spec.role == Role::Kernel)
 }
 
 /// The account of a graph.

@@ -34,8 +34,7 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
         let scales = inputs.iter().all(Option::is_some)
             && match node.op.category() {
                 Category::Layer => {
-                    node.params.iter().all(|param| {
-                        let spec = &graph.params[*param].spec;
+                    graph.slots(node).all(|(_, spec)| {
                         spec.role == Role::Kernel
                             || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
                     }) && node.op.name() != "embedding"
