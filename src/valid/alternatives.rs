@@ -230,16 +230,20 @@ impl Reverse for Mistaken<'_> {
         if !self.here(node) {
             return;
         }
-        let (grads, slot, factor) = match self.mistake {
-            Mistake::Unmasked(_) => return,
-            Mistake::Unscaled(_, kept) => (inputs, 0, kept),
-            Mistake::Dropped { slot, .. } => (inputs, slot, 0.0),
-            Mistake::Unshared { slot, .. } => (params, slot, 0.0),
-        };
-        if let Some(Some(grad)) = grads.get_mut(slot) {
-            for i in 0..grad.len() {
-                grad.set(i, grad.at(i) * factor);
-            }
+        match self.mistake {
+            Mistake::Unmasked(_) => {}
+            Mistake::Unscaled(_, kept) => scale(inputs, 0, kept),
+            Mistake::Dropped { slot, .. } => scale(inputs, slot, 0.0),
+            Mistake::Unshared { slot, .. } => scale(params, slot, 0.0),
+        }
+    }
+}
+
+/// Multiplies one of several derivatives, if it is wanted.
+fn scale<S: Scalar>(grads: &mut [Option<ViewMut<'_, S>>], slot: usize, factor: f64) {
+    if let Some(Some(grad)) = grads.get_mut(slot) {
+        for i in 0..grad.len() {
+            grad.set(i, grad.at(i) * factor);
         }
     }
 }

@@ -116,6 +116,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(58, "rows_swapped", "linear", "mlp", "b", WEIGHT),
     mutant(59, "zero_sum_pair", "linear", "mlp", "b", WEIGHT),
     mutant(60, "stale_activation", "linear", "mlp", "v", WEIGHT),
+    mutant(63, "tied_weight_once", "linear", "tied", "t", WEIGHT),
     mutant(64, "deconv_output_pad_lost", "conv_transpose2d", "up", "a", &["input", "weight"]),
     mutant(65, "dilation_ignored", "conv2d", "cnn", "e", WEIGHT),
     mutant(66, "gn_missing_var_term", "group_norm", "cnn", "e.group_norm", INPUT),
@@ -135,7 +136,6 @@ pub const ABSENT: &[(usize, &str, &str)] = &[
     (52, "embed_overwrite", "no embedding"),
     (61, "lstm_forget_sign", "no recurrent layer"),
     (62, "bptt_truncated", "no recurrent layer"),
-    (63, "tied_weight_once", "no tied weights"),
 ];
 
 /// What a rule reads.
@@ -349,6 +349,7 @@ impl Mutant {
             "bcast_mean" => each(&mut own[1][0], &|_, d| d * (1.0 / batch)),
             "residual_skip_dropped" => each(&mut own[0][1], &|_, d| d * 0.0),
             "fanout_overwrite" => each(&mut own[0][0], &|_, d| d * 0.0),
+            "tied_weight_once" => each(&mut own[1][0], &|_, d| d * 0.0),
             "conv_no_flip" => {
                 let taps = 9;
                 let weight = io.params[0];

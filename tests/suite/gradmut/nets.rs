@@ -106,6 +106,31 @@ net {
 train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
 ";
 
+/// Layers that share weights: two of one matrix, and a convolution with its transpose.
+const TIED: &str = "spec 1
+model tied()
+input x: f64[B, 2, 4, 4]
+target y: f64[B, 3]
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  a: conv2d(3, kernel=3, stride=2, pad=1, init=lecun_normal)
+     tanh
+  b: conv_transpose2d(2, kernel=3, stride=2, pad=1, output_pad=1, tie=a)
+     tanh
+     flatten
+  s: linear(6)
+     tanh
+  r: linear(6)
+     gelu
+  t: linear(6, tie=r)
+     tanh
+  u: linear(6, tie=r)
+     tanh
+  z: linear(3)
+}
+train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
 /// A net by its name.
 pub fn net(name: &str) -> String {
     let text = match name {
@@ -118,6 +143,7 @@ pub fn net(name: &str) -> String {
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
         "up" => UP,
         "tfm" => TFM,
+        "tied" => TIED,
         _ => panic!("no net is called {name}"),
     };
     text.to_owned()
@@ -180,13 +206,22 @@ pub fn clean(seed: u64) -> String {
     let tokens = seed >= TOKENS;
     let maps = dice.below(2) == 1 && !tokens;
     let mut net = String::new();
+    let mut layers = Vec::new();
     let mut line = |text: String| net.push_str(&format!("  {text}\n"));
     for i in 0..=dice.below(4) {
         let init = dice.one(INITS);
         let bias = dice.one(&["zeros", "normal(0.1)", "ones"]);
         let width = 4;
+        // Layers of one shape share the weight of the first of them, once in a while.
+        let tied = match (maps, layers.last()) {
+            (false, Some(first)) if dice.below(4) == 0 => Some(*first),
+            _ => None,
+        };
         let layer = match (maps, dice.below(4)) {
-            (false, _) => format!("linear({width}, init={init}, bias_init={bias})"),
+            (false, _) => match tied {
+                Some(first) => format!("linear({width}, bias_init={bias}, tie=n{first})"),
+                None => format!("linear({width}, init={init}, bias_init={bias})"),
+            },
             (true, 0) => format!("conv2d({width}, kernel=1, init={init}, bias_init={bias})"),
             (true, 1) => format!("conv2d({width}, kernel=3, pad=2, dilation=2, init={init})"),
             (true, 2) => format!("conv2d({width}, kernel=3, pad=same, groups=2, init={init}, bias=false)"),
@@ -197,6 +232,7 @@ pub fn clean(seed: u64) -> String {
             line(format!("r{i}: residual {{"));
         }
         line(format!("n{i}: {layer}"));
+        layers.push(i);
         if tokens {
             match dice.below(4) {
                 0 => line(format!("t{i}: attention(2) <- n{i}, n{i}, n{i}")),
