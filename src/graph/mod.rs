@@ -389,10 +389,7 @@ impl Graph {
     }
 
     /// A node's trainable tensors with what they are to it, in the order of the op.
-    pub fn slots<'g>(
-        &'g self,
-        node: &'g Node,
-    ) -> impl Iterator<Item = (Handle<ParamTensor>, &'g ParamSpec)> {
+    pub fn slots<'g>(&'g self, node: &'g Node) -> impl Iterator<Item = (Handle<ParamTensor>, &'g ParamSpec)> {
         let spec = |(slot, param): (usize, &Handle<ParamTensor>)| match &node.tie {
             Some(tie) if tie.slot == slot => (*param, &tie.spec),
             _ => (*param, &self.params[*param].spec),
@@ -405,6 +402,14 @@ impl Graph {
     pub fn params_of(&self, node: &Node) -> u64 {
         let shared = node.tie.as_ref().map_or(0, |tie| tie.spec.elements());
         (self.slots(node).map(|(_, spec)| spec.elements()).sum::<usize>() - shared) as u64
+    }
+
+    /// Whether a node shares a tensor with another, so that the shape of neither can change alone.
+    #[must_use]
+    pub fn is_tied(&self, node: &Node) -> bool {
+        let takes = |other: &Node| other.params.iter().any(|param| node.params.contains(param));
+        let others = self.nodes.iter().filter(|(_, other)| other.tie.is_some() && other.path != node.path);
+        node.tie.is_some() || others.into_iter().any(|(_, other)| takes(other))
     }
 
     /// The uses of every trainable tensor in the order of the nodes, by the index of its handle: the node and the tensor's place in it.

@@ -105,7 +105,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 }
 
 /// The kernel of a layer with one constant weight.
-fn constant<'g>(graph: &'g Graph, node: &'g Node) -> Option<(&'g ParamSpec, &'g Spanned<crate::inits::Init>)> {
+fn constant<'g>(
+    graph: &'g Graph,
+    node: &'g Node,
+) -> Option<(&'g ParamSpec, &'g Spanned<crate::inits::Init>)> {
     let spec = scheme::kernel(graph, node)?;
     let init = spec.init.as_ref().filter(|init| init.value.is_constant())?;
     attribute(node, "groups").is_none().then_some((spec, init))

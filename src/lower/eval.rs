@@ -6,8 +6,8 @@
 
 use crate::args::{Arg, Call, Kind, Param, Value, mistyped, number, unknown_variable};
 use crate::diag::{Diagnostic, Diagnostics, rules};
-use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Lost, Unary};
 use crate::front;
+use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Lost, Unary};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
 use std::rc::Rc;
@@ -202,10 +202,7 @@ pub fn path(expr: &Spanned<Expr>, env: &Env, out: &mut Diagnostics) -> Option<Sp
 }
 
 /// `fc1`, `fc1.relu` and `stage[1].conv` as the text of a path; `index` evaluates what stands in brackets.
-pub fn path_text(
-    expr: &Expr,
-    index: &mut impl FnMut(&Spanned<Expr>) -> Option<i64>,
-) -> Option<String> {
+pub fn path_text(expr: &Expr, index: &mut impl FnMut(&Spanned<Expr>) -> Option<i64>) -> Option<String> {
     match expr {
         Expr::Name(name) => Some(name.clone()),
         Expr::Field(object, name) => Some(format!("{}.{}", path_text(&object.value, index)?, name.value)),

@@ -20,9 +20,9 @@
 //! a pair the predicted scale is not compared with the measured one.
 
 use super::eval;
-use super::{Lowering, body::Flow, body::Scope};
+use super::{Lowering, MAX_DEPTH, body::Flow, body::Scope};
 use crate::args::Param;
-use crate::diag::{Diagnostic, did_you_mean, rules};
+use crate::diag::{Diagnostic, rules};
 use crate::front::ast::{ArgExpr, CallExpr};
 use crate::graph::{Handle, Node, ParamTensor, Path, Source, Tie};
 use crate::ops::{OpKind, ParamSpec, Role};
@@ -48,7 +48,9 @@ impl Lowering<'_> {
         scope: &Scope,
     ) -> Result<Option<(Tie, Handle<ParamTensor>)>, ()> {
         let signature = OpKind::find(op.name()).map_or(&[][..], |op| op.signature);
-        let Some(arg) = call.args.iter().find(|arg| eval::names_node(arg, signature)) else { return Ok(None) };
+        let Some(arg) = call.args.iter().find(|arg| eval::names_node(arg, signature)) else {
+            return Ok(None);
+        };
         let env = self.env_of(scope);
         let name = eval::path(&arg.value, &env, &mut self.out).ok_or(())?;
         let owner = match self.reference(&name, scope) {
@@ -56,7 +58,8 @@ impl Lowering<'_> {
             Flow::Value(Source::Feed(feed)) => {
                 let message = format!("`{}` is an input and has no weight", name.value);
                 let diagnostic = Diagnostic::new(&rules::WRONG_TYPE, name.span, message);
-                self.out.push(diagnostic.label(self.graph.feeds[feed].span, "declared here").trail(&self.trail));
+                self.out
+                    .push(diagnostic.label(self.graph.feeds[feed].span, "declared here").trail(&self.trail));
                 return Err(());
             }
             Flow::Ambiguous | Flow::Poison => return Err(()),
@@ -69,7 +72,7 @@ impl Lowering<'_> {
             let message = format!("`{}` is `{}`, which has no weight to share", name.value, node.op.name());
             let diagnostic = Diagnostic::new(&rules::WRONG_TYPE, name.span, message)
                 .label(node.span, format!("`{}`", node.op.name()))
-                .maybe_help(self.nearest_layer(&name.value));
+                .maybe_help(self.layer_before(node));
             self.out.push(diagnostic.trail(&self.trail));
             return Err(());
         };
@@ -87,7 +90,8 @@ impl Lowering<'_> {
     ) -> Result<(), ()> {
         let named = |arg: &&ArgExpr| arg.name.as_ref().is_some_and(|name| name.value == "init");
         let Some(init) = call.args.iter().find(named) else { return Ok(()) };
-        let message = format!("`init` beside `tie`: the weight of `{owner}` is drawn once, as `{owner}` says");
+        let message =
+            format!("`init` beside `tie`: the weight of `{owner}` is drawn once, as `{owner}` says");
         let mut diagnostic = Diagnostic::new(&rules::GIVEN_TWICE, init.value.span, message)
             .label(tie.value.span, "shared here")
             .help("leave `init` out; `bias_init` stays, since the bias is not shared")
@@ -116,12 +120,16 @@ impl Lowering<'_> {
         let (node, shared) = (&self.graph.nodes[owner], &self.graph.params[param]);
         if spec.dims != shared.spec.dims {
             let (wanted, found) = (&spec.dims, &shared.spec.dims);
-            let message =
-                format!("`{path}` takes a weight of {wanted:?} and cannot share that of `{}`, {found:?}", node.path);
+            let message = format!(
+                "`{path}` takes a weight of {wanted:?} and cannot share that of `{}`, {found:?}",
+                node.path
+            );
             let turned = wanted.iter().rev().eq(found);
             let help = match turned {
                 true => "a linear layer has [out, in]: this one would be the transpose of the other",
-                false => "shared weights have one shape: [out, in] of a linear layer, [out, in/groups, height, width] of a conv2d",
+                false => {
+                    "shared weights have one shape: [out, in] of a linear layer, [out, in/groups, height, width] of a conv2d"
+                }
             };
             let diagnostic = Diagnostic::new(&rules::SHAPE_MISMATCH, span, message)
                 .remark(format!("`{path}.{SHARED}` would be {wanted:?}"))
@@ -138,19 +146,22 @@ impl Lowering<'_> {
         Ok(Some((Tie { slot, owner: of, spec }, param)))
     }
 
-    /// A layer with a weight whose name is close, or that the named value is made of.
-    fn nearest_layer(&self, name: &str) -> Option<String> {
-        let layers = self.graph.nodes.iter().map(|(_, node)| node);
-        let layers = layers.filter(|node| self.graph.slots(node).any(|(_, spec)| is_shared(spec)));
-        let known: Vec<String> = layers.map(|node| node.path.to_string()).collect();
-        let near = did_you_mean(name, known.iter().map(String::as_str));
-        near.map(|near| format!("did you mean `{near}`?"))
+    /// The layer that a value without a weight is made of, a few nodes before it.
+    fn layer_before(&self, node: &Node) -> Option<String> {
+        let before = |node: &&Node| match node.inputs.first() {
+            Some(Source::Node(input)) => Some(&self.graph.nodes[*input]),
+            _ => None,
+        };
+        let mut way = std::iter::successors(Some(node), before).take(MAX_DEPTH);
+        let layer = way.find(|node| self.graph.slots(node).any(|(_, spec)| is_shared(spec)))?;
+        Some(format!("did you mean `{}`?", layer.path))
     }
 
     /// A `default` holds for every layer, and a node that all of them could name does not exist.
     pub(super) fn no_default_tie(&mut self, default: &CallExpr, signature: &[Param]) {
         for arg in default.args.iter().filter(|arg| eval::names_node(arg, signature)) {
-            let message = format!("`tie` cannot be a default: no layer stands before every `{}`", default.name.value);
+            let message =
+                format!("`tie` cannot be a default: no layer stands before every `{}`", default.name.value);
             let diagnostic = Diagnostic::new(&rules::UNKNOWN_KEY, arg.value.span, message);
             self.out.push(diagnostic.help("write it where a layer shares the weight of an earlier one"));
         }

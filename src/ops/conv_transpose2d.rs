@@ -163,8 +163,15 @@ impl Op for ConvTranspose2d {
         let (fan_in, fan_out) = ((fan_in.round() as usize).max(1), plan.depth());
         let dims = vec![channels, plan.channels[1], height, width];
         let role = Role::Kernel;
-        let mut params =
-            vec![ParamSpec { name: "weight", dims, fan_in, fan_out, role, init: self.inits.weight.clone(), drawn: None }];
+        let mut params = vec![ParamSpec {
+            name: "weight",
+            dims,
+            fan_in,
+            fan_out,
+            role,
+            init: self.inits.weight.clone(),
+            drawn: None,
+        }];
         if self.bias {
             params.push(ParamSpec {
                 name: "bias",

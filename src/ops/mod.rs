@@ -83,8 +83,8 @@ pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
 use common::{
-    LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward, exact,
-    masked, reciprocal, same_shapes, shifted_sum,
+    LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward,
+    exact, masked, reciprocal, same_shapes, shifted_sum,
 };
 
 use crate::args::{Param, Reader};

@@ -17,7 +17,9 @@ use wellposed::valid::scale::{mean_and_variance, measure};
 
 /// A spec around the statements of a net, and what is said of its training.
 fn spec(net: &str, train: &str) -> String {
-    format!("spec 1\nmodel m\ninput x: f64[B, 6] |> standardize(mean=0, std=1, from=\"rows\")\ntarget y: f64[B, 3]\nnet {{\n{net}\n}}\n{train}\n")
+    format!(
+        "spec 1\nmodel m\ninput x: f64[B, 6] |> standardize(mean=0, std=1, from=\"rows\")\ntarget y: f64[B, 3]\nnet {{\n{net}\n}}\n{train}\n"
+    )
 }
 
 /// Three uses of one matrix, one of them through a tie to a tie.
@@ -79,7 +81,14 @@ fn the_graph_says_whose_weight_it_is() {
                  g: for i in range(2) {\n    c: linear(6, init=lecun_normal)\n    d: linear(6, tie=c)\n  }\n  \
                  k: for i in range(2) { e: linear(6, tie=g[1 - i].c) }";
     let text = graph::print(&compiled(&spec(loops, ""), Notation::Dsl).graph);
-    for line in ["h[0..2] x3 params 6 each", "  b: linear(out=6) [B,6] params 6  tied a.weight", "g[0..1] x2 params 48 each", "  d: linear(out=6) [B,6] params 6  tied c.weight", "k[0] params 6", "  e: linear(out=6) [B,6] params 6  tied g[0].c.weight"] {
+    for line in [
+        "h[0..2] x3 params 6 each",
+        "  b: linear(out=6) [B,6] params 6  tied a.weight",
+        "g[0..1] x2 params 48 each",
+        "  d: linear(out=6) [B,6] params 6  tied c.weight",
+        "k[0] params 6",
+        "  e: linear(out=6) [B,6] params 6  tied g[0].c.weight",
+    ] {
         assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
     }
 }
@@ -87,7 +96,10 @@ fn the_graph_says_whose_weight_it_is() {
 /// YAML says the same with a word, a text that holds a path, and an expression.
 #[test]
 fn both_notations_name_the_layer() {
-    let dsl = spec("  h: repeat 2 { a: linear(6, init=lecun_normal) }\n  b: linear(6, tie=h[0].a)\n  c: linear(6, tie=b)\n  z: linear(3, init=lecun_normal)", "");
+    let dsl = spec(
+        "  h: repeat 2 { a: linear(6, init=lecun_normal) }\n  b: linear(6, tie=h[0].a)\n  c: linear(6, tie=b)\n  z: linear(3, init=lecun_normal)",
+        "",
+    );
     let yaml = "spec: 1\nmodel: m\ninputs: {x: {type: \"f64[B, 6]\", prepare: [{standardize: {mean: 0, std: 1, from: rows}}]}}\ntargets: {y: \"f64[B, 3]\"}\n\
                 net:\n  - {id: h, repeat: 2, body: [{id: a, linear: {out: 6, init: lecun_normal}}]}\n  - {id: b, linear: {out: 6, tie: PATH}}\n  \
                 - {id: c, linear: {out: 6, tie: b}}\n  - {id: z, linear: {out: 3, init: lecun_normal}}\n";
@@ -108,7 +120,13 @@ fn said(net: &str, head: &str) -> Vec<String> {
     let one = |d: &Diagnostic| {
         let labels = d.labels.iter().map(|label| &source[label.span.range()]);
         let places: Vec<&str> = d.span().iter().map(|span| &source[span.range()]).chain(labels).collect();
-        format!("{} {} @ {}{}", d.rule.code, d.message, places.join(" @ "), d.help.as_ref().map_or(String::new(), |help| format!(" ? {help}")))
+        format!(
+            "{} {} @ {}{}",
+            d.rule.code,
+            d.message,
+            places.join(" @ "),
+            d.help.as_ref().map_or(String::new(), |help| format!(" ? {help}"))
+        )
     };
     compiled.found.iter().filter(|d| d.severity == Severity::Error).map(one).collect()
 }
@@ -117,19 +135,59 @@ fn said(net: &str, head: &str) -> Vec<String> {
 fn what_cannot_be_shared_is_reported_once_and_in_both_places() {
     let one = "  a: linear(6, init=lecun_normal)\n     relu\n";
     for (net, head, wanted) in [
-        ("  b: linear(6, tie=fc1)\n  fc1: linear(6, init=lecun_normal)", "", "N001 there is no value `fc1` before this statement @ fc1"),
-        ("  fc1: linear(6, init=lecun_normal)\n  b: linear(6, tie=fc2)", "", "N001 there is no value `fc2` before this statement @ fc2 ? did you mean `fc1`?"),
+        (
+            "  b: linear(6, tie=fc1)\n  fc1: linear(6, init=lecun_normal)",
+            "",
+            "N001 there is no value `fc1` before this statement @ fc1",
+        ),
+        (
+            "  fc1: linear(6, init=lecun_normal)\n  b: linear(6, tie=fc2)",
+            "",
+            "N001 there is no value `fc2` before this statement @ fc2 ? did you mean `fc1`?",
+        ),
         ("  b: linear(6, tie=b)", "", "N001 there is no value `b` before this statement @ b"),
         ("  b: linear(6, tie=x)", "", "S004 `x` is an input and has no weight @ x @ x"),
-        ("  b: linear(6, tie=2 + 3)", "", "S004 the name of a node stands here @ 2 + 3 ? a path is like fc1, or stage[1].conv2"),
-        ("A  b: linear(6, tie=a.relu)", "", "S004 `a.relu` is `relu`, which has no weight to share @ a.relu @ relu"),
-        ("A  n: layer_norm\n  b: linear(6, tie=n)", "", "S004 `n` is `layer_norm`, which has no weight to share @ n @ layer_norm"),
-        ("A  b: linear(5, tie=a)", "", "H001 `b` takes a weight of [5, 6] and cannot share that of `a`, [6, 6] @ a @ linear(6, init=lecun_normal)"),
-        ("  a: linear(4, init=lecun_normal)\n  b: linear(6, tie=a)", "", "H001 `b` takes a weight of [6, 4] and cannot share that of `a`, [4, 6] @ a @ linear(4, init=lecun_normal) ? a linear layer has [out, in]: this one would be the transpose of the other"),
-        ("A  b: linear(6, init=zeros, tie=a)", "", "S006 `init` beside `tie`: the weight of `a` is drawn once, as `a` says @ zeros @ a @ lecun_normal"),
+        (
+            "  b: linear(6, tie=2 + 3)",
+            "",
+            "S004 the name of a node stands here @ 2 + 3 ? a path is like fc1, or stage[1].conv2",
+        ),
+        (
+            "A  b: linear(6, tie=a.relu)",
+            "",
+            "S004 `a.relu` is `relu`, which has no weight to share @ a.relu @ relu ? did you mean `a`?",
+        ),
+        (
+            "A  n: layer_norm\n  b: linear(6, tie=n)",
+            "",
+            "S004 `n` is `layer_norm`, which has no weight to share @ n @ n: layer_norm ? did you mean `a`?",
+        ),
+        (
+            "A  b: linear(5, tie=a)",
+            "",
+            "H001 `b` takes a weight of [5, 6] and cannot share that of `a`, [6, 6] @ a @ a: linear(6, init=lecun_normal)",
+        ),
+        (
+            "  a: linear(4, init=lecun_normal)\n  b: linear(6, tie=a)",
+            "",
+            "H001 `b` takes a weight of [6, 4] and cannot share that of `a`, [4, 6] @ a @ a: linear(4, init=lecun_normal) ? a linear layer has [out, in]: this one would be the transpose of the other",
+        ),
+        (
+            "A  b: linear(6, init=zeros, tie=a)",
+            "",
+            "S006 `init` beside `tie`: the weight of `a` is drawn once, as `a` says @ zeros @ a @ lecun_normal",
+        ),
         ("A  b: linear(6, tie=a, tie=a)", "", "S006 `tie` of `linear` is given twice @ tie @ a"),
-        ("A", "default linear(tie=a)", "S003 `tie` cannot be a default: no layer stands before every `linear` @ a"),
-        ("A  b: inner", "block inner { c: linear(6, tie=a) }", "N001 there is no value `a` before this statement @ a ? a block sees only its own nodes and `in`, the value that flows into it"),
+        (
+            "A",
+            "default linear(tie=a)",
+            "S003 `tie` cannot be a default: no layer stands before every `linear` @ a",
+        ),
+        (
+            "A  b: inner",
+            "block inner { c: linear(6, tie=a) }",
+            "N001 there is no value `a` before this statement @ a",
+        ),
     ] {
         let found = said(&net.replace('A', one), head);
         assert_eq!(found.len(), 1, "{net}: {found:?}");
@@ -147,7 +205,12 @@ fn a_convolution_and_its_transpose_share_a_kernel_drawn_with_the_owners_fans() {
                 b: conv_transpose2d(2, kernel=3, stride=2, pad=1, output_pad=1, tie=a)\n}\n";
     let compiled = compiled(text, Notation::Dsl);
     let graph = runnable(&compiled);
-    let specs: Vec<_> = graph.nodes.iter().filter(|(_, n)| !n.params.is_empty()).map(|(_, n)| graph.specs(n)[0].clone()).collect();
+    let specs: Vec<_> = graph
+        .nodes
+        .iter()
+        .filter(|(_, n)| !n.params.is_empty())
+        .map(|(_, n)| graph.specs(n)[0].clone())
+        .collect();
     let [own, tied] = specs.as_slice() else { panic!("{specs:?}") };
     assert_eq!((own.fan_in, own.fan_out), (18, 36));
     // 4 channels times 9 taps over a stride of 4.
@@ -188,7 +251,8 @@ fn penalties_files_and_steps_have_the_tensor_once() {
         let (handle, _) = net.graph.params.iter().find(|(_, p)| p.path == name).expect("a tensor");
         weights.param(handle).data.iter().map(|w| w * w).sum()
     };
-    let [with, without] = [true, false].map(|penalties| results(&net, &weights, penalties).loss.expect("a loss"));
+    let [with, without] =
+        [true, false].map(|penalties| results(&net, &weights, penalties).loss.expect("a loss"));
     let wanted = 0.25 * (squares("a.weight") + squares("z.weight"));
     assert!((with - without - wanted).abs() < 1e-13, "{with} {without} {wanted}");
 
@@ -198,7 +262,8 @@ fn penalties_files_and_steps_have_the_tensor_once() {
     assert_eq!(names, ["a.bias", "a.weight", "b.bias", "z.bias", "z.weight"]);
     assert_eq!(Weights::from_safetensors(&graph, "w", &bytes).expect("fitting weights"), weights);
     let mut doubled = read("w", &bytes).expect("a file");
-    doubled.insert("c.weight".to_owned(), Stored { dims: vec![6, 6], elements: Elements::Real(vec![0.0; 36]) });
+    doubled
+        .insert("c.weight".to_owned(), Stored { dims: vec![6, 6], elements: Elements::Real(vec![0.0; 36]) });
     let found = Weights::from_safetensors(&graph, "w", &write(&doubled)).expect_err("one too many");
     let found: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
     assert_eq!(found, ["`c.weight` is `a.weight`, which a file holds once"]);
@@ -210,7 +275,9 @@ fn penalties_files_and_steps_have_the_tensor_once() {
     let optimizer = Optimizer::Sgd { lr: 0.1, momentum: 0.0 };
     let mut session = wellposed::exec::Session::new(graph, 5, wellposed::exec::Keep::All);
     optim::train(&mut session, &wellposed::exec::Objective::Loss, &optimizer, 1, 0, &tensors, &mut after);
-    for ((name, gradient), (before, after)) in outputs.params.iter().zip(weights.params.iter().zip(&after.params)) {
+    for ((name, gradient), (before, after)) in
+        outputs.params.iter().zip(weights.params.iter().zip(&after.params))
+    {
         for ((g, before), after) in gradient.data.iter().zip(&before.data).zip(&after.data) {
             assert!((before - 0.1 * g - after).abs() < 1e-14, "{name}");
         }
@@ -242,7 +309,12 @@ fn every_way_of_differences_sees_all_uses() {
 struct Once(&'static str);
 
 impl Reverse for Once {
-    fn amend<S: Scalar>(&self, node: &Node, _: &mut [Option<ViewMut<'_, S>>], params: &mut [Option<ViewMut<'_, S>>]) {
+    fn amend<S: Scalar>(
+        &self,
+        node: &Node,
+        _: &mut [Option<ViewMut<'_, S>>],
+        params: &mut [Option<ViewMut<'_, S>>],
+    ) {
         if node.path.to_string() == self.0
             && let Some(Some(grad)) = params.first_mut()
         {
@@ -257,13 +329,28 @@ fn a_dropped_use_is_found_by_every_way_and_named() {
     for dropped in ["a", "b", "c"] {
         for method in [None, Some(Method::Plain), Some(Method::Factorised)] {
             let report = checked(&net, method, &Once(dropped));
-            let failed: Vec<&str> = report.tensors.iter().filter(|t| t.verdict == Verdict::Fail).map(|t| t.name.as_str()).collect();
+            let failed: Vec<&str> = report
+                .tensors
+                .iter()
+                .filter(|t| t.verdict == Verdict::Fail)
+                .map(|t| t.name.as_str())
+                .collect();
             assert_eq!(failed, ["a.weight"], "{report:#?}");
-            assert!(report.faults.iter().all(|fault| fault.node == dropped && fault.tensors == ["a.weight"]), "{:#?}", report.faults);
+            assert!(
+                report.faults.iter().all(|fault| fault.node == dropped && fault.tensors == ["a.weight"]),
+                "{:#?}",
+                report.faults
+            );
             let tensor = report.tensors.iter().find(|t| t.name == "a.weight").expect("a tensor");
             assert!(tensor.error > 1e-3, "the differences see it: {}", tensor.error);
-            let wanted = format!("the use of `a.weight` in `{dropped}` is missing: a shared weight adds up all of its uses");
-            assert!(tensor.diagnosis.as_ref().is_some_and(|why| why.contains(&wanted)), "{:?}", tensor.diagnosis);
+            let wanted = format!(
+                "the use of `a.weight` in `{dropped}` is missing: a shared weight adds up all of its uses"
+            );
+            assert!(
+                tensor.diagnosis.as_ref().is_some_and(|why| why.contains(&wanted)),
+                "{:?}",
+                tensor.diagnosis
+            );
         }
     }
 }
@@ -273,7 +360,9 @@ fn offset(text: &str, rows: usize, seeds: u32) -> (f64, f64) {
     let compiled = compiled(text, Notation::Dsl);
     let graph = runnable(&compiled);
     let mut feeds = Samples::draw(&compiled.graph, rows, 1).batch(0, rows);
-    for row in feeds[0].data.chunks_mut(compiled.graph.feeds.iter().next().and_then(|(_, f)| f.shape.clone()).map_or(1, |s| s.elements())) {
+    for row in feeds[0].data.chunks_mut(
+        compiled.graph.feeds.iter().next().and_then(|(_, f)| f.shape.clone()).map_or(1, |s| s.elements()),
+    ) {
         #[expect(clippy::cast_precision_loss, reason = "widths")]
         let rms = (row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64).sqrt();
         row.iter_mut().for_each(|x| *x /= rms);
@@ -291,9 +380,14 @@ fn offset(text: &str, rows: usize, seeds: u32) -> (f64, f64) {
 #[test]
 fn a_matrix_that_is_applied_again_scales_like_a_fresh_one() {
     for activation in ["relu", "tanh", "gelu"] {
-        let net = format!("  i: linear(256, init=lecun_normal)\n  a: linear(256, init=he_normal)\n     {activation}\n  h: repeat 4 {{\n    b: linear(256, tie=a)\n       {activation}\n  }}");
+        let net = format!(
+            "  i: linear(256, init=lecun_normal)\n  a: linear(256, init=he_normal)\n     {activation}\n  h: repeat 4 {{\n    b: linear(256, tie=a)\n       {activation}\n  }}"
+        );
         let (offset, deviation) = offset(&spec(&net, ""), 4, 48);
-        assert!(offset.abs() < 5.0 * deviation + 6.0 * 6.0 / 256.0, "{activation}: off by {offset} +- {deviation}");
+        assert!(
+            offset.abs() < 5.0 * deviation + 6.0 * 6.0 / 256.0,
+            "{activation}: off by {offset} +- {deviation}"
+        );
     }
 }
 
@@ -308,7 +402,10 @@ fn a_matrix_and_its_transpose_are_not_independent_and_are_not_compared() {
     let wanted = ((m + n + 1.0) / n).ln();
     // The variance of ln q is about 2/m + 2/n for each of the two matrices.
     let below = 0.5 * 2.0 * (2.0 / m + 2.0 / n);
-    assert!(off < wanted + 5.0 * deviation && off > wanted - below - 5.0 * deviation, "{off} +- {deviation}, {wanted}");
+    assert!(
+        off < wanted + 5.0 * deviation && off > wanted - below - 5.0 * deviation,
+        "{off} +- {deviation}, {wanted}"
+    );
     assert!(off > 0.2, "the static analysis takes uses for independent");
     let detail = |text: &str| {
         let compiled = compiled(text, Notation::Dsl);
@@ -320,7 +417,10 @@ fn a_matrix_and_its_transpose_are_not_independent_and_are_not_compared() {
     let (verdict, said) = detail(text);
     assert!(verdict != Outcome::Fail && said.contains("left out"), "{verdict:?}: {said}");
     // (I + W)^2 x has twice 2 W x, and is not compared behind the second sum either.
-    let twice = spec("  i: linear(64, init=lecun_normal)\n  a: residual { w: linear(64, bias=false, init=lecun_normal) }\n  b: residual { v: linear(64, bias=false, tie=a.w) }\n  z: linear(32, init=lecun_normal)", "");
+    let twice = spec(
+        "  i: linear(64, init=lecun_normal)\n  a: residual { w: linear(64, bias=false, init=lecun_normal) }\n  b: residual { v: linear(64, bias=false, tie=a.w) }\n  z: linear(32, init=lecun_normal)",
+        "",
+    );
     let (verdict, said) = detail(&twice);
     assert!(verdict == Outcome::Pass && said.contains("left out"), "{verdict:?}: {said}");
 }
@@ -333,11 +433,34 @@ fn lints_speak_of_a_shared_weight_where_it_is_drawn() {
         compiled.conclude(Stages::default());
         compiled.found.iter().map(|d| (d.rule.code, d.node.clone().unwrap_or_default())).collect()
     };
-    let found = codes("  a: linear(6)\n     tanh\n  b: linear(6, tie=a)\n     tanh\n  z: linear(3, init=lecun_normal)");
-    assert_eq!(found.iter().filter(|(code, _)| *code == "I003").collect::<Vec<_>>(), [&("I003", "a".to_owned())], "{found:?}");
+    let found = codes(
+        "  a: linear(6)\n     tanh\n  b: linear(6, tie=a)\n     tanh\n  z: linear(3, init=lecun_normal)",
+    );
+    assert_eq!(
+        found.iter().filter(|(code, _)| *code == "I003").collect::<Vec<_>>(),
+        [&("I003", "a".to_owned())],
+        "{found:?}"
+    );
+    // A fix that changes the shape of one of them alone is no fix.
+    let fixes = |net: &str| {
+        let text = spec(net, "train { loss cross_entropy(z, y) }").replace("f64[B, 3]", "class(3)");
+        let found = compiled(&text, Notation::Dsl).found;
+        found.iter().filter(|d| d.rule.code == "O001").map(|d| d.fix.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        fixes("  a: linear(6, init=lecun_normal)\n     tanh\n  z: linear(6, init=lecun_normal)"),
+        [true]
+    );
+    assert_eq!(fixes("  a: linear(6, init=lecun_normal)\n     tanh\n  z: linear(6, tie=a)"), [false]);
     // The owner is not used, its weight is: nothing is lost with it but its bias.
-    let text = spec("  a: linear(6, init=lecun_normal)\n  b: linear(6, tie=a) <- x\n     tanh\n  z: linear(3, init=lecun_normal)", "train { loss mse(z, y) }");
+    let text = spec(
+        "  a: linear(6, init=lecun_normal)\n  b: linear(6, tie=a) <- x\n     tanh\n  z: linear(3, init=lecun_normal)",
+        "train { loss mse(z, y) }",
+    );
     let compiled = compiled(&text, Notation::Dsl);
     let unused = compiled.found.iter().find(|d| d.rule.code == "A001").expect("a finding");
-    assert!(unused.notes.iter().any(|(_, text)| text == "1 node, 6 parameters that never learn"), "{unused:?}");
+    assert!(
+        unused.notes.iter().any(|(_, text)| text == "1 node, 6 parameters that never learn"),
+        "{unused:?}"
+    );
 }
