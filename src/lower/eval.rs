@@ -151,15 +151,16 @@ pub fn invocation(call: &CallExpr, env: &Env, out: &mut Diagnostics) -> Option<C
     Some(Call { name: call.name.clone(), args: arguments(&call.args, env, out)?, span: call.span() })
 }
 
-/// Evaluates a call to a signature: where that takes a node, the value is its path.
+/// Evaluates a call to a signature. Where that takes a node, the value is its path, or an empty word if it is none, which whoever looks
+/// the node up reports.
 pub fn called(call: &CallExpr, signature: &[Param], env: &Env, out: &mut Diagnostics) -> Option<Call> {
     let args: Vec<Option<Arg>> = call
         .args
         .iter()
         .map(|arg| {
             let value = if names_node(arg, signature) {
-                let path = path(&arg.value, env, out)?;
-                Spanned::new(Value::Symbol(path.value), path.span)
+                let path = path(&arg.value, env, &mut Diagnostics::default());
+                Spanned::new(Value::Symbol(path.map_or(String::new(), |path| path.value)), arg.value.span)
             } else {
                 eval(&arg.value, env, out)?
             };
