@@ -11,7 +11,7 @@ use super::{
 };
 use crate::data::{About, Content, Group, Plan, Rows, Rule, Split, SplitSet, Step, Vocabulary};
 use crate::inits::Init;
-use crate::ops::{ModeEffect, Role, USUAL_SLOPE};
+use crate::ops::{Category, ModeEffect, Role, USUAL_SLOPE};
 use crate::text::{count, number};
 use std::fmt::Write;
 
@@ -310,6 +310,9 @@ impl Scope<'_> {
                 (Role::Kernel, None) => inits.push_str("  init ?"),
                 (Role::Bias, Some(init)) if init.value != Init::zeros() => {
                     let _ = write!(inits, "  bias_init {}", with_std(&init.value, spec));
+                }
+                (Role::Scale, Some(init)) if op.category() != Category::Norm => {
+                    arguments.push(format!("init={}", init.value));
                 }
                 (Role::Scale, Some(init)) if init.value != Init::ones() => {
                     arguments.push(format!("gamma={}", init.value));

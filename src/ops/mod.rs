@@ -37,6 +37,7 @@ mod hardtanh;
 mod huber;
 mod kinds;
 mod layer_norm;
+mod layer_scale;
 mod leaky_relu;
 mod linear;
 mod log_softmax;
@@ -134,6 +135,7 @@ registry! {
     concat::Concat,
     class_token::ClassToken,
     position_embedding::PositionEmbedding,
+    layer_scale::LayerScale,
     matmul::Matmul,
     attention::Attention,
     flatten::Flatten,

@@ -418,6 +418,35 @@ class Transformer(Model):
         return F.mse_loss(output, y) + l2(1e-2, kernels(self))
 
 
+class Factors(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+
+
+class Branches(Model):
+    """Two branches that end in factors: of the channels of a map, and of the features of a sequence."""
+
+    def __init__(self):
+        super().__init__(
+            r=Model(conv=nn.Conv2d(4, 4, 3, padding=1), c=Factors(4)),
+            s=Model(fc=nn.Linear(3, 3), t=Factors(3)),
+            out=nn.Linear(24, 3),
+        )
+
+    inputs = {"image": (3, 4, 2, 3)}
+    targets = {"y": (3, 3)}
+
+    def forward(self, image):
+        h = image + F.gelu(self.r.conv(image)) * self.r.c.gamma.view(1, 4, 1, 1)
+        h = h.reshape(3, 8, 3)
+        h = h + torch.tanh(self.s.fc(h)) * self.s.t.gamma
+        return self.out(h.flatten(1))
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l2(1e-2, kernels(self))
+
+
 class Tied(Model):
     """A convolution and its transpose with one kernel, and one matrix in three places."""
 
@@ -456,6 +485,7 @@ MODELS = {
     "tokens": Tokens,
     "transformer": Transformer,
     "tied": Tied,
+    "branches": Branches,
 }
 
 

@@ -128,6 +128,9 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(72, "matmul_gA_no_transpose", "matmul", "tfm", "m", &["input 1"]),
     mutant(73, "matmul_gB_transposed_a", "matmul", "tfm", "m", &["input 2"]),
     mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
+    mutant(75, "scale_no_spatial", "layer_scale", "branch", "r.c", &["gamma"]),
+    mutant(76, "scale_gx_unscaled", "layer_scale", "branch", "s.t", INPUT),
+    mutant(77, "scale_gamma_uses_y", "layer_scale", "branch", "s.t", &["gamma"]),
 ];
 
 /// What the list has and the language has not.
@@ -349,6 +352,19 @@ impl Mutant {
             "bcast_mean" => each(&mut own[1][0], &|_, d| d * (1.0 / batch)),
             "residual_skip_dropped" => each(&mut own[0][1], &|_, d| d * 0.0),
             "fanout_overwrite" => each(&mut own[0][0], &|_, d| d * 0.0),
+            "scale_no_spatial" => {
+                let [channels, rows, columns] = dims(io.shape);
+                let first = |i: usize, sample: usize| (sample * channels + i) * rows * columns;
+                let product = |at: usize| g.at(at) * x.at(at);
+                each(&mut own[1][0], &|i, _| mean((0..io.batch).map(|sample| product(first(i, sample))), 1));
+            }
+            "scale_gx_unscaled" => each(&mut own[0][0], &|i, _| g.at(i)),
+            "scale_gamma_uses_y" => {
+                let n = io.params[0].len();
+                each(&mut own[1][0], &|i, _| {
+                    mean((0..elements / n).map(|row| g.at(row * n + i) * y.at(row * n + i)), 1)
+                });
+            }
             "tied_weight_once" => each(&mut own[1][0], &|_, d| d * 0.0),
             "conv_no_flip" => {
                 let taps = 9;

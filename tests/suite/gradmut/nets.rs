@@ -106,6 +106,29 @@ net {
 train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
 ";
 
+/// Branches that end in factors of their channels, over maps and over positions.
+const BRANCH: &str = "spec 1
+model branch()
+input x: f64[B, 4, 3, 3]
+target y: f64[B, 3]
+net {
+  r: residual {
+    a: conv2d(4, kernel=3, pad=1, init=he_normal, bias_init=normal(0.1))
+       gelu
+    c: layer_scale(init=normal(0.5, 0.2))
+  }
+     reshape([9, 4])
+  s: residual {
+    b: linear(4, init=lecun_normal, bias_init=normal(0.1))
+       tanh
+    t: layer_scale(init=normal(0.5, 0.2))
+  }
+     flatten
+  z: linear(3, init=lecun_normal)
+}
+train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
 /// Layers that share weights: two of one matrix, and a convolution with its transpose.
 const TIED: &str = "spec 1
 model tied()
@@ -143,6 +166,7 @@ pub fn net(name: &str) -> String {
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
         "up" => UP,
         "tfm" => TFM,
+        "branch" => BRANCH,
         "tied" => TIED,
         _ => panic!("no net is called {name}"),
     };
@@ -241,7 +265,11 @@ pub fn clean(seed: u64) -> String {
                 _ => {}
             }
         }
-        match dice.below(8) {
+        match dice.below(9) {
+            8 => line(format!(
+                "s{i}: layer_scale({})",
+                dice.one(&["constant(1e-4)", "normal(1, 0.5)", "zeros"])
+            )),
             0 => line("batch_norm".to_owned()),
             1 => line("layer_norm".to_owned()),
             2 => line("group_norm(2)".to_owned()),
