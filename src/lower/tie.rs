@@ -125,11 +125,10 @@ impl Lowering<'_> {
                 node.path
             );
             let turned = wanted.iter().rev().eq(found);
-            let help = match turned {
-                true => "a linear layer has [out, in]: this one would be the transpose of the other",
-                false => {
-                    "shared weights have one shape: [out, in] of a linear layer, [out, in/groups, height, width] of a conv2d"
-                }
+            let help = if turned {
+                "a linear layer has [out, in]: this one would be the transpose of the other"
+            } else {
+                "shared weights have one shape: [out, in] of a linear layer, [out, in/groups, height, width] of a conv2d"
             };
             let diagnostic = Diagnostic::new(&rules::SHAPE_MISMATCH, span, message)
                 .remark(format!("`{path}.{SHARED}` would be {wanted:?}"))
