@@ -218,10 +218,15 @@ impl<'a> Taking<'a> {
         false
     }
 
-    /// Reports what was not taken.
-    fn finish(mut self, known: &[&str]) -> Diagnostics {
+    /// Reports what was not taken. `shared` has the names under which nodes share tensors of others, and those.
+    fn finish(mut self, known: &[&str], shared: &BTreeMap<String, &str>) -> Diagnostics {
         let rest: Vec<String> = self.stored.keys().cloned().collect();
         for name in rest {
+            if let Some(owner) = shared.get(&name) {
+                let help = "remove it: the owner's is used in both places".to_owned();
+                self.say(format!("`{name}` is `{owner}`, which a file holds once"), Some(help));
+                continue;
+            }
             let near = did_you_mean(&name, self.missing.iter().map(String::as_str));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -269,7 +274,12 @@ impl Weights {
                 }
             })
             .collect();
-        let out = taking.finish(&known);
+        let shared = graph.nodes.iter().filter_map(|(_, node)| {
+            let tie = node.tie.as_ref()?;
+            let name = format!("{}.{}", node.path, tie.spec.name);
+            Some((name, &*graph.params[*node.params.get(tie.slot)?].path))
+        });
+        let out = taking.finish(&known, &shared.collect());
         match (params.into_iter().collect(), states.into_iter().collect()) {
             (Some(params), Some(states)) if out.is_empty() => Ok(Self { params, states }),
             _ => Err(out),
@@ -322,7 +332,7 @@ impl Feeds {
             })
             .collect();
         let known: Vec<&str> = graph.feeds.iter().map(|(_, feed)| feed.name.as_str()).collect();
-        let out = taking.finish(&known);
+        let out = taking.finish(&known, &BTreeMap::new());
         match tensors.into_iter().collect() {
             Some(tensors) if out.is_empty() => Ok(Self { tensors, rows, complete }),
             _ => Err(out),

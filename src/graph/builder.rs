@@ -2,10 +2,10 @@
 //!
 //! The one place where a node comes into being, for lowering and for passes, so that no node exists without its facts.
 
-use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Source, StateTensor};
+use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Source, StateTensor, Tie};
 use crate::args::MAX_ELEMENTS;
 use crate::diag::{Diagnostic, Diagnostics, rules};
-use crate::ops::{Inferred, Misfit, OpKind};
+use crate::ops::{Inferred, Misfit, OpKind, ParamSpec};
 use crate::source::Span;
 use crate::tensor::Shape;
 
@@ -26,6 +26,8 @@ pub struct Draft {
     pub trail: Vec<String>,
     /// How it takes part in residual sums.
     pub role: NodeRole,
+    /// A tensor that it shares with an earlier node, and its fellow there.
+    pub tie: Option<(Tie, Handle<ParamTensor>)>,
 }
 
 impl Graph {
@@ -94,14 +96,16 @@ impl Graph {
     }
 
     fn add_inferred(&mut self, draft: Draft, inferred: Option<Inferred>) -> Handle<Node> {
-        let Draft { path, op, inputs, span, arguments, trail, role } = draft;
+        let Draft { path, op, inputs, span, arguments, trail, role, tie } = draft;
         let shape = inferred.as_ref().map(|inferred| inferred.output.clone());
         let Inferred { output: _, params, state, saved, scratch, flops } = inferred.unwrap_or_default();
         let flops = if flops == 0 { shape.as_ref().map_or(0, Shape::elements) } else { flops };
-        let params = params
-            .into_iter()
-            .map(|spec| self.params.push(ParamTensor { path: format!("{path}.{}", spec.name), spec }))
-            .collect();
+        let tie = tie.filter(|(tie, _)| tie.slot < params.len());
+        let own = |(slot, spec): (usize, ParamSpec)| match &tie {
+            Some((tie, shared)) if tie.slot == slot => *shared,
+            _ => self.params.push(ParamTensor { path: format!("{path}.{}", spec.name), spec }),
+        };
+        let params = params.into_iter().enumerate().map(own).collect();
         let states = state
             .into_iter()
             .map(|spec| self.states.push(StateTensor { path: format!("{path}.{}", spec.name), spec }))
@@ -112,6 +116,7 @@ impl Graph {
             inputs,
             shape,
             params,
+            tie: tie.map(|(tie, _)| tie),
             states,
             saved,
             scratch,

@@ -137,8 +137,10 @@ pub struct Node {
     pub inputs: Vec<Source>,
     /// The shape of its value.
     pub shape: Option<Shape>,
-    /// Its trainable tensors, in the order of the op.
+    /// Its trainable tensors, in the order of the op. All are its own but the one that [`tie`](Self::tie) is about.
     pub params: Vec<Handle<ParamTensor>>,
+    /// The tensor that it shares with an earlier node.
+    pub tie: Option<Tie>,
     /// Its other tensors, in the order of the op.
     pub states: Vec<Handle<StateTensor>>,
     /// What the forward kernel leaves for the reverse rule.
@@ -155,6 +157,17 @@ pub struct Node {
     pub trail: Vec<String>,
     /// How the node takes part in residual sums.
     pub role: NodeRole,
+}
+
+/// A tensor of a node that belongs to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tie {
+    /// Its place among the tensors of the node that shares it.
+    pub slot: usize,
+    /// The node that it belongs to, which no pass renames.
+    pub owner: Path,
+    /// What it is to the node that shares it: shape, fans and role are those of the use, the initialiser is the owner's.
+    pub spec: ParamSpec,
 }
 
 impl Node {
@@ -379,8 +392,44 @@ impl Graph {
 
     /// What a node's trainable tensors are, in the order of the op.
     #[must_use]
-    pub fn specs(&self, node: &Node) -> Vec<crate::ops::ParamSpec> {
-        node.params.iter().map(|param| self.params[*param].spec.clone()).collect()
+    pub fn specs(&self, node: &Node) -> Vec<ParamSpec> {
+        self.slots(node).map(|(_, spec)| spec.clone()).collect()
+    }
+
+    /// A node's trainable tensors with what they are to it, in the order of the op.
+    pub fn slots<'g>(&'g self, node: &'g Node) -> impl Iterator<Item = (Handle<ParamTensor>, &'g ParamSpec)> {
+        let spec = |(slot, param): (usize, &Handle<ParamTensor>)| match &node.tie {
+            Some(tie) if tie.slot == slot => (*param, &tie.spec),
+            _ => (*param, &self.params[*param].spec),
+        };
+        node.params.iter().enumerate().map(spec)
+    }
+
+    /// The number of trainable parameters that belong to a node; a tensor that it shares counts where it belongs.
+    #[must_use]
+    pub fn params_of(&self, node: &Node) -> u64 {
+        let shared = node.tie.as_ref().map_or(0, |tie| tie.spec.elements());
+        (self.slots(node).map(|(_, spec)| spec.elements()).sum::<usize>() - shared) as u64
+    }
+
+    /// Whether a node shares a tensor with another, so that the shape of neither can change alone.
+    #[must_use]
+    pub fn is_tied(&self, node: &Node) -> bool {
+        let takes = |other: &Node| other.params.iter().any(|param| node.params.contains(param));
+        let others = self.nodes.iter().filter(|(_, other)| other.tie.is_some() && other.path != node.path);
+        node.tie.is_some() || others.into_iter().any(|(_, other)| takes(other))
+    }
+
+    /// The uses of every trainable tensor in the order of the nodes, by the index of its handle: the node and the tensor's place in it.
+    #[must_use]
+    pub fn uses(&self) -> Vec<Vec<(Handle<Node>, usize)>> {
+        let mut uses = vec![Vec::new(); self.params.len()];
+        for (handle, node) in self.nodes.iter() {
+            for (slot, param) in node.params.iter().enumerate() {
+                uses[param.index()].push((handle, slot));
+            }
+        }
+        uses
     }
 
     /// The shape of a value.

@@ -7,6 +7,7 @@
 //!    only if an input is unknown, the rule rejects the inputs or the result exceeds the limits (which the builder has reported).
 //! 5. The loss is the last node, nothing consumes it, and the output is a node or an input.
 //! 6. Penalty factors are finite and not negative.
+//! 7. A trainable tensor belongs to one node at most; every other that takes it says so, and takes it in its shape.
 
 use super::builder::too_large;
 use super::{FeedKind, Graph, Node, Source};
@@ -43,6 +44,7 @@ pub struct Violation(pub String);
 pub fn verify(graph: Graph) -> Result<Verified<Graph>, Vec<Violation>> {
     let mut found = Vec::new();
     names(&graph, &mut found);
+    let mut owned = vec![false; graph.params.len()];
     for (handle, node) in graph.nodes.iter() {
         let mut say = |what: String| found.push(Violation(format!("node {}: {what}", node.path)));
         for source in &node.inputs {
@@ -55,6 +57,15 @@ pub fn verify(graph: Graph) -> Result<Verified<Graph>, Vec<Violation>> {
             }
         }
         arity(&graph, node, &mut say);
+        for (slot, param) in node.params.iter().enumerate() {
+            let tied = node.tie.as_ref().is_some_and(|tie| tie.slot == slot);
+            if !tied && std::mem::replace(&mut owned[param.index()], true) {
+                say(format!("takes {} without a tie", graph.params[*param].path));
+            }
+        }
+        if let Some(tie) = node.tie.as_ref().filter(|tie| tie.slot >= node.params.len()) {
+            say(format!("ties tensor {} of {}", tie.slot, node.params.len()));
+        }
         if node.inputs.iter().all(|source| matches!(source, Source::Feed(_)) || in_range(&graph, *source)) {
             shapes(&graph, node, &mut say);
         }

@@ -14,6 +14,7 @@ mod own;
 mod properties;
 mod splits;
 mod stored;
+mod tie;
 mod training;
 mod words;
 
@@ -28,6 +29,8 @@ use eval::{Env, Variables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// The manual page of weights that layers share.
+pub const TIE_PAGE: &str = crate::manual::page!("tie.rs");
 /// A model may have this many nodes.
 pub const MAX_NODES: usize = 100_000;
 /// Expansion may take this many steps, each counted as often as it is deep: paths and trails grow with the depth.
@@ -312,7 +315,8 @@ impl<'a> Lowering<'a> {
                 continue;
             };
             let env = self.env();
-            let Some(call) = eval::invocation(default, &env, &mut self.out) else { continue };
+            let Some(call) = eval::called(default, op.signature, &env, &mut self.out) else { continue };
+            self.no_default_tie(default, op.signature);
             if let Some(first) = self.defaults.get(&name.value) {
                 let message = format!("`{}` has two defaults", name.value);
                 self.out.push(

@@ -1,7 +1,7 @@
 //! What several operators share: moments of affine layers, labels, axes, and numbers in messages.
 
 use super::{Backward, Forward, Inferred, Misfit, ParamSpec, Transfer};
-use crate::args::Reader;
+use crate::args::{Kind, Param, Reader, absent};
 use crate::diag::rules;
 use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments};
@@ -96,6 +96,11 @@ pub(super) fn copy_backward<S: Scalar>(io: Backward<'_, S>) {
         grad.copy(cotangent);
     }
 }
+
+/// The parameter that makes a layer share the weight of another. Names and shapes are resolved where the graph is built; an operator
+/// sees no difference.
+pub(super) const TIE: Param =
+    absent("tie", Kind::Node, "an earlier layer whose weight this one shares, in place of `init`");
 
 /// How a layer's weights and biases are drawn: the arguments `init`, which may be absent, and `bias_init`.
 #[derive(Clone, Debug, PartialEq)]

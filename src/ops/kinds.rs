@@ -83,7 +83,7 @@ pub enum Role {
     Table,
     /// An additive constant of such a layer.
     Bias,
-    /// The factor of a norm.
+    /// The factor of a norm, or of a channel at the end of a branch.
     Scale,
     /// The offset of a norm.
     Shift,

@@ -2,7 +2,8 @@
 //!
 //! Contract: one pass forward and one back over a verified graph, no execution, no data. What the analysis knows of an input is what its declaration
 //! says: standard normal behind `standardize`, uniform on [0, 1] for pixels, and the assumption of unit scale where nothing is
-//! said, which is marked. Each operator states its own map in its own file; how the scatter of layers adds up over the graph is in
+//! said, which is marked. Uses of a tensor that several nodes share count as independent, each with the variance that its owner draws (the
+//! page `tie` says where that holds). Each operator states its own map in its own file; how the scatter of layers adds up over the graph is in
 //! [`scatter`].
 
 pub mod account;

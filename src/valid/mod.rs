@@ -17,6 +17,7 @@ pub mod rows;
 mod samples;
 pub mod scale;
 pub mod student;
+mod ties;
 
 pub use samples::Samples;
 

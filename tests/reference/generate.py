@@ -82,6 +82,14 @@ def everything(model):
     return list(model.parameters())
 
 
+class Bias(nn.Module):
+    """What a layer that shares its weight has of its own."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(features))
+
+
 class Mlp(Model):
     def __init__(self):
         super().__init__(fc1=nn.Linear(7, 9), fc2=nn.Linear(9, 6, bias=False), out=nn.Linear(6, 4))
@@ -451,6 +459,56 @@ class Words(Model):
 
     def loss(self, output, y):
         return F.cross_entropy(output, y) + l2(3e-2, kernels(self))
+class Factors(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+
+
+class Branches(Model):
+    """Two branches that end in factors: of the channels of a map, and of the features of a sequence."""
+
+    def __init__(self):
+        super().__init__(
+            r=Model(conv=nn.Conv2d(4, 4, 3, padding=1), c=Factors(4)),
+            s=Model(fc=nn.Linear(3, 3), t=Factors(3)),
+            out=nn.Linear(24, 3),
+        )
+
+    inputs = {"image": (3, 4, 2, 3)}
+    targets = {"y": (3, 3)}
+
+    def forward(self, image):
+        h = image + F.gelu(self.r.conv(image)) * self.r.c.gamma.view(1, 4, 1, 1)
+        h = h.reshape(3, 8, 3)
+        h = h + torch.tanh(self.s.fc(h)) * self.s.t.gamma
+        return self.out(h.flatten(1))
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l2(1e-2, kernels(self))
+
+
+class Tied(Model):
+    """A convolution and its transpose with one kernel, and one matrix in three places."""
+
+    def __init__(self):
+        conv, fc = nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Linear(5, 5)
+        super().__init__(conv=conv, up=Bias(2), flat=nn.Linear(60, 5), fc=fc, again=Bias(5), out=nn.Linear(5, 3))
+
+    inputs = {"image": (4, 2, 5, 6)}
+    targets = {"y": (4, 3)}
+
+    def forward(self, image):
+        h = torch.tanh(self.conv(image))
+        kernel = self.conv.weight
+        h = F.conv_transpose2d(h, kernel, self.up.bias, stride=2, padding=1, output_padding=(0, 1))
+        h = torch.tanh(self.flat(F.gelu(h).flatten(1)))
+        h = F.silu(self.fc(h))
+        h = torch.tanh(F.linear(h, self.fc.weight, self.again.bias))
+        return self.out(F.linear(h, self.fc.weight))
+
+    def loss(self, output, y):
+        return F.mse_loss(output, y) + l2(3e-2, kernels(self)) + l1(1e-3, everything(self))
 
 
 MODELS = {
@@ -468,6 +526,8 @@ MODELS = {
     "tokens": Tokens,
     "transformer": Transformer,
     "words": Words,
+    "tied": Tied,
+    "branches": Branches,
 }
 
 

@@ -35,6 +35,7 @@ mod shared;
 mod signal;
 mod splits;
 mod support;
+mod tied;
 mod together;
 mod twins;
 mod verdicts;

@@ -73,8 +73,7 @@ pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     let elements = |shape: Option<&Shape>| shape.map_or(0, Shape::elements);
     let (graph, batch) = (place.graph, place.batch());
     let output = elements(node.shape.as_ref());
-    let sums = node.params.iter().map(|param| {
-        let spec = &graph.params[*param].spec;
+    let sums = graph.slots(node).map(|(_, spec)| {
         // The derivative by a component adds up the outputs that it moves: its share of all, of each sample.
         let moved = output.saturating_mul(spec.fan_in.max(1)) / spec.elements().max(1);
         spec.fan_in.max(spec.fan_out).max(batch * moved)

@@ -69,6 +69,7 @@ const DEFINITIONS: [(&str, Definition); 49] = [
     ("embedding", shapes::embedding),
     ("class_token", shapes::class_token),
     ("position_embedding", shapes::position_embedding),
+    ("layer_scale", elementwise::layer_scale),
     ("matmul", mixing::matmul),
     ("attention", mixing::attention),
     ("flatten", shapes::same),

@@ -33,8 +33,7 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
             .collect();
         let scales = inputs.iter().all(Option::is_some)
             && match node.op.category() {
-                Category::Layer => node.params.iter().all(|param| {
-                    let spec = &graph.params[*param].spec;
+                Category::Layer => graph.slots(node).all(|(_, spec)| {
                     spec.role == Role::Kernel
                         || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
                 }),

@@ -119,6 +119,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(58, "rows_swapped", "linear", "mlp", "b", WEIGHT),
     mutant(59, "zero_sum_pair", "linear", "mlp", "b", WEIGHT),
     mutant(60, "stale_activation", "linear", "mlp", "v", WEIGHT),
+    mutant(63, "tied_weight_once", "linear", "tied", "t", WEIGHT),
     mutant(64, "deconv_output_pad_lost", "conv_transpose2d", "up", "a", &["input", "weight"]),
     mutant(65, "dilation_ignored", "conv2d", "cnn", "e", WEIGHT),
     mutant(66, "gn_missing_var_term", "group_norm", "cnn", "e.group_norm", INPUT),
@@ -132,14 +133,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
     mutant(75, "embed_row_off1", "embedding", "words", "e", WEIGHT),
     mutant(76, "embed_mean", "embedding", "words", "e", WEIGHT),
+    mutant(77, "scale_no_spatial", "layer_scale", "branch", "r.c", &["gamma"]),
+    mutant(78, "scale_gx_unscaled", "layer_scale", "branch", "s.t", INPUT),
+    mutant(79, "scale_gamma_uses_y", "layer_scale", "branch", "s.t", &["gamma"]),
 ];
 
 /// What the list has and the language has not.
-pub const ABSENT: &[(usize, &str, &str)] = &[
-    (61, "lstm_forget_sign", "no recurrent layer"),
-    (62, "bptt_truncated", "no recurrent layer"),
-    (63, "tied_weight_once", "no tied weights"),
-];
+pub const ABSENT: &[(usize, &str, &str)] =
+    &[(61, "lstm_forget_sign", "no recurrent layer"), (62, "bptt_truncated", "no recurrent layer")];
 
 /// What a rule reads.
 #[derive(Clone)]
@@ -365,6 +366,20 @@ impl Mutant {
             "bcast_mean" => each(&mut own[1][0], &|_, d| d * (1.0 / batch)),
             "residual_skip_dropped" => each(&mut own[0][1], &|_, d| d * 0.0),
             "fanout_overwrite" => each(&mut own[0][0], &|_, d| d * 0.0),
+            "scale_no_spatial" => {
+                let [channels, rows, columns] = dims(io.shape);
+                let first = |i: usize, sample: usize| (sample * channels + i) * rows * columns;
+                let product = |at: usize| g.at(at) * x.at(at);
+                each(&mut own[1][0], &|i, _| mean((0..io.batch).map(|sample| product(first(i, sample))), 1));
+            }
+            "scale_gx_unscaled" => each(&mut own[0][0], &|i, _| g.at(i)),
+            "scale_gamma_uses_y" => {
+                let n = io.params[0].len();
+                each(&mut own[1][0], &|i, _| {
+                    mean((0..elements / n).map(|row| g.at(row * n + i) * y.at(row * n + i)), 1)
+                });
+            }
+            "tied_weight_once" => each(&mut own[1][0], &|_, d| d * 0.0),
             "conv_no_flip" => {
                 let taps = 9;
                 let weight = io.params[0];
