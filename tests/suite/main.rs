@@ -27,6 +27,7 @@ mod perturb;
 mod predictions;
 mod print;
 mod properties;
+mod published;
 mod reference;
 mod regressions;
 mod scalars;
