@@ -6,10 +6,12 @@
 pub mod against;
 mod alternatives;
 pub mod audit;
+pub mod chains;
 pub mod claims;
 pub mod declared;
 mod diagnose;
 pub mod gradcheck;
+pub mod power;
 pub mod properties;
 pub mod regressions;
 pub mod rows;
