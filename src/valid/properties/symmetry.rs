@@ -7,8 +7,8 @@
 //! do not count: the logits of two classes that are missing in a batch get equal gradients. Neither do rows of zeros, which a unit
 //! that is off keeps behind weights that start at zero, nor do rows that overflow (`explain finite`).
 //!
-//! The heads of every `attention` whose queries, keys and values come from linear layers are compared likewise, also where these are the last
-//! layers: two heads whose rows of all three are equal stay one.
+//! The heads of every `attention` whose queries, keys and values come from linear layers are compared likewise: two heads whose rows of all three
+//! are equal stay one.
 //!
 //! ## Tolerance
 //!
