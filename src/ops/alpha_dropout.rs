@@ -35,6 +35,7 @@ impl AlphaDropout {
     /// With keep probability 1.
     #[must_use]
     pub fn keeping_all(&self) -> Self {
+        let Self { p: _ } = self;
         Self { p: 0.0 }
     }
 

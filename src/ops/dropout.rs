@@ -33,6 +33,7 @@ impl Dropout {
     /// With keep probability 1.
     #[must_use]
     pub fn keeping_all(&self) -> Self {
+        let Self { p: _ } = self;
         Self { p: 0.0 }
     }
 

@@ -21,12 +21,8 @@ use crate::tensor::{Mode, Tensor};
 
 /// By node: whether its positions follow those of the inputs.
 fn follows(graph: &Graph) -> Vec<bool> {
-    let known = |node: &Node| {
-        let table = node.op.name() == "position_embedding";
-        // Queries give their positions to the result; keys and values may have others.
-        table || node.op.name() == "attention"
-    };
-    positions::aligned(graph, known)
+    // Queries give their positions to the result of attention; keys and values may have others.
+    positions::aligned(graph, |node: &Node| ["position_embedding", "attention"].contains(&node.op.name()))
 }
 
 /// By node: whether attention lies before it or is it, among those that follow.
@@ -92,7 +88,8 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
         }
     }
     let after = lab.run(&weights, &feeds, Mode::Eval, case.seed, false);
-    for (handle, node) in graph.nodes.iter().filter(|(handle, _)| behind(graph)[handle.index()]) {
+    let behind = behind(graph);
+    for (handle, node) in graph.nodes.iter().filter(|(handle, _)| behind[handle.index()]) {
         let Some(length) = positions::length(node.shape.as_ref()) else { continue };
         let (a, b) = (&before.values[handle.index()], &after.values[handle.index()]);
         let (width, bound) = (a.len() / (case.batch * length), bounds[handle.index()] * largest(a));

@@ -60,15 +60,18 @@ const KEPT: usize = 1 << 20;
 /// How many of either are kept.
 const ROOM: usize = 64;
 
+/// What is known of cases.
+type Kept<T> = RefCell<Vec<(Case, Mode, Rc<T>)>>;
+
 /// A place to run a subject.
 #[derive(Debug)]
 pub struct Lab<'a> {
     /// What is run.
     pub subject: Subject<'a>,
     fault: Fault<'a>,
-    kept: RefCell<Vec<(Case, Mode, Rc<Ran>)>>,
+    kept: Kept<Ran>,
     /// By node.
-    bounds: RefCell<Vec<(Case, Mode, Rc<Vec<f64>>)>>,
+    bounds: Kept<Vec<f64>>,
     /// By seed: drawing takes longer than running, for orthogonal matrices much longer.
     drawn: Rc<RefCell<Vec<(u64, Weights)>>>,
 }

@@ -37,13 +37,11 @@ pub fn skip(subject: Subject<'_>) -> Option<String> {
 
 pub fn test(subject: Subject<'_>, _: u64, _: Fault<'_>) -> Overall {
     let chains = &subject.samples.chains;
-    let steps = chains.iter().flat_map(|chain| chain.steps.iter().map(move |step| (chain, step)));
+    let mut steps = chains.iter().flat_map(|chain| chain.steps.iter().map(move |step| (chain, step)));
     let columns: usize = steps.clone().map(|(_, step)| step.columns.len()).sum();
     let back = chains.iter().filter(|chain| chain.back.is_some()).count();
-    let broken = steps
-        .filter_map(|(chain, step)| outside(chain, step))
-        .next()
-        .or_else(|| chains.iter().find_map(astray));
+    let broken =
+        steps.find_map(|(chain, step)| outside(chain, step)).or_else(|| chains.iter().find_map(astray));
     match broken {
         Some(detail) => Overall { verdict: Verdict::Fail, cases: columns, detail },
         None => {

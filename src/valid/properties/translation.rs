@@ -127,25 +127,26 @@ fn shift(maps: &[Option<Map>]) -> [usize; 2] {
     [along(0), along(1)]
 }
 
-/// The maps that can be compared, each with how far its places move.
-fn compared(graph: &Graph) -> ([usize; 2], Vec<(Handle<Node>, Map, [usize; 2])>) {
-    let maps = maps(graph);
-    let shift = shift(&maps);
-    let offsets = |map: &Map| {
-        let along = |axis: usize| {
-            let Places { stride, .. } = &map.axes[axis];
-            let whole = shift[axis].is_multiple_of(*stride);
-            Some(shift[axis] / stride).filter(|apart| whole && (*apart == 0 || map.axes[axis].pair(*apart)))
-        };
-        Some([along(0)?, along(1)?])
+/// A map that can be compared.
+struct Compared {
+    node: Handle<Node>,
+    map: Map,
+    /// How far its places move.
+    apart: [usize; 2],
+}
+
+/// The maps that can be compared when the input is moved by so much.
+fn compared(graph: &Graph, shift: [usize; 2], maps: Vec<Option<Map>>) -> impl Iterator<Item = Compared> {
+    let along = move |map: &Map, axis: usize| {
+        let Places { stride, .. } = &map.axes[axis];
+        let whole = shift[axis].is_multiple_of(*stride);
+        Some(shift[axis] / stride).filter(|apart| whole && (*apart == 0 || map.axes[axis].pair(*apart)))
     };
-    let of = |(handle, map): (Handle<Node>, Option<Map>)| {
+    graph.nodes.handles().zip(maps).filter_map(move |(node, map)| {
         let map = map.filter(|map| map.window)?;
-        let offsets = offsets(&map)?;
-        Some((handle, map, offsets))
-    };
-    let nodes = graph.nodes.handles().zip(maps).filter_map(of).collect();
-    (shift, nodes)
+        let apart = [along(&map, 0)?, along(&map, 1)?];
+        Some(Compared { node, map, apart })
+    })
 }
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
@@ -171,7 +172,8 @@ fn moved(feed: &Tensor, shift: [usize; 2]) -> Tensor {
 
 pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
     let graph = lab.graph();
-    let (shift, nodes) = compared(graph);
+    let maps = maps(graph);
+    let shift = shift(&maps);
     let (weights, mut feeds) = lab.draw(case);
     for (feed, (_, declared)) in feeds.iter_mut().zip(graph.feeds.iter()) {
         if !declared.target && declared.shape.as_ref().is_some_and(|shape| shape.sample().len() == 3) {
@@ -180,8 +182,8 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
     }
     let before = lab.base(case, Mode::Eval);
     let after = lab.run(&weights, &feeds, Mode::Eval, case.seed, false);
-    for (handle, map, [down, along]) in nodes {
-        let (a, b) = (&before.values[handle.index()], &after.values[handle.index()]);
+    for Compared { node, map, apart: [down, along] } in compared(graph, shift, maps) {
+        let (a, b) = (&before.values[node.index()], &after.values[node.index()]);
         let [height, width] = [0, 1].map(|axis| map.axes[axis].inner.len());
         // Along an axis without a move the border stays where it is.
         let both = |places: &Places, at: usize, apart: usize| {
@@ -196,7 +198,7 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
                         return Err(format!(
                             "`{}` is {x} at row {row}, column {column} of a map, and {y} at row {}, column {} when the input is moved by {} \
                              x {}",
-                            graph.nodes[handle].path,
+                            graph.nodes[node].path,
                             row + down,
                             column + along,
                             shift[0],
@@ -241,7 +243,7 @@ mod tests {
         for (stack, input) in stacks.iter().flat_map(|stack| [(stack, 29), (stack, 40)]) {
             let mut places = Places::of_input(input);
             let (mut length, mut stride, mut field, mut before) = (input, 1, 1, 0);
-            for window in stack.iter() {
+            for window in *stack {
                 let [kernel, step, dilation, pad] = *window;
                 places = places.behind(&taps(length, *window)).expect("the maps are large");
                 field += (kernel - 1) * dilation * stride;
