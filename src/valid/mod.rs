@@ -11,6 +11,7 @@ pub mod claims;
 pub mod declared;
 mod diagnose;
 pub mod gradcheck;
+pub mod naive;
 pub mod power;
 pub mod properties;
 pub mod regressions;
