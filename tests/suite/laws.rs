@@ -12,9 +12,9 @@ use wellposed::pipeline::compile;
 use wellposed::scalar::Scalar;
 use wellposed::tensor::{Mode, ViewMut};
 use wellposed::valid::properties::{
-    ALL, Fault, Options, Ran, Report, Run, Subject, Verdict, run_one, run_with,
+    ALL, Fault, Options, Overall, Ran, Report, Run, Subject, Verdict, run_one, run_with,
 };
-use wellposed::valid::{Samples, gradcheck};
+use wellposed::valid::{Samples, gradcheck, scale};
 
 /// A small model in which every law has something to say.
 const RICH: &str = "spec 1
@@ -344,11 +344,58 @@ fn table() {
     for (law, text, fault) in &faults() {
         row(law, &model(text), &|seed| report(law, text, seed, Fault(Some(&**fault))));
     }
+    row("predicted-scale", "twice the variance", &|seed| {
+        let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", &*wide())).expect("the spec is there");
+        let graph = Runnable::new(&compiled.graph).expect("a complete graph");
+        let samples = Samples::draw(&compiled.graph, 64, 0);
+        let subject = Subject { graph: &compiled.graph, runnable: graph, samples: &samples };
+        let feeds = inputs(subject, seed);
+        let draw = |seed| {
+            let mut weights = Weights::draw(&compiled.graph, seed);
+            weights.params[0].data.iter_mut().for_each(|w| *w *= 2f64.sqrt());
+            weights
+        };
+        let scales = scale::measure(graph, &feeds, Mode::Train, seed..seed + 24, draw);
+        let Overall { verdict, cases, detail } = judge(subject, &feeds, &scales);
+        Report { name: "predicted-scale", verdict, cases, detail, replay: None }
+    });
+    row("normalised", "a column off by a thousandth", &|seed| normalised(seed));
     row("symmetry", "constant weights", &|seed| report("symmetry", &constant(), seed, Fault::default()));
     row("symmetry", "two equal heads", &|seed| report("symmetry", &equal_heads(), seed, Fault::default()));
     row("learns", "zero weights on both sides", &|seed| {
         report("learns", &standing(), seed, Fault::default())
     });
+}
+
+/// Layers that are wide enough for a prediction.
+fn wide() -> String {
+    PLAIN.replace("linear(16", "linear(64")
+}
+
+/// The law on fitted steps where one of them leaves a mean behind.
+fn normalised(seed: u64) -> Report {
+    let compiled = compile("m.nn".as_ref(), &Memory::of("m.nn", PLAIN)).expect("the spec is there");
+    let runnable = Runnable::new(&compiled.graph).expect("a complete graph");
+    let column = Column {
+        name: "age".to_owned(),
+        count: 100,
+        mean: 1e-3,
+        square: 1.0,
+        least: -2.0,
+        most: 2.0,
+        offset: 1.0,
+        constant: false,
+    };
+    let step = Behind {
+        step: "standardize(fit=train)".to_owned(),
+        scaling: Scaling::Moments,
+        columns: vec![column],
+    };
+    let chain = Chain { group: "x".to_owned(), steps: vec![step], back: None };
+    let mut samples = Samples::draw(&compiled.graph, 64, 0);
+    (samples.real, samples.chains) = (true, vec![chain]);
+    let subject = Subject { graph: &compiled.graph, runnable, samples: &samples };
+    run_one("normalised", subject, &Options { seed, ..Options::default() }, Fault::default()).expect("a law")
 }
 
 /// Each way in which a codec could go wrong.
