@@ -3,6 +3,7 @@
 mod against;
 mod architecture;
 mod audit;
+mod battery;
 mod budgets;
 mod catalogue;
 mod cli;
@@ -24,6 +25,7 @@ mod ops;
 mod own;
 mod passes;
 mod perturb;
+mod power;
 mod predictions;
 mod print;
 mod properties;
