@@ -98,7 +98,9 @@ pub fn one(d: &Diagnostic, sources: &Sources, look: Look) -> String {
         let _ = writeln!(out, "   = node  {node}");
     }
     for (key, text) in &d.notes {
-        wrapped(&mut out, &format!("   = {key:<4}  "), &clean(text), look.width);
+        // A spec is copied as it stands.
+        let width = if *key == "spec" { usize::MAX } else { look.width };
+        wrapped(&mut out, &format!("   = {key:<4}  "), &clean(text), width);
     }
     if let Some(help) = &d.help {
         let fix = d.fix.as_ref().map_or(String::new(), |fix| format!("  [fix: {fix}]"));

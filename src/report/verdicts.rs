@@ -3,7 +3,7 @@
 use super::SpecReport;
 use crate::text::{number, plural};
 use crate::valid::properties::Verdict;
-use crate::valid::{audit, gradcheck};
+use crate::valid::{audit, gradcheck, structure};
 
 /// The heading of a spec's verdicts: path, model, size.
 #[must_use]
@@ -62,6 +62,28 @@ pub fn gradients(report: &gradcheck::Report) -> String {
     }
     line
 }
+
+/// Which models were tested besides the declared one, the first few by their values.
+#[must_use]
+pub fn structures(report: &structure::Report) -> String {
+    let structure::Report { verdict: _, ranges, drawn, cut, late } = report;
+    let few = |all: &[String]| {
+        let mut shown = all.iter().take(FEW).cloned().collect::<Vec<_>>();
+        shown.extend((all.len() > FEW).then(|| format!("{} more", all.len() - FEW)));
+        shown.join("; ")
+    };
+    let mut line = format!("{}: {}", ranges.join(", "), few(drawn));
+    if !cut.is_empty() {
+        line.push_str(&format!("; compiled and too expensive to be run: {}", few(cut)));
+    }
+    if *late {
+        line.push_str("; the time was up before all of them had been tested");
+    }
+    line
+}
+
+/// Models that are named.
+const FEW: usize = 6;
 
 /// What the property tests conclude: the laws that hold by the number of their cases, the names of those that were skipped (the JSON
 /// report says why), and each of the others with its reason; a line for each declared one.

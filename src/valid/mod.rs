@@ -15,6 +15,7 @@ pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;
+pub mod structure;
 pub mod student;
 
 pub use samples::Samples;

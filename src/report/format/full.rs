@@ -184,10 +184,15 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         };
         lines.push(line("properties", style, verdict.word(), &text));
     }
-    if let Some(Regressions { cases, failed }) = spec.regressions {
+    if let Some(structures) = &spec.structures {
+        let style = if structures.verdict == Verdict::Fail { RED } else { GREEN };
+        lines.push(line("structures", style, structures.verdict.word(), &verdicts::structures(structures)));
+    }
+    if let Some(Regressions { cases, failed, left_out }) = spec.regressions {
         let (style, word) = if failed > 0 { (RED, "FAIL") } else { (GREEN, "PASS") };
         let broken = if failed > 0 { format!(", {failed} of them broken") } else { String::new() };
-        let text = format!("{}{broken}", plural(cases, "committed case"));
+        let left = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+        let text = format!("{}{broken}{left}", plural(cases, "committed case"));
         lines.push(line("regressions", style, word, &text));
     }
     if let Some(status) = spec.statistics {

@@ -12,7 +12,8 @@
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
-//!    "regressions": {"cases", "failed"},
+//!    "structures": {"verdict", "ranges", "drawn", "cut", "late"},
+//!    "regressions": {"cases", "failed", "left_out"},
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"},
 //!    "unopened"}],
@@ -25,7 +26,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{against, audit, declared, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties, structure};
 use serde::Serialize;
 
 /// The version of the format.
@@ -49,6 +50,7 @@ struct Spec<'a> {
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
     properties: Vec<Property<'a>>,
+    structures: &'a Option<structure::Report>,
     regressions: Option<Regressions>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
@@ -130,6 +132,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         against,
         properties,
         declared,
+        structures,
         regressions,
         statistics,
         snapshot,
@@ -148,6 +151,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
             .map(Property::Law)
             .chain(declared.iter().map(Property::Declared))
             .collect(),
+        structures,
         regressions: *regressions,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),
