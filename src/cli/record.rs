@@ -42,7 +42,9 @@ pub fn record(reports: &[SpecReport]) -> Result<(), Failure> {
         };
         let laws = laws.filter_map(|law| law.replay.as_ref());
         let declared = declared.filter_map(|property| property.replay.as_ref());
-        let cases: Vec<&String> = laws.chain(declared).filter(new).collect();
+        let structures = report.structures.iter().filter(|_| failed(&rules::BROKEN_RANGE));
+        let faults = structures.flat_map(|structures| &structures.faults);
+        let cases: Vec<&String> = laws.chain(declared).chain(faults).filter(new).collect();
         if cases.is_empty() {
             continue;
         }

@@ -241,7 +241,7 @@ fn wrapped(out: &mut String, head: &str, text: &str, width: usize) {
     for (n, paragraph) in text.lines().enumerate() {
         if n > 0 {
             out.push('\n');
-            out.push_str(&indent);
+            out.push_str(if paragraph.is_empty() { "" } else { &indent });
             column = indent.len();
         }
         for (i, word) in paragraph.split(' ').enumerate() {

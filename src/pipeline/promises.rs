@@ -48,8 +48,12 @@ fn all(
     let seed = options.properties.seed;
     let drawn = family.draw(seed, options.properties.cases);
     report.structures = structure::Report::of(family, &drawn);
-    for (structure, fault) in structure::faults(family, &drawn) {
-        found.push(shown.with(fault, &structure));
+    let keep = format!("that case in {path}.regressions, which `validate --record {path}` writes");
+    let known = |fault: &structure::Fault| again.iter().any(|case| case.faults().iter().any(|k| k.code == fault.code));
+    for fault in structure::faults(family, &drawn, &path).into_iter().filter(|fault| !known(fault)) {
+        let case = structure::replay(&fault.structure).to_string();
+        report.structures.iter_mut().for_each(|structures| structures.faults.push(case.clone()));
+        found.push(shown.with(fault.finding.note(KEEP, keep.clone()), &fault.structure));
     }
     report.properties = properties::run_over(family, &drawn, &options.properties, properties::Fault::default());
     for law in &mut report.properties {
@@ -108,10 +112,10 @@ fn replay(mut shown: Shown<'_>, options: &Options, found: &mut Diagnostics, repo
         }
         // Who asks for one model waits for it.
         member = family.member(&family.whole(&structure), f64::INFINITY);
-        let Some(of) = member.subject(family) else {
-            found.extend(structure::faults_of(family, &member));
-            return;
-        };
+        for fault in structure::faults_of(family, &member, &path) {
+            found.push(shown.with(fault.finding, &fault.structure));
+        }
+        let Some(of) = member.subject(family) else { return };
         subject = of;
     }
     if options.properties.replay.is_some() {
@@ -161,7 +165,7 @@ impl Shown<'_> {
             }
         }
         if self.structures.contains(structure) {
-            return finding.note("spec", format!("as shown above for {}", structure.words()));
+            return finding.note("see", format!("the spec with {} is shown above", structure.words()));
         }
         self.structures.push(structure.clone());
         finding.note("spec", print::dsl(&self.family.alone(structure), self.sources))

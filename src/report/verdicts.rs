@@ -66,13 +66,16 @@ pub fn gradients(report: &gradcheck::Report) -> String {
 /// Which models were tested besides the declared one, the first few by their values.
 #[must_use]
 pub fn structures(report: &structure::Report) -> String {
-    let structure::Report { verdict: _, ranges, drawn, cut, late } = report;
+    let structure::Report { verdict: _, ranges, drawn, compiled, cut, faults: _, late } = report;
     let few = |all: &[String]| {
         let mut shown = all.iter().take(FEW).cloned().collect::<Vec<_>>();
         shown.extend((all.len() > FEW).then(|| format!("{} more", all.len() - FEW)));
         shown.join("; ")
     };
-    let mut line = format!("{}: {}", ranges.join(", "), few(drawn));
+    let mut line = format!("{}: tested with {}", ranges.join(", "), few(drawn));
+    if *compiled > 0 {
+        line.push_str(&format!("; compiled with {compiled} more"));
+    }
     if !cut.is_empty() {
         line.push_str(&format!("; compiled and too expensive to be run: {}", few(cut)));
     }

@@ -7,7 +7,7 @@
 
 use super::declared::{self, Again as Replay};
 use super::properties::{self, ALL, Subject, Verdict};
-use super::structure::{self, Family, Member};
+use super::structure::{self, Family};
 use crate::diag::{Diagnostic, Diagnostics, Place, rules};
 use crate::source::{Loader, MAX_SPEC_BYTES, Position, Span};
 use std::io;
@@ -133,8 +133,8 @@ pub enum Conclusion {
     Law(properties::Report),
     /// Of the properties about its quantity.
     Declared(Vec<declared::Report>),
-    /// The model with its values has an error, so that nothing is run.
-    Faulty(Diagnostic),
+    /// The model with its values has errors that the declared one does not have, so that nothing is run.
+    Faulty(Vec<structure::Fault>),
 }
 
 /// A committed case that was run.
@@ -176,10 +176,19 @@ impl Again<'_> {
         reports.iter().filter(|report| report.fails())
     }
 
+    /// The errors that the model with the values of the case has.
+    #[must_use]
+    pub fn faults(&self) -> &[structure::Fault] {
+        match &self.conclusion {
+            Conclusion::Faulty(faults) => faults,
+            _ => &[],
+        }
+    }
+
     /// Whether the case fails.
     #[must_use]
     pub fn fails(&self) -> bool {
-        self.law().is_some() || self.declared().next().is_some() || matches!(self.conclusion, Conclusion::Faulty(_))
+        self.law().is_some() || self.declared().next().is_some() || !self.faults().is_empty()
     }
 
     /// The findings of a case that fails: for a law at the head of the spec.
@@ -189,10 +198,7 @@ impl Again<'_> {
         let law = self.law().and_then(|report| {
             report.failure("fails again", |replay| format!("{replay}, {from}"), span, spec)
         });
-        let faulty = match &self.conclusion {
-            Conclusion::Faulty(finding) => Some(finding.clone().note("case", format!("{}, {from}", self.committed.replay))),
-            _ => None,
-        };
+        let faulty = self.faults().iter().map(|fault| fault.finding.clone().note("case", from.clone()));
         let declared = self.declared().filter_map(|report| report.failure("fails again", spec));
         law.into_iter().chain(faulty).chain(declared.map(|found| found.note("case", from.clone()))).collect()
     }
@@ -204,7 +210,7 @@ pub fn run<'a>(family: &Family<'_>, spec: &Path, cases: &'a [Committed]) -> Ran<
     let file = path(spec).display().to_string();
     let mut ran = Ran::default();
     for committed in cases {
-        match one(family, committed) {
+        match one(family, spec, committed) {
             Ok(Some(conclusion)) => ran.again.push(Again { committed, conclusion }),
             Ok(None) => ran.left_out += 1,
             Err(why) => {
@@ -221,7 +227,7 @@ pub fn run<'a>(family: &Family<'_>, spec: &Path, cases: &'a [Committed]) -> Ran<
 }
 
 /// Runs a case; `None` if it says nothing of this spec.
-fn one(family: &Family<'_>, committed: &Committed) -> Result<Option<Conclusion>, String> {
+fn one(family: &Family<'_>, spec: &Path, committed: &Committed) -> Result<Option<Conclusion>, String> {
     let structure = committed.replay.structure();
     let member;
     let subject = if structure.is_declared() {
@@ -231,9 +237,13 @@ fn one(family: &Family<'_>, committed: &Committed) -> Result<Option<Conclusion>,
             return Ok(None);
         }
         member = family.member(&family.whole(structure), BUDGET);
+        if !member.faults.is_empty() {
+            let faults = structure::faults_of(family, &member, &spec.display().to_string());
+            return Ok(Some(Conclusion::Faulty(faults)));
+        }
         match member.subject(family) {
             Some(subject) => subject,
-            None => return Ok(faulty(family, &member).map(Conclusion::Faulty)),
+            None => return Ok(None),
         }
     };
     Ok(match &committed.replay {
@@ -255,9 +265,4 @@ fn law(subject: Subject<'_>, replay: &properties::Replay) -> Option<properties::
     ALL.iter().find(|law| law.name == replay.law).filter(|law| (law.skip)(subject).is_none())?;
     let options = properties::Options { replay: Some(replay.clone()), ..properties::Options::default() };
     properties::run(subject, &options).into_iter().next()
-}
-
-/// The error for which a member is not run.
-fn faulty(family: &Family<'_>, member: &Member) -> Option<Diagnostic> {
-    structure::faults_of(family, member).into_iter().next()
 }

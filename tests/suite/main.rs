@@ -32,6 +32,7 @@ mod select;
 mod shared;
 mod signal;
 mod splits;
+mod structure;
 mod support;
 mod together;
 mod twins;

@@ -12,7 +12,7 @@
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
-//!    "structures": {"verdict", "ranges", "drawn", "cut", "late"},
+//!    "structures": {"verdict", "ranges", "drawn", "compiled", "cut", "faults", "late"},
 //!    "regressions": {"cases", "failed", "left_out"},
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"},

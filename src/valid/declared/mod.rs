@@ -48,7 +48,7 @@ mod scale;
 mod training;
 mod units;
 
-pub use over::{ALSO, run_over};
+pub use over::run_over;
 pub use replay::{Again, Replay};
 
 use super::properties::{OUT_OF_TIME, Subject, TimeUp, Verdict};
@@ -275,13 +275,12 @@ fn quantities(subject: Subject<'_>, options: &Options, properties: &[&Property])
             Some(&(seed, x)) => {
                 let (few, value) = shrunk(subject, quantity, bound, (seed, x), rows);
                 let (of, missed) = (plural(few, "row"), bound.missed(value));
-                let detail = format!(
-                    "{} at seed {seed} on {of}, {missed}; {} of {} fail it, with {spread} on {}",
-                    number(value),
-                    broken.len(),
-                    plural(count, "initialisation"),
-                    plural(rows, "row"),
-                );
+                let mut detail = format!("{} at seed {seed} on {of}, {missed}", number(value));
+                if count > 1 {
+                    let (inits, rows) = (plural(count, "initialisation"), plural(rows, "row"));
+                    let broken = broken.len();
+                    detail.push_str(&format!("; {broken} of {inits} fail it, with {spread} on {rows}"));
+                }
                 failed(property, count, detail, (options, seed, few))
             }
         });

@@ -84,9 +84,6 @@ fn smallest(family: &Family<'_>, report: Report, options: &Options) -> Report {
     if structure == whole {
         return report;
     }
-    let also = if declared { ALSO } else { "" };
+    let also = if declared { format!("; as declared {}", report.detail) } else { String::new() };
     Report { detail: format!("{}{also}", smallest.detail), cases: report.cases, ..smallest }
 }
-
-/// What is said of a failure that needs no other values than the declared ones.
-pub const ALSO: &str = "; so does the declared model";

@@ -4,7 +4,6 @@
 //! fails is shrunk first in the values of the parameters, then in the case.
 
 use super::{ALL, Case, Fault, Lab, Law, Options, Replay, Report, Test, Verdict, run_with, test};
-use crate::valid::declared::ALSO;
 use crate::valid::structure::{Drawn, Family, Structure, TRIALS, shrink};
 
 /// Cases of a law on each model that was drawn.
@@ -77,13 +76,14 @@ fn smallest(family: &Family<'_>, law: &Law, report: Report, (options, fault): (&
         Some(subject) => plainest(law, &Lab::new(subject, fault), fault, found),
         None => found,
     };
-    let also = if replay.structure.is_declared() { ALSO } else { "" };
+    let declared = replay.structure.is_declared();
+    let also = if declared { format!("; as declared {}", report.detail) } else { String::new() };
     let replay = Some(Replay { structure, case, ..replay }.to_string());
     Report { replay, detail: format!("{detail}{also}"), ..report }
 }
 
 /// Models that are tried to make the failure of a law over many initialisations smaller.
-const FEW_TRIALS: usize = 24;
+const FEW_TRIALS: usize = 40;
 
 /// What breaks a law in a case, if something does.
 fn broken(law: &Law, lab: &Lab<'_>, fault: Fault<'_>, case: Case) -> Option<(Case, String)> {

@@ -3,10 +3,10 @@
 //! Contract: a member is compiled as the declared model is, from the same tree with other values. Facts in `expect` and properties that name
 //! what a member does not have are no faults of it. A member that is expensive to run has no model.
 
-use super::{Number, Ranged, Structure};
+use super::{Draws, Number, Ranged, Structure};
 use crate::args::{Value, number};
 use crate::data::{self, Split, Statistics};
-use crate::diag::{Diagnostic, Diagnostics, Severity, did_you_mean};
+use crate::diag::{Diagnostic, Diagnostics, Severity, did_you_mean, rules};
 use crate::front::ast::{Expr, Spec};
 use crate::front::setting;
 use crate::graph::{self, Graph, Runnable, Setting, Verified};
@@ -27,6 +27,10 @@ const STEP: f64 = 5e7;
 const MEMORY: usize = 1 << 28;
 /// Rows for which the cost is counted: those of a case of an expensive model.
 const ROWS: usize = 3;
+/// Nodes of a drawn model at most.
+const NODES: usize = 1_000;
+/// Nodes of all models that are only compiled, together.
+const NODES_COMPILED: usize = 10_000;
 /// How often a model that is too expensive is moved towards the lower ends.
 const HALVINGS: usize = 12;
 
@@ -62,13 +66,17 @@ pub struct Member {
     pub model: Option<Model>,
     /// Why a sound member is not run.
     pub cut: Option<String>,
+    /// How many nodes it has.
+    nodes: usize,
 }
 
 /// The members that were drawn.
 #[derive(Debug, Default)]
 pub struct Drawn {
-    /// All of them, compiled.
+    /// Those that are run, if they can be.
     pub members: Vec<Member>,
+    /// Those that were only compiled.
+    pub compiled: Vec<Member>,
 }
 
 impl Member {
@@ -144,6 +152,7 @@ impl<'a> Family<'a> {
 
     /// Compiles a member. It may cost `budget` times what a drawn model usually may.
     #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of nodes are far below 2^53")]
     pub fn member(&self, structure: &Structure, budget: f64) -> Member {
         let spec = setting::with(self.spec, &self.values(structure));
         let (graph, found) = lower::lower(&spec, self.path, self.loader);
@@ -152,9 +161,13 @@ impl<'a> Family<'a> {
             Err(violations) => panic!("internal: a graph with {structure} is not valid: {violations:?}"),
         };
         let mut faults: Diagnostics = found.into_iter().filter(|d| self.counts(d)).collect();
-        let member = |faults, model, cut| Member { structure: structure.clone(), faults, model, cut };
+        let nodes = graph.nodes.len();
+        let member = |faults, model, cut| Member { structure: structure.clone(), faults, model, cut, nodes };
         if !faults.is_empty() {
             return member(faults, None, None);
+        }
+        if nodes as f64 > NODES as f64 * budget {
+            return member(faults, None, Some(format!("it has {}", text::plural(nodes, "node"))));
         }
         let signal = signal::analyse(&graph, Mode::Train);
         let context = lints::Context { graph: &graph, signal: &signal, notation: self.spec.notation, rows: None };
@@ -213,18 +226,27 @@ impl<'a> Family<'a> {
         let budget = (f64::from(cases) / 16.0).max(1.0);
         let count = usize::try_from(cases / 4).unwrap_or(usize::MAX).max(2);
         let mut drawn = Drawn::default();
-        for structure in super::draw(&self.ranged, seed, count) {
-            let mut member = self.member(&structure, budget);
-            let mut smaller = structure;
-            for _ in 0..HALVINGS {
-                if member.cut.is_none() {
-                    break;
-                }
-                smaller = self.halved(&smaller);
-                let next = self.member(&smaller, budget);
-                drawn.add(std::mem::replace(&mut member, next));
-            }
+        let Draws { run, compiled } = super::draw(&self.ranged, seed, count);
+        for structure in run {
+            let member = self.member(&structure, budget);
+            let affordable = member.cut.as_ref().and_then(|_| {
+                let halves = std::iter::successors(Some(structure), |larger| Some(self.halved(larger)));
+                let mut smaller = halves.skip(1).take(HALVINGS).map(|smaller| self.member(&smaller, budget));
+                smaller.find(|smaller| smaller.cut.is_none())
+            });
             drawn.add(member);
+            affordable.into_iter().for_each(|smaller| drawn.add(smaller));
+        }
+        let mut nodes = 0;
+        for structure in compiled {
+            // A model that is too large for the compiler is as good as all that it may compile.
+            let large = |member: &Member| member.faults.iter().any(|fault| fault.rule == &rules::TOO_LARGE);
+            if nodes > NODES_COMPILED || drawn.members.iter().any(large) {
+                break;
+            }
+            let member = self.member(&structure, budget);
+            nodes += member.nodes;
+            drawn.compiled.push(Member { model: None, ..member });
         }
         drawn
     }

@@ -7,11 +7,11 @@
 //! ```
 //!
 //! A range, both ends included, promises that every value in it works, and every combination with the values of other ranges. `validate`
-//! draws such models and tests them besides the declared one: all parameters at their lower ends, all at their upper ends, and mixtures
-//! of ends and values between, one for every four of `--cases`, at least two. On each
+//! draws such models and tests them besides the declared one: all parameters at their lower ends, all at their upper ends, values between,
+//! and mixtures of values between and ends, one for every four of `--cases`, at least two. On each
 //!
 //! - the spec is compiled, and the static rules look at it: an error that it does not have with its declared values is the
-//!   finding P003, on the range;
+//!   finding P003, on the range. So are the neighbours of the ends, one parameter at a time, and twice as many values between;
 //! - every law and every declared property is tested on up to four cases: one that fails is P001 or P002, as for the declared model.
 //!   Facts in `expect` speak of the declared values alone, and a property of a node that only deeper models have is
 //!   left out of the others.
@@ -24,25 +24,26 @@
 //! A model that fails is made smaller towards the lower ends, one parameter after the other, as long as it still fails: the values next to the
 //! lower end are tried one by one, those above by halves. Then the case is made plainer. The finding has the values, the
 //! smallest case, a command that replays it (`--replay finite@width=8,depth=21:seed=0,batch=1,scale=1e0`) and the model as a spec that can be pasted
-//! into a file beside the original. Where the declared model fails, too, the finding says so.
+//! into a file beside the original. Where the declared model fails, too, the finding says how. `validate --record` keeps the case in the
+//! `.regressions` file beside the spec; a case is left out once its values lie outside of the ranges.
 //!
 //! ## What it costs
 //!
-//! A drawn model that is expensive to run is moved towards the lower ends by halves until it is not; what was drawn is compiled and
-//! looked at statically all the same, and the report says what was too large to be run.
+//! A drawn model that is expensive to run is moved towards the lower ends by halves until it is not; what was drawn is compiled
+//! all the same, and the report says what was too expensive. The limit grows with `--cases`.
 
 mod family;
 mod report;
 mod shrink;
 
 pub use family::{Drawn, Family, Member, Model};
-pub use report::{Report, faults, faults_of};
+pub use report::{Fault, Report, faults, faults_of, replay};
 pub use shrink::{TRIALS, shrink};
 
 use crate::front::ast::{Expr, Unary};
 use crate::manual::page;
 use crate::source::{Span, Spanned};
-use proptest::strategy::{Just, Strategy, ValueTree};
+use proptest::strategy::{BoxedStrategy, Just, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRunner};
 use std::fmt;
 use std::str::FromStr;
@@ -231,18 +232,27 @@ fn rounded(x: f64) -> f64 {
     format!("{x:.2e}").parse().unwrap_or(x)
 }
 
-/// Structures of a seed, each once and none the declared one: the lower ends, the upper ends, and mixtures of ends and values between.
+/// What is drawn of a family; none is the declared structure, and each is there once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draws {
+    /// Those that are run: the lower ends, the upper ends, then values between and mixtures of them with ends in turn.
+    pub run: Vec<Structure>,
+    /// Those that are compiled besides: the neighbours of the ends, one parameter at a time, and values between.
+    pub compiled: Vec<Structure>,
+}
+
+/// Draws structures from a seed, `count` of them to run.
 #[must_use]
-pub fn draw(ranged: &[Ranged], seed: u64, count: usize) -> Vec<Structure> {
+pub fn draw(ranged: &[Ranged], seed: u64, count: usize) -> Draws {
     let at = |steps: &[u64]| {
         let value = |(one, step): (&Ranged, &u64)| (one.name.clone(), one.value(*step));
         Structure(ranged.iter().zip(steps).map(value).collect())
     };
-    let steps: Vec<u64> = ranged.iter().map(Ranged::steps).collect();
-    let between = |most: &u64| {
-        proptest::prop_oneof![1 => Just(0), 1 => Just(*most), 2 => 0..=*most].boxed()
-    };
-    let mixtures: Vec<_> = steps.iter().map(between).collect();
+    let declared = Structure(ranged.iter().map(|one| (one.name.clone(), one.declared)).collect());
+    let most: Vec<u64> = ranged.iter().map(Ranged::steps).collect();
+    let between: Vec<_> = most.iter().map(|most| (0..=*most).boxed()).collect();
+    let end = |most: &u64| proptest::prop_oneof![1 => Just(0), 1 => Just(*most), 2 => 0..=*most].boxed();
+    let mixtures: Vec<_> = most.iter().map(end).collect();
     let config = Config {
         rng_algorithm: RngAlgorithm::ChaCha,
         rng_seed: RngSeed::Fixed(seed),
@@ -250,20 +260,33 @@ pub fn draw(ranged: &[Ranged], seed: u64, count: usize) -> Vec<Structure> {
         ..Config::default()
     };
     let mut runner = TestRunner::new(config);
-    let mut drawn = Vec::new();
-    let mut add = |structure: Structure| {
-        let declared = structure.0.iter().zip(ranged).all(|((_, value), one)| *value == one.declared);
-        if !declared && !drawn.contains(&structure) && drawn.len() < count {
-            drawn.push(structure);
+    // What is drawn again is drawn anew, but for families that are soon exhausted.
+    let anew = |known: &mut Vec<Structure>, more: usize, strategies: [&Vec<BoxedStrategy<u64>>; 2], runner: &mut TestRunner| {
+        let wanted = known.len() + more;
+        for i in 0..4 * more {
+            let drawn = strategies[i % 2].new_tree(runner).map(|tree| at(&tree.current()));
+            let new = drawn.ok().filter(|drawn| known.len() < wanted && !known.contains(drawn));
+            known.extend(new);
         }
     };
-    add(at(&vec![0; steps.len()]));
-    add(at(&steps));
-    // A small family is soon exhausted: what is drawn again counts as drawn.
-    for _ in 2..count {
-        if let Ok(tree) = mixtures.new_tree(&mut runner) {
-            add(at(&tree.current()));
+    let mut known = vec![declared, at(&vec![0; most.len()])];
+    known.extend(Some(at(&most)).filter(|upper| !known.contains(upper)));
+    known.dedup();
+    let ends = known.len() - 1;
+    anew(&mut known, count.saturating_sub(ends), [&between, &mixtures], &mut runner);
+    let run = known.len();
+    for (i, most) in most.iter().enumerate().take(NEIGHBOURS) {
+        for step in [1, most.saturating_sub(1)] {
+            let mut neighbour = known[0].clone();
+            neighbour.0[i].1 = ranged[i].value(step);
+            known.extend(Some(neighbour).filter(|neighbour| !known.contains(neighbour)));
         }
     }
-    drawn
+    anew(&mut known, 2 * count, [&between, &between], &mut runner);
+    let compiled = known.split_off(run);
+    known.remove(0);
+    Draws { run: known, compiled }
 }
+
+/// So many parameters are moved by one step from their ends.
+const NEIGHBOURS: usize = 8;

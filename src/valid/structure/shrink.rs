@@ -61,12 +61,13 @@ pub fn shrink<T>(
 mod tests {
     use super::super::{Number, Ranged, Structure};
     use super::{TRIALS, shrink};
-    use crate::source::{FileId, Span};
+    use crate::source::{Sources, Span};
     use proptest::prelude::*;
 
     fn one(name: &str, low: i64, high: i64) -> Ranged {
         let (declared, low, high) = (Number::Whole(low), Number::Whole(low), Number::Whole(high));
-        Ranged { name: name.to_owned(), declared, low, high, span: Span::new(FileId::default(), 0..0) }
+        let span = Span::new(Sources::default().add("m.nn", ""), 0..0);
+        Ranged { name: name.to_owned(), declared, low, high, span }
     }
 
     fn at(a: i64, b: i64) -> Structure {
