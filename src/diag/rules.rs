@@ -327,7 +327,8 @@ rules! {
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that
-    /// replays it.
+    /// replays it. Where parameters declare ranges, models with other values are tested, too; then the case has the smallest values that
+    /// fail, and the model is shown as a spec. `wellposed explain structure` is the page.
     PROPERTY_FAILED = "P001" "property-violated" Error;
 
     /// A property that the spec declares fails for some random initialisation.

@@ -49,13 +49,16 @@ fn all(
     let drawn = family.draw(seed, options.properties.cases);
     report.structures = structure::Report::of(family, &drawn);
     let keep = format!("that case in {path}.regressions, which `validate --record {path}` writes");
-    let known = |fault: &structure::Fault| again.iter().any(|case| case.faults().iter().any(|k| k.code == fault.code));
+    let known = |fault: &structure::Fault| {
+        again.iter().any(|case| case.faults().iter().any(|k| k.code == fault.code))
+    };
     for fault in structure::faults(family, &drawn, &path).into_iter().filter(|fault| !known(fault)) {
         let case = structure::replay(&fault.structure).to_string();
         report.structures.iter_mut().for_each(|structures| structures.faults.push(case.clone()));
         found.push(shown.with(fault.finding.note(KEEP, keep.clone()), &fault.structure));
     }
-    report.properties = properties::run_over(family, &drawn, &options.properties, properties::Fault::default());
+    report.properties =
+        properties::run_over(family, &drawn, &options.properties, properties::Fault::default());
     for law in &mut report.properties {
         let broken = again.iter().filter_map(Again::law).find(|broken| broken.name == law.name);
         match broken {
@@ -73,6 +76,7 @@ fn all(
             None => found.extend(property.finding(&path).map(|finding| shown.property(finding, property))),
         }
     }
+    let late = options.properties.late();
     valid::claims::measure(family.declared, seed, found);
     for case in again {
         let structure = case.committed.replay.structure();
@@ -88,7 +92,7 @@ fn all(
         let laws = report.properties.iter().filter_map(|law| Some(law.failing()?.structure));
         let declared = report.declared.iter().filter_map(|property| Some(property.failing()?.structure));
         let broken = laws.chain(declared).any(varied);
-        structures.conclude(broken, options.properties.late());
+        structures.conclude(broken, late);
     }
 }
 

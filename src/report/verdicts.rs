@@ -72,15 +72,13 @@ pub fn structures(report: &structure::Report) -> String {
         shown.extend((all.len() > FEW).then(|| format!("{} more", all.len() - FEW)));
         shown.join("; ")
     };
-    let mut line = format!("{}: tested with {}", ranges.join(", "), few(drawn));
+    let tested = if *late { "tested as far as the time went with" } else { "tested with" };
+    let mut line = format!("{}: {tested} {}", ranges.join(", "), few(drawn));
     if *compiled > 0 {
         line.push_str(&format!("; compiled with {compiled} more"));
     }
     if !cut.is_empty() {
         line.push_str(&format!("; compiled and too expensive to be run: {}", few(cut)));
-    }
-    if *late {
-        line.push_str("; the time was up before all of them had been tested");
     }
     line
 }

@@ -270,12 +270,15 @@ fn a_case_of_another_spec_is_an_error_and_mistakes_are_explained() {
     }
     assert!(matches!("finite:seed=1".parse(), Ok(Again::Law(_))));
     let broken = "monotone(out[1],\n      x[3]):seed=2,batch=1".parse::<Replay>().expect("a case");
-    assert_eq!(broken, Replay {
+    assert_eq!(
+        broken,
+        Replay {
             subject: "monotone(out[1], x[3])".to_owned(),
             structure: Structure::default(),
             seed: 2,
             rows: 1
-        });
+        }
+    );
 }
 
 /// What was begun has one initialisation; what was not is SKIPPED for lack of time; a replay has its turn whatever the time is.

@@ -103,9 +103,8 @@ fn spoilt(holds: impl Fn(&Graph, Run) -> bool) -> impl Fn(&Graph, Run, &mut Ran)
 #[test]
 fn a_fault_of_some_models_is_found_and_made_as_small_as_it_can_be() {
     let deep = spoilt(|graph, _| setting(graph, "depth") > 20);
-    let both = spoilt(|graph, run| {
-        setting(graph, "depth") > 6 && setting(graph, "width") % 3 == 1 && run.batch > 1
-    });
+    let both =
+        spoilt(|graph, run| setting(graph, "depth") > 6 && setting(graph, "width") % 3 == 1 && run.batch > 1);
     let wide = spoilt(|graph, _| setting(graph, "width") >= 29);
     let all = spoilt(|_, _| true);
     for seed in 0..3 {
@@ -157,7 +156,10 @@ fn the_batch_of_training_is_among_the_cases() {
     assert_eq!(of_batch(&text.replace("batch 64", "batch 63")), None);
     let two = spoilt(|_, run| run.batch > 1);
     let found = reports(&text, &Options { cases: 2, ..Options::default() }, Fault(Some(&two)));
-    assert!(of(&found, "finite").replay.as_deref().is_some_and(|case| case.contains("batch=2,")), "{found:?}");
+    assert!(
+        of(&found, "finite").replay.as_deref().is_some_and(|case| case.contains("batch=2,")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -185,11 +187,16 @@ fn what_is_drawn_holds_both_ends_and_nothing_twice() {
             assert_eq!(structure.to_string().parse::<Structure>().as_ref(), Ok(structure));
         }
     }
-    assert!(!whole.holds(Number::Whole(8)) && !whole.holds(Number::Real(2.5)) && even.holds(Number::Whole(0)));
+    assert!(
+        !whole.holds(Number::Whole(8)) && !whole.holds(Number::Real(2.5)) && even.holds(Number::Whole(0))
+    );
     // A family of two models has one besides the declared one.
     let small = [one("n", Number::Whole(1), Number::Whole(1), Number::Whole(2))];
     assert_eq!(draw(&small, 0, 100).run, [Structure(vec![("n".to_owned(), Number::Whole(2))])]);
-    assert_eq!((wide.value(32), wide.below(Number::Real(1e-5)), wide.below(Number::Real(2.0))), (Number::Real(3.16e-3), 0, 65));
+    assert_eq!(
+        (wide.value(32), wide.below(Number::Real(1e-5)), wide.below(Number::Real(2.0))),
+        (Number::Real(3.16e-3), 0, 65)
+    );
 }
 
 /// The findings of a run in a folder, as JSON.
@@ -259,7 +266,11 @@ fn a_model_that_does_not_compile_is_found_shown_and_kept() {
     std::fs::write(here.join("m.nn"), narrow).expect("a file");
     let output = wellposed(&["validate", "m.nn"], here);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
-    assert!(stdout(&output).contains("  regressions PASS  0 committed cases, 1 left out\n"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("  regressions PASS  0 committed cases, 1 left out\n"),
+        "{}",
+        stdout(&output)
+    );
     let mended = PAIRS.replace("[width // 2, 2]", "[width, 1]");
     std::fs::write(here.join("m.nn"), mended).expect("a file");
     let output = wellposed(&["validate", "m.nn"], here);
@@ -285,7 +296,9 @@ fn a_declared_property_is_tested_on_all_models_shown_and_kept() {
     let declared = replay.replace("@width=8,depth=21", "");
     let (code, alone) = findings(here, &["validate", "case.nn", "--replay", &declared]);
     assert_eq!(code, Some(1));
-    assert!(with_code(&alone, "P002")["message"].as_str().is_some_and(|text| text.contains(": 2.1 at seed ")));
+    assert!(
+        with_code(&alone, "P002")["message"].as_str().is_some_and(|text| text.contains(": 2.1 at seed "))
+    );
     let (code, replayed) = again(here, note(finding, "replay"));
     assert_eq!((code, &with_code(&replayed, "P002")["message"]), (Some(1), &finding["message"]));
 
@@ -297,15 +310,20 @@ fn a_declared_property_is_tested_on_all_models_shown_and_kept() {
         let (code, found) = findings(here, &[&["validate", "m.nn"][..], &more].concat());
         let finding = with_code(&found, "P002");
         assert_eq!(code, Some(1));
-        assert!(finding["message"].as_str().is_some_and(|text| text.contains("` fails again with width = 8")));
+        assert!(
+            finding["message"].as_str().is_some_and(|text| text.contains("` fails again with width = 8"))
+        );
         assert_eq!(note(finding, "case"), "from line 2 of m.nn.regressions");
     }
     let second = wellposed(&["validate", "--record", "m.nn"], here);
     assert_eq!(stderr(&second), "", "a case is recorded once");
 
     // What the spec no longer has is an error at its line.
-    std::fs::write(here.join("m.nn.regressions"), format!("{replay}\nrms(nowhere):seed=1\n finite@widht=9:seed=1 # why\nfinite@width=x:seed=1\n"))
-        .expect("a file");
+    std::fs::write(
+        here.join("m.nn.regressions"),
+        format!("{replay}\nrms(nowhere):seed=1\n finite@widht=9:seed=1 # why\nfinite@width=x:seed=1\n"),
+    )
+    .expect("a file");
     let output = wellposed(&["validate", "--format", "concise", "--cases", "1", "m.nn"], here);
     let shown = stdout(&output);
     for line in [
@@ -338,7 +356,12 @@ fn a_run_is_the_same_again_and_another_with_another_seed() {
     let seed = said.strip_prefix("seed ").and_then(|text| text.split(';').next()).expect("a seed");
     assert_eq!(stdout(&random), stdout(&run(&["--seed", seed])));
     assert_ne!(line(&stdout(&random)), Some(structures));
-    let many = line(&stdout(&run(&["--cases", "64", "--time", "5"]))).expect("a line");
+    let late = line(&stdout(&run(&["--time", "0"]))).expect("a line");
+    assert!(
+        late.starts_with("  structures  SKIPPED width in 8..40") && late.contains("as far as the time went"),
+        "{late}"
+    );
+    let many = line(&stdout(&run(&["--cases", "64"]))).expect("a line");
     assert!(many.contains("; 10 more"), "{many}");
 }
 
@@ -349,7 +372,8 @@ fn models_that_cost_too_much_are_compiled_and_said() {
     let output = wellposed(&["validate", "m.nn"], folder.path());
     let shown = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    let said = "compiled and too expensive to be run: width = 4000, depth = 30: a run would need about 18462 MiB";
+    let said =
+        "compiled and too expensive to be run: width = 4000, depth = 30: a run would need about 18462 MiB";
     assert!(shown.contains(said), "{shown}");
     let deep = FREE.replace("depth = 3 in 1..30", "depth = 3 in 1..3_000_000");
     let (_, found) = findings(crate::cli::folder("m.nn", &deep).path(), &["validate", "m.nn"]);
@@ -363,7 +387,9 @@ fn what_is_expected_is_not_kept() {
     let broken = CLEAN.replace("he_normal", "normal(1e160)").replace("xavier_normal", "normal(1e160)");
     let folder = folder("m.nn", &broken);
     let here = folder.path();
-    assert!(stdout(&wellposed(&["validate", "m.nn"], here)).contains("   = keep  that line in m.nn.regressions"));
+    assert!(
+        stdout(&wellposed(&["validate", "m.nn"], here)).contains("   = keep  that line in m.nn.regressions")
+    );
     std::fs::write(here.join("m.nn"), format!("# wellposed: expect(P001)\n{broken}")).expect("a file");
     let shown = stdout(&wellposed(&["validate", "m.nn"], here));
     assert!(shown.contains("the property `finite` fails") && !shown.contains("= keep"), "{shown}");
@@ -375,7 +401,8 @@ fn what_is_expected_is_not_kept() {
     let (_, found) = findings(here, &["validate", "m.nn.yaml"]);
     let spec = note(with_code(&found, "P002"), "spec");
     assert!(spec.starts_with("spec 1\nmodel steep(depth = 21)\n"), "{spec}");
-    std::fs::write(here.join("m.nn.yaml"), format!("# wellposed: expect(P002) too deep\n{yaml}")).expect("a file");
+    std::fs::write(here.join("m.nn.yaml"), format!("# wellposed: expect(P002) too deep\n{yaml}"))
+        .expect("a file");
     let recorded = wellposed(&["validate", "--record", "m.nn.yaml"], here);
     assert!(!stdout(&recorded).contains("= keep") && !here.join("m.nn.yaml.regressions").exists());
 }

@@ -211,7 +211,12 @@ fn report(property: &Property, verdict: Verdict, cases: usize, detail: String) -
     Report { name: property.to_string(), verdict, cases, detail, replay: None, span: property.span }
 }
 
-fn failed(property: &Property, cases: usize, detail: String, (options, seed, rows): (&Options, u64, usize)) -> Report {
+fn failed(
+    property: &Property,
+    cases: usize,
+    detail: String,
+    (options, seed, rows): (&Options, u64, usize),
+) -> Report {
     let structure = options.replay.as_ref().map_or(Structure::default(), |replay| replay.structure.clone());
     let replay = Replay { subject: property.subject.clone(), structure, seed, rows };
     Report { replay: Some(replay.to_string()), ..report(property, Verdict::Fail, cases, detail) }

@@ -56,7 +56,8 @@ impl Report {
 
     /// The same of a model with other values than the declared ones.
     fn with(self, structure: &Structure) -> Self {
-        let replay = self.failing().map(|replay| Replay { structure: structure.clone(), ..replay }.to_string());
+        let replay =
+            self.failing().map(|replay| Replay { structure: structure.clone(), ..replay }.to_string());
         Self { replay, ..self }
     }
 }

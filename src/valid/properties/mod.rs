@@ -42,8 +42,8 @@ use crate::diag::{Diagnostic, rules};
 use crate::graph::{Graph, Runnable, Verified};
 use crate::manual::page;
 use crate::source::Span;
-use proptest::strategy::Strategy;
 use case::MAX_BATCH;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
 use serde::Serialize;
 use std::fmt;
@@ -353,27 +353,36 @@ fn test(law: &Law, lab: &Lab<'_>, fault: Fault<'_>, options: &Options) -> Report
         ..Config::default()
     };
     let count = usize::try_from(cases_here).unwrap_or(usize::MAX);
-    let (small, training) = (case::cases(most, None), training_batch(subject).map(|n| case::cases(most, Some(n))));
+    let (small, training) =
+        (case::cases(most, None), training_batch(subject).map(|n| case::cases(most, Some(n))));
     let mut runner = TestRunner::new(config);
     // A law that was begun has at least one case.
     let mut tested = 0;
     while tested < count && !(tested > 0 && options.late()) {
         // The second case has the batch of training: the first is the cheapest.
         let strategy = training.as_ref().filter(|_| tested == 1).unwrap_or(&small);
-        let outcome = strategy.new_tree(&mut runner).map_err(TestError::Abort).and_then(|drawn| {
-            runner.run_one(drawn, |case| every(lab, case).map_err(TestCaseError::fail))
-        });
+        let outcome = strategy
+            .new_tree(&mut runner)
+            .map_err(TestError::Abort)
+            .and_then(|drawn| runner.run_one(drawn, |case| every(lab, case).map_err(TestCaseError::fail)));
         tested += 1;
         match outcome {
             Ok(_) => {}
             Err(TestError::Fail(_, case)) => {
                 // The message of the smallest case, which proptest does not keep.
-                let detail = every(lab, case).err().unwrap_or_else(|| "the failure does not repeat".to_owned());
+                let detail =
+                    every(lab, case).err().unwrap_or_else(|| "the failure does not repeat".to_owned());
                 return failed(law, count, detail, case);
             }
             Err(TestError::Abort(reason)) => {
                 let detail = format!("no cases could be drawn: {reason}");
-                return Report { name: law.name, verdict: Verdict::Inconclusive, cases: 0, detail, replay: None };
+                return Report {
+                    name: law.name,
+                    verdict: Verdict::Inconclusive,
+                    cases: 0,
+                    detail,
+                    replay: None,
+                };
             }
         }
     }

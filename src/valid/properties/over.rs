@@ -38,7 +38,8 @@ pub fn run_over(family: &Family<'_>, drawn: &Drawn, options: &Options, fault: Fa
 impl Report {
     /// The same of a model with other values than the declared ones.
     pub(super) fn with(self, structure: &Structure) -> Self {
-        let replay = self.failing().map(|replay| Replay { structure: structure.clone(), ..replay }.to_string());
+        let replay =
+            self.failing().map(|replay| Replay { structure: structure.clone(), ..replay }.to_string());
         Self { replay, ..self }
     }
 
@@ -50,12 +51,18 @@ impl Report {
 }
 
 /// The smallest failing model and case that are found from a failure, in the time that there is.
-fn smallest(family: &Family<'_>, law: &Law, report: Report, (options, fault): (&Options, Fault<'_>)) -> Report {
+fn smallest(
+    family: &Family<'_>,
+    law: &Law,
+    report: Report,
+    (options, fault): (&Options, Fault<'_>),
+) -> Report {
     let Some(replay) = report.failing() else { return report };
     let start = (family.whole(&replay.structure), (replay.case, report.detail.clone()));
     // The weights of another model are other ones, so that a fault of some initialisations shows at another seed. A law over many
     // initialisations is expensive, and looks at many seeds anyway.
-    let (seeds, trials) = if matches!(law.test, Test::Every(_)) { (0..4, TRIALS) } else { (0..0, FEW_TRIALS) };
+    let (seeds, trials) =
+        if matches!(law.test, Test::Every(_)) { (0..4, TRIALS) } else { (0..0, FEW_TRIALS) };
     let fails = |structure: &Structure| {
         if options.late() {
             return None;

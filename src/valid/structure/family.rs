@@ -170,7 +170,8 @@ impl<'a> Family<'a> {
             return member(faults, None, Some(format!("it has {}", text::plural(nodes, "node"))));
         }
         let signal = signal::analyse(&graph, Mode::Train);
-        let context = lints::Context { graph: &graph, signal: &signal, notation: self.spec.notation, rows: None };
+        let context =
+            lints::Context { graph: &graph, signal: &signal, notation: self.spec.notation, rows: None };
         let seen = lints::run(context).into_iter();
         faults.extend(seen.filter(|d| self.counts(d) && !self.known.contains(d.rule.code)));
         if Runnable::new(&graph).is_none() {
@@ -201,7 +202,8 @@ impl<'a> Family<'a> {
     /// Rows for a member; `None` if those of the declared model fit.
     fn samples(&self, graph: &Graph) -> Result<Option<Samples>, Diagnostics> {
         let declared = self.declared;
-        let same = graph.feeds.iter().map(|(_, feed)| feed).eq(declared.graph.feeds.iter().map(|(_, feed)| feed));
+        let same =
+            graph.feeds.iter().map(|(_, feed)| feed).eq(declared.graph.feeds.iter().map(|(_, feed)| feed));
         if same && graph.data == declared.graph.data {
             return Ok(None);
         }
@@ -295,5 +297,6 @@ fn expensive(graph: &Graph, budget: f64) -> Option<String> {
     if bytes as f64 > MEMORY as f64 * budget {
         return Some(format!("a run would need about {} MiB", bytes >> 20));
     }
-    (step > STEP * budget).then(|| format!("a training step on {ROWS} rows would cost {} operations", text::number(step)))
+    (step > STEP * budget)
+        .then(|| format!("a training step on {ROWS} rows would cost {} operations", text::number(step)))
 }

@@ -151,7 +151,8 @@ impl FromStr for Structure {
             if plain { Ok((name.to_owned(), value)) } else { Err(usage()) }
         };
         let values: Vec<(String, Number)> = text.split(',').map(value).collect::<Result<_, String>>()?;
-        let twice = values.iter().enumerate().any(|(i, (name, _))| values[..i].iter().any(|(n, _)| n == name));
+        let twice =
+            values.iter().enumerate().any(|(i, (name, _))| values[..i].iter().any(|(n, _)| n == name));
         if twice { Err(usage()) } else { Ok(Self(values)) }
     }
 }
@@ -195,12 +196,16 @@ impl Ranged {
         let (low, high) = (self.low.real(), self.high.real());
         #[expect(clippy::cast_precision_loss, reason = "a few steps")]
         let part = step.min(STEPS) as f64 / STEPS as f64;
+        let between = if low > 0.0 && high / low > WIDE {
+            low * (high / low).powf(part)
+        } else {
+            low + (high - low) * part
+        };
         Number::Real(match step {
             0 => low,
             STEPS.. => high,
             // Three digits are easily read, and lie between the ends as the exact value does.
-            _ if low > 0.0 && high / low > WIDE => rounded(low * (high / low).powf(part)).clamp(low, high),
-            _ => low + (high - low) * part,
+            _ => rounded(between).clamp(low, high),
         })
     }
 
@@ -208,7 +213,9 @@ impl Ranged {
     #[must_use]
     pub fn below(&self, value: Number) -> u64 {
         match (self.low, value) {
-            (Number::Whole(low), Number::Whole(value)) => u64::try_from(value.saturating_sub(low)).unwrap_or(0),
+            (Number::Whole(low), Number::Whole(value)) => {
+                u64::try_from(value.saturating_sub(low)).unwrap_or(0)
+            }
             _ => (0..=STEPS).take_while(|step| self.value(*step).real() < value.real()).count() as u64,
         }
     }
@@ -261,7 +268,10 @@ pub fn draw(ranged: &[Ranged], seed: u64, count: usize) -> Draws {
     };
     let mut runner = TestRunner::new(config);
     // What is drawn again is drawn anew, but for families that are soon exhausted.
-    let anew = |known: &mut Vec<Structure>, more: usize, strategies: [&Vec<BoxedStrategy<u64>>; 2], runner: &mut TestRunner| {
+    let anew = |known: &mut Vec<Structure>,
+                more: usize,
+                strategies: [&Vec<BoxedStrategy<u64>>; 2],
+                runner: &mut TestRunner| {
         let wanted = known.len() + more;
         for i in 0..4 * more {
             let drawn = strategies[i % 2].new_tree(runner).map(|tree| at(&tree.current()));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// The models that were drawn and what became of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// FAIL if one of them has an error, or breaks a law or a property.
+    /// FAIL if one of them has an error, or breaks a law or a property; SKIPPED if none does and the time was up.
     pub verdict: Verdict,
     /// The ranges that the spec declares.
     pub ranges: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Report {
     pub cut: Vec<String>,
     /// Cases of the values with which the model has an error that it does not have as declared.
     pub faults: Vec<String>,
-    /// Whether the time was up before all of them had been tested.
+    /// Whether the time was up, so that not all of them may have been tested.
     pub late: bool,
 }
 
@@ -53,10 +53,12 @@ impl Report {
 impl Report {
     /// Takes in what laws and properties concluded.
     pub fn conclude(&mut self, broken: bool, late: bool) {
+        self.late = late;
         if broken {
             self.verdict = Verdict::Fail;
+        } else if late && self.verdict == Verdict::Pass {
+            self.verdict = Verdict::Skipped;
         }
-        self.late = late;
     }
 }
 
