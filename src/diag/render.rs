@@ -98,8 +98,8 @@ pub fn one(d: &Diagnostic, sources: &Sources, look: Look) -> String {
         let _ = writeln!(out, "   = node  {node}");
     }
     for (key, text) in &d.notes {
-        // A spec is copied as it stands.
-        let width = if *key == "spec" { usize::MAX } else { look.width };
+        // A spec and a command are copied as they stand.
+        let width = if ["spec", "replay"].contains(key) { usize::MAX } else { look.width };
         wrapped(&mut out, &format!("   = {key:<4}  "), &clean(text), width);
     }
     if let Some(help) = &d.help {

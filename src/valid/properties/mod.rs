@@ -46,6 +46,7 @@ use case::MAX_BATCH;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRunner};
 use serde::Serialize;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -361,10 +362,14 @@ fn test(law: &Law, lab: &Lab<'_>, fault: Fault<'_>, options: &Options) -> Report
     while tested < count && !(tested > 0 && options.late()) {
         // The second case has the batch of training: the first is the cheapest.
         let strategy = training.as_ref().filter(|_| tested == 1).unwrap_or(&small);
-        let outcome = strategy
-            .new_tree(&mut runner)
-            .map_err(TestError::Abort)
-            .and_then(|drawn| runner.run_one(drawn, |case| every(lab, case).map_err(TestCaseError::fail)));
+        // What fails is made smaller as long as there is time.
+        let first = Cell::new(true);
+        let test = |case| {
+            let begun = first.replace(false) || !options.late();
+            if begun { every(lab, case).map_err(TestCaseError::fail) } else { Ok(()) }
+        };
+        let drawn = strategy.new_tree(&mut runner).map_err(TestError::Abort);
+        let outcome = drawn.and_then(|drawn| runner.run_one(drawn, test));
         tested += 1;
         match outcome {
             Ok(_) => {}
