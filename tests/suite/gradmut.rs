@@ -168,18 +168,20 @@ fn clean(seeds: impl Iterator<Item = u64>) -> [usize; 3] {
 
 #[test]
 fn clean_nets_raise_no_alarm() {
-    let [specs, points, _] = clean((0..15).chain(nets::TOKENS..nets::TOKENS + 6));
+    // In the last one, equal tokens of size 10^9 cancel more digits than double-double numbers have.
+    let seeds = (0..15).chain(nets::TOKENS..nets::TOKENS + 6).chain([nets::TOKENS + 131]);
+    let [specs, points, _] = clean(seeds);
     assert!(specs >= 14 && points >= 28, "{specs} specs, {points} points");
 }
 
 #[test]
 #[ignore = "the whole benchmark"]
 fn no_clean_net_raises_an_alarm() {
-    let [specs, points, tied] = clean((0..300).chain(nets::TOKENS..nets::TOKENS + 150));
+    let [specs, points, tied] = clean((0..900).chain(nets::TOKENS..nets::TOKENS + 900));
     {
         println!("{specs} clean specs, {points} points, {tied} with exact ties: 0 FAIL");
     }
-    assert!(specs >= 300 && tied >= 50, "{specs} specs, {tied} with ties");
+    assert!(specs >= 1500 && tied >= 500, "{specs} specs, {tied} with ties");
 }
 
 #[test]

@@ -16,10 +16,16 @@ use crate::tensor::View;
 /// Gradient and tangent agree if they differ by less than this part of the root sum of squares of their terms. Cancellation may cost up to 17
 /// of the 31 digits; constants of kernels and rules are `f64` and may differ in their last bit.
 const AGREED: f64 = 1e-13;
-/// They agree, too, if the mismatch is less than this part of that in `f64`, where conditions cost even more.
+/// See [`vanished`]. Rounding falls by 2^53, and a mismatch of it in `f64` may by chance be 10^7 times smaller than its terms allow.
 const VANISHED: f64 = 1e-9;
 /// What double-double arithmetic costs: operations of `f64` in one of its own, and runs that a decision takes.
 const COST: f64 = 25.0 * 11.0;
+
+/// Whether a mismatch fell from `f64` to double-double arithmetic as only rounding does, however large a part of its terms is left where
+/// conditions cost more digits than either has.
+pub(super) fn vanished(before: f64, after: f64) -> bool {
+    before.is_finite() && after <= VANISHED * before
+}
 
 /// Operations of one decision, where a forward run takes so many.
 pub(super) fn cost(forward: f64) -> f64 {
@@ -97,7 +103,7 @@ impl Exact {
             return true;
         }
         let fed: Vec<Vec<f64>> = feeds.iter().map(|feed| widened::<Dual>(&feed.data)).collect();
-        difference <= VANISHED * (before - place.loss_at::<Dual>(&plain, &fed).tangent).abs()
+        vanished((before - place.loss_at::<Dual>(&plain, &fed).tangent).abs(), difference)
     }
 
     /// The largest error of a gradient in `f64`, in units of the components' sensitivities.

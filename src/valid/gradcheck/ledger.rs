@@ -13,11 +13,13 @@
 //! (Higham 2002, section 3.1). The kernels' sums have the length that [`length`] counts; the products here are added up in blocks,
 //! 64 + log2 n additions deep. A mismatch within gamma_k of the magnitudes on both sides passes. A rule may also lose digits inside,
 //! where large terms cancel (a norm of two values), so that a larger mismatch only asks for the same node in double-double
-//! arithmetic, in which cancellation costs nothing that counts: what still exceeds gamma_k there is the rule. The operand is named by
-//! the same test with the tangents of all others zero.
+//! arithmetic, in which cancellation costs nothing that counts: what still exceeds gamma_k there is the rule, unless it fell from `f64` to there
+//! as only rounding does ([`exact::vanished`](super::exact::vanished)): equal tokens of size 10^9 cancel more digits in an attention than
+//! double-double numbers have. The operand is named by the same test with the tangents of all others zero.
 //!
 //! Source: the dot-product test of adjoint codes (Claerbout 1992; Griewank and Walther 2008, section 3.3), for every node at once.
 
+use super::exact::vanished;
 use super::spread::spread;
 use super::sweep::Place;
 use crate::exec::{self, Alone, Gradients, Keep, Reverse, Session, Tapes};
@@ -104,10 +106,15 @@ impl<S: Scalar> Sum<S> {
         Self { value: self.value + other.value, size: self.size + other.size }
     }
 
+    /// How far two sums differ.
+    fn apart(self, other: Self) -> f64 {
+        (self.value - other.value).primal().abs()
+    }
+
     /// How far two sums differ, as a part of their magnitudes.
     pub(super) fn against(self, other: Self) -> f64 {
         let size = self.size + other.size;
-        let difference = (self.value - other.value).primal().abs();
+        let difference = self.apart(other);
         // Products below the normal numbers have lost digits of their own.
         if difference <= f64::MIN_POSITIVE { 0.0 } else { difference / size }
     }
@@ -213,8 +220,9 @@ impl<R: Reverse> Case<'_, '_, R> {
         contributions.iter().zip(tangents).zip(&self.wanted).map(one).collect()
     }
 
-    /// Asks the node in double-double arithmetic: the mismatch and the operands, if it is beyond the bound.
-    fn settle(&self, trial: &Trial<'_>) -> Option<(f64, Vec<usize>)> {
+    /// Asks the node in double-double arithmetic, as the sums are so far apart in `f64`: the mismatch and the operands, if it is beyond
+    /// the bound.
+    fn settle(&self, trial: &Trial<'_>, apart: f64) -> Option<(f64, Vec<usize>)> {
         let widen = |values: &[f64]| {
             let mut wide = values.to_vec();
             wide.resize(2 * values.len(), 0.0);
@@ -238,8 +246,9 @@ impl<R: Reverse> Case<'_, '_, R> {
             dot(View::<Double>::new(&cotangent), View::new(&along))
         };
         let whole = parts.iter().flatten().fold(Sum::zero(), |sum, part| sum.plus(*part));
-        let error = whole.against(handed(&trial.tangents));
-        if error <= self.bound {
+        let arrived = handed(&trial.tangents);
+        let error = whole.against(arrived);
+        if error <= self.bound || vanished(apart, whole.apart(arrived)) {
             return None;
         }
         let lone = |i: usize| -> Vec<Vec<f64>> {
@@ -322,7 +331,7 @@ impl<R: Reverse> Case<'_, '_, R> {
         let whole = parts.iter().flatten().fold(Sum::zero(), |sum, part| sum.plus(*part));
         let handed = dot(View::<f64>::new(trial.cotangent), View::new(along));
         // What is not a number is beyond every bound.
-        if whole.against(handed) <= self.bound { None } else { self.settle(trial) }
+        if whole.against(handed) <= self.bound { None } else { self.settle(trial, whole.apart(handed)) }
     }
 }
 
