@@ -407,6 +407,15 @@ fn what_is_expected_is_not_kept() {
     assert!(!stdout(&recorded).contains("= keep") && !here.join("m.nn.yaml.regressions").exists());
 }
 
+#[test]
+fn the_page_of_ranges_is_there() {
+    let page = wellposed(&["explain", "structure"], Path::new("."));
+    let text = stdout(&page);
+    assert!(page.status.success() && text.contains("in 8..256") && text.contains("P003"), "{text}");
+    let rule = stdout(&wellposed(&["explain", "P003"], Path::new(".")));
+    assert!(rule.starts_with("P003 broken-range: error") && rule.contains("explain structure"), "{rule}");
+}
+
 /// Properties in the drawn models are those of the declared one, by name.
 #[test]
 fn a_property_of_what_only_deep_models_have_is_left_out_of_the_others() {
