@@ -161,6 +161,17 @@ rules! {
     /// Groups must divide the channels of a convolution, heads the width of attention.
     NOT_DIVISIBLE = "H003" "not-divisible" Error from "A01";
 
+    /// A lookup takes something that holds no tokens.
+    ///
+    /// ## What it checks
+    ///
+    /// The input of `embedding` is an input that is declared `int[B, T]`, without transforms, or a category column without `one_hot`.
+    ///
+    /// ## Why it matters
+    ///
+    /// A table is indexed by whole numbers. Frameworks truncate a computed or standardised number to one, or stop at the first batch.
+    NOT_TOKENS = "H004" "not-tokens" Error;
+
     /// A finding that the spec announces with `# wellposed: expect(CODE)` did not occur.
     ///
     /// Specs that are meant to be wrong carry the finding that they stand for. When the rule no longer sees the
@@ -198,6 +209,18 @@ rules! {
     ///
     /// The vocabulary is fitted on the training split; a row of another split with a new category has no encoding.
     UNKNOWN_CATEGORY = "D108" "unknown-category" Error;
+
+    /// A word that is looked up in a table without a row for it.
+    ///
+    /// ## What it checks
+    ///
+    /// `embedding(vocab, dim)` of a category column: the words are numbered from 0 in the order of the vocabulary, and each number must
+    /// be below `vocab`. The first row of the data with a word beyond the table is named.
+    ///
+    /// ## Why it matters
+    ///
+    /// On a GPU the lookup fails far from its cause, or reads past the table.
+    WORD_WITHOUT_ROW = "D114" "word-without-row" Error;
 
     /// A split without rows.
     EMPTY_SPLIT = "D109" "empty-split" Error;

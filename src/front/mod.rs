@@ -19,6 +19,7 @@ use crate::diag::suppress::{self, Notation};
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::{FileId, Sources, Span};
 use ast::Spec;
+pub use dsl::is_reference;
 
 /// Brackets and blocks may nest this deep.
 pub const MAX_NESTING: usize = 64;

@@ -18,6 +18,7 @@ mod samples;
 pub mod scale;
 pub mod structure;
 pub mod student;
+mod ties;
 
 pub use samples::Samples;
 

@@ -471,6 +471,25 @@ fn small(target: &str, statements: &str, loss: &str) -> Vec<(&'static str, Sever
     found
 }
 
+/// Factors of zero switch a branch off until the first step; behind weights of zero neither ever learns. A factor of 10^-6 is meant.
+#[test]
+fn the_factors_of_a_branch_may_be_tiny_and_not_zero_twice() {
+    for (weights, factors, wanted) in [
+        ("he_normal", "zeros", None),
+        ("he_normal", "constant(1e-6)", None),
+        ("zeros", "constant(1e-6)", None),
+        ("zeros", "zeros", Some("I004")),
+    ] {
+        let branch = format!(
+            "  r: residual {{\n    a: linear(8, init={weights})\n    s: layer_scale(init={factors})\n  }}\n  \
+             z: linear(3, init=lecun_normal)"
+        );
+        let found: Vec<&str> =
+            small("class(3)", &branch, "cross_entropy(z, y)").into_iter().map(|(code, _)| code).collect();
+        assert_eq!(found, Vec::from_iter(wanted), "{weights}, {factors}");
+    }
+}
+
 /// The table of heads, losses and labels: what goes together is silent, what does not has one finding.
 #[test]
 fn heads_losses_and_labels_go_together_by_the_table() {

@@ -95,7 +95,7 @@ pub(super) fn compare(
         }
         tensors.push(report);
     }
-    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| !feed.target);
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| feed.differentiable());
     for ((i, _), (path, ours)) in inputs.zip(&ours.inputs) {
         let Some(theirs) = &answer.inputs[i] else { continue };
         let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));

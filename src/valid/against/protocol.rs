@@ -250,7 +250,7 @@ pub fn answer(
     }
     let inputs = graph.feeds.iter().zip(&feeds.tensors).map(|((_, feed), tensor)| {
         let name = format!("grad_input/{}", feed.name);
-        let given = !feed.target && taking.stored.contains_key(&name);
+        let given = feed.differentiable() && taking.stored.contains_key(&name);
         if given { taking.take(&name, &tensor.dims, Some(&name)) } else { None }
     });
     let inputs = inputs.collect();
