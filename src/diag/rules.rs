@@ -351,7 +351,8 @@ rules! {
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that
-    /// replays it.
+    /// replays it. Where parameters declare ranges, models with other values are tested, too; then the case has the smallest values that
+    /// fail, and the model is shown as a spec. `wellposed explain structure` is the page.
     PROPERTY_FAILED = "P001" "property-violated" Error;
 
     /// A property that the spec declares fails for some random initialisation.
@@ -369,13 +370,31 @@ rules! {
     /// guess: the values over all initialisations say what it can be.
     DECLARED_PROPERTY = "P002" "broken-promise" Error;
 
-    /// A line of a `.regressions` file that is no case of a law.
+    /// The model has an error with values that its ranges allow.
     ///
     /// ## What it checks
     ///
-    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law, one a line, as a report shows them:
-    /// `finite:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record` appends
-    /// those that fail. At most 256 cases are run.
+    /// `model mlp(width = 64 in 8..256)` promises that the model works with every value in the range, and with every combination of
+    /// values of several ranges. The spec is compiled with the ends of the ranges and with values between, and the static rules look at what
+    /// comes out: an error that is not there with the declared values is reported once for each code, with the smallest
+    /// values that show it. `expect` is left out, since it speaks of the declared values; so are properties of nodes that
+    /// are not there. `wellposed explain structure` says what is drawn and how it is made smaller.
+    ///
+    /// ## What to do
+    ///
+    /// Narrow the range to the values that work, or write the model so that all of them do: `width` in steps of the number of heads is
+    /// `heads * step`, with `step` as the parameter.
+    BROKEN_RANGE = "P003" "broken-range" Error;
+
+    /// A line of a `.regressions` file that is no case of a law or of a declared property.
+    ///
+    /// ## What it checks
+    ///
+    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law or a declared property, one a line, as a report shows them:
+    /// `finite:seed=3,batch=1,scale=1e0`, `rms(out):seed=3,batch=1`, and with other values of the parameters
+    /// `finite@width=8,depth=21:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record`
+    /// appends those that fail. At most 256 cases are run. A case with values outside of the ranges that the spec declares is left out: the
+    /// spec no longer promises anything about it.
     ///
     /// ## Why it matters
     ///

@@ -18,6 +18,7 @@ pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;
+pub mod structure;
 pub mod student;
 mod ties;
 

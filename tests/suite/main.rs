@@ -37,6 +37,7 @@ mod select;
 mod shared;
 mod signal;
 mod splits;
+mod structure;
 mod support;
 mod tied;
 mod together;

@@ -172,7 +172,7 @@ impl<'a> Lab<'a> {
         let mut feeds = samples.batch(start, case.batch);
         for (feed, (_, declared)) in feeds.iter_mut().zip(runnable.feeds.iter()) {
             if declared.kind == FeedKind::Real && !declared.target {
-                case.rows.shape(feed);
+                case.rows.shape(feed, &declared.name, case.seed);
                 feed.data.iter_mut().for_each(|x| *x *= case.scale);
             }
         }
