@@ -84,7 +84,7 @@ pub use prelu::USUAL_SLOPE;
 
 use common::{
     LayerInits, Lines, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward, exact,
-    masked, reciprocal, same_shapes, shifted_sum,
+    masked, maximum, reciprocal, same_shapes, shifted_sum,
 };
 
 use crate::args::{Param, Reader};
