@@ -1,6 +1,6 @@
 //! The error function of `f64` and its complement.
 //!
-//! Contract: within 1.5 and 4 units in the last place everywhere, erfc also where it is far below the last digit of 1 and where it is
+//! Contract: within 1.5 and 5 units in the last place everywhere, erfc also where it is far below the last digit of 1 and where it is
 //! subnormal; NaN, infinities, zeros and their signs.
 //!
 //! Near 0 erf is x times a polynomial in x^2; elsewhere erfc(x) = e^(-x^2) p(t) / (1 + 2x) with t = (x - K)/(x + K) (Shepherd and

@@ -49,9 +49,8 @@ fn step(x: Double, below: f64, above: f64) -> Double {
 /// 2^k - 1 + 2^k p, and that is rounded. tanh: the error 0.6 of e^r - 1, at most doubled by where the binades of argument and result
 /// begin, and the division. ln_1p: half a unit for the last sum and less than half for all terms of second order. erf: as ln_1p near
 /// 0, where the smaller term may begin a binade; beyond 1 half a unit and 4 of erfc, which is 1/5 of it. erfc: the polynomial, 1 + 2x,
-/// the division, the product and p together at worst 5 units at the end of a binade; they do not meet, and the bound holds without
-/// that one. 1 - erf for x < 3/4 is off by less. sigmoid and softplus add up what they are made of: the exponential, a sum and a
-/// quotient, or ln_1p and a sum.
+/// the division, the product and p together at the end of a binade 5 units; 1 - erf for x < 3/4 is off by less. sigmoid and softplus
+/// add up what they are made of: the exponential, a sum and a quotient, or ln_1p and a sum.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "exp",
@@ -161,7 +160,7 @@ pub const FUNCTIONS: &[Function] = &[
         domain: EVERYWHERE,
         steep: (-9.5, 27.3),
         switches: &[0.25, 0.75, 0.84375, 1.25, 2.75, 2.857_142_857_142_857, 3.0, 6.0, 9.139, 26.5, 28.0],
-        bound: 4.0,
+        bound: 5.0,
     },
     Function {
         name: "sigmoid",
