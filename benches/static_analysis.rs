@@ -5,17 +5,20 @@
 //! a model's lints are listed, and what four times the layers cost them, because a lint whose time grows with the square of the layers
 //! shows there first.
 
+#[path = "support/text.rs"]
+mod text;
+
 use std::fmt::Write as _;
-use std::io::{self, Read};
 use std::path::Path;
 use std::time::Instant;
+use text::Text;
 use wellposed::diag::Diagnostics;
 use wellposed::diag::suppress::Notation;
 use wellposed::graph::{self, Graph, Verified};
 use wellposed::lints::{self, Context};
 use wellposed::pipeline::compile;
 use wellposed::signal::{self, Signal};
-use wellposed::source::{Loader, Sources};
+use wellposed::source::Sources;
 use wellposed::tensor::Mode;
 use wellposed::{front, lower};
 
@@ -23,15 +26,6 @@ const RUNS: usize = 21;
 
 /// The share of the time of all lints from which on one is listed.
 const SHOWN: f64 = 0.05;
-
-/// One spec in memory.
-struct Text(String);
-
-impl Loader for Text {
-    fn open(&self, _: &Path) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(self.0.as_bytes()))
-    }
-}
 
 /// The median time of a piece of work, in milliseconds.
 fn median<T>(mut work: impl FnMut() -> T) -> f64 {

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod declared;
 mod diagnose;
 pub mod gradcheck;
+pub mod naive;
 pub mod properties;
 pub mod regressions;
 pub mod rows;

@@ -18,6 +18,7 @@ mod lags;
 mod laws;
 mod lints;
 mod mutants;
+mod naive;
 mod ops;
 mod own;
 mod passes;

@@ -83,6 +83,8 @@ pub struct Options {
     pub seeds: Vec<u64>,
     /// Training steps before the last points; 0 leaves them out.
     pub steps: usize,
+    /// What the weights of the first initialisation are multiplied with at points of their own.
+    pub scales: Vec<f64>,
     /// Samples in the batch.
     pub batch: usize,
     /// A method to take wherever it is valid; `None` takes the cheapest.
@@ -100,6 +102,7 @@ impl Default for Options {
         Self {
             seeds: vec![0, 1],
             steps: 20,
+            scales: SCALES.to_vec(),
             batch: 8,
             method: None,
             components: None,

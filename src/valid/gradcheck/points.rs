@@ -15,7 +15,7 @@ use crate::tensor::{Mode, Tensor};
 use crate::text::{number, plural};
 use crate::valid::{Samples, step_cost};
 
-/// What the weights of the first initialisation are multiplied with.
+/// What the weights of the first initialisation are multiplied with, unless it is said.
 pub const SCALES: [f64; 2] = [1e-3, 30.0];
 /// What purity, ledger and directions cost, in forward runs.
 const RUNS: f64 = 40.0;
@@ -95,7 +95,7 @@ pub(super) fn each(
     }
     if each <= PATIENCE {
         let drawn = Weights::draw(&graph, seed);
-        for scale in SCALES {
+        for &scale in &options.scales {
             let mut weights = drawn.clone();
             weights.params.iter_mut().flat_map(|tensor| &mut tensor.data).for_each(|w| *w *= scale);
             let name = format!("seed {seed}, weights times {}", number(scale));

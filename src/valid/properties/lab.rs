@@ -10,6 +10,7 @@ use crate::graph::{FeedKind, Graph, Handle, Node, Source};
 use crate::inits::standard_normal;
 use crate::tensor::{Draws, Mode, Tensor, stream};
 use crate::valid::gradcheck::objective;
+use crate::valid::naive;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -233,14 +234,5 @@ pub fn largest(values: &[f64]) -> f64 {
 /// A number among the arguments of an operator, given or by default.
 #[must_use]
 pub fn argument(node: &Node, name: &str) -> Option<f64> {
-    let given = node.op.attributes().into_iter().find(|(known, _)| *known == name).map(|(_, text)| text);
-    let text = given.or_else(|| {
-        let callable = crate::ops::OpKind::find(node.op.name())?;
-        let param = callable.signature.iter().find(|param| param.name == name)?;
-        match param.default {
-            crate::args::Default::Is(text) => Some(text.to_owned()),
-            _ => None,
-        }
-    })?;
-    text.parse().ok()
+    naive::argument(node, name)?.parse().ok()
 }

@@ -54,6 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(1, "loss_missing_1N", "cross_entropy", "mlp", "loss", INPUT),
     mutant(2, "loss_N_minus_1", "cross_entropy", "mlp", "loss", INPUT),
     mutant(3, "ce_sign", "cross_entropy", "cnn", "loss", INPUT),
+    mutant(4, "ce_smooth_forgotten", "cross_entropy", "mlp, labels smoothed", "loss", INPUT),
     mutant(5, "mse_factor2", "mse", "reg", "loss", INPUT),
     mutant(6, "huber_no_clip", "huber", "reg, huber", "loss", INPUT),
     mutant(7, "l2_forgotten", "penalty", "mlp", "", &[]),
@@ -131,7 +132,6 @@ pub const MUTANTS: &[Mutant] = &[
 
 /// What the list has and the language has not.
 pub const ABSENT: &[(usize, &str, &str)] = &[
-    (4, "ce_smooth_forgotten", "no label smoothing"),
     (52, "embed_overwrite", "no embedding"),
     (61, "lstm_forget_sign", "no recurrent layer"),
     (62, "bptt_truncated", "no recurrent layer"),
@@ -301,6 +301,14 @@ impl Mutant {
             "loss_missing_1N" => each(&mut own[0][0], &|_, d| d * batch),
             "loss_N_minus_1" => each(&mut own[0][0], &|_, d| d * (batch / (batch - 1.0))),
             "ce_sign" => each(&mut own[0][0], &|_, d| -d),
+            "ce_smooth_forgotten" => {
+                let classes = elements / io.batch;
+                each(&mut own[0][0], &|i, d| {
+                    let hit = io.inputs[1].at(i / classes).primal() as usize == i % classes;
+                    let moved = 0.1 / classes as f64 - if hit { 0.1 } else { 0.0 };
+                    d + g.at(i / classes) * moved
+                });
+            }
             "mse_factor2" => each(&mut own[0][0], &|_, d| d * 0.5),
             "huber_no_clip" => {
                 let of = elements / io.batch;

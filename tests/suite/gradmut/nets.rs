@@ -113,6 +113,9 @@ pub fn net(name: &str) -> String {
         "mlp, biases zero" => return MLP.replace("bias_init=normal(0.1)", "bias_init=zeros"),
         "mlp, nothing dropped" => return MLP.replace("dropout(0.3)", "dropout(0)"),
         "mlp, weights zero" => return MLP.replace("b: linear(8)", "b: linear(8, init=zeros)"),
+        "mlp, labels smoothed" => {
+            return MLP.replace("cross_entropy(v, y)", "cross_entropy(v, y, label_smoothing=0.1)");
+        }
         "cnn" => CNN,
         "reg" => REG,
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),

@@ -33,7 +33,7 @@ impl Values {
         }
     }
 
-    fn point(&self) -> Point<'_> {
+    pub fn point(&self) -> Point<'_> {
         Point {
             params: self.params.iter().map(Vec::as_slice).collect(),
             states: self.states.iter().map(Vec::as_slice).collect(),
