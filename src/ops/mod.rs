@@ -86,7 +86,7 @@ pub use prelu::USUAL_SLOPE;
 
 use common::{
     LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, copy_backward, copy_forward, exact,
-    index_at, masked, reciprocal, same_shapes, shifted_sum,
+    index_at, masked, maximum, reciprocal, same_shapes, shifted_sum,
 };
 
 use crate::args::{Param, Reader};
