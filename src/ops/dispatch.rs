@@ -155,6 +155,12 @@ impl OpKind {
         op!(self, o => o.classes(inputs))
     }
 
+    /// How many tokens an operator has rows for that takes whole numbers.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<usize> {
+        op!(self, o => o.vocabulary())
+    }
+
     /// Updates the state after a training step.
     pub fn update_state(&self, batch: usize, shape: &Shape, saved: View<'_, f64>, state: &mut [Tensor]) {
         op!(self, o => o.update_state(batch, shape, saved, state));

@@ -14,7 +14,7 @@ pub use partition::Partition;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{against, audit, declared, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties, structure};
 use serde::{Deserialize, Serialize};
 
 /// One run over one or more specs.
@@ -46,6 +46,8 @@ pub struct Regressions {
     pub cases: usize,
     /// How many of them fail.
     pub failed: usize,
+    /// How many were not run: the law cannot fail on this graph, or the spec no longer allows the values.
+    pub left_out: usize,
 }
 
 /// What was found of one spec.
@@ -73,6 +75,8 @@ pub struct SpecReport {
     pub properties: Vec<properties::Report>,
     /// The tests of the properties that the spec declares, if they ran.
     pub declared: Vec<declared::Report>,
+    /// The models that the ranges of the spec allow and that were tested, too, if it declares any.
+    pub structures: Option<structure::Report>,
     /// The failing cases that are committed beside the spec, if there are any and they ran.
     pub regressions: Option<Regressions>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
@@ -99,6 +103,7 @@ impl SpecReport {
             unanswered: false,
             properties: Vec::new(),
             declared: Vec::new(),
+            structures: None,
             regressions: None,
             statistics: None,
             snapshot: None,
@@ -175,7 +180,7 @@ pub struct Summary {
     pub unopened: usize,
     /// Specs whose other program gave no answer that could be read.
     pub unanswered: usize,
-    /// Laws that were not tested because the time was up.
+    /// Laws and properties that were not tested because the time was up.
     pub out_of_time: usize,
 }
 
@@ -209,6 +214,7 @@ impl Report {
             summary.unopened += usize::from(spec.unopened);
             summary.unanswered += usize::from(spec.unanswered);
             summary.out_of_time += spec.properties.iter().filter(|law| law.out_of_time()).count();
+            summary.out_of_time += spec.declared.iter().filter(|property| property.out_of_time()).count();
         }
         summary
     }

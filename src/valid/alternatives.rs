@@ -1,11 +1,12 @@
 //! What known mistakes somewhere in a net would make of its gradients.
 //!
 //! Contract: every alternative is the gradient of every tensor, penalties included, that a reverse run with one mistake gives: rows of the batch that
-//! do not count, a dropout mask that is not that of the forward run, one of several ways out of a value that is forgotten. They are
+//! do not count, a dropout mask that is not that of the forward run, one of several ways out of a value that is forgotten, or one of
+//! several uses of a tensor. They are
 //! runs of this program's own rules with the mistake planted, and are compared with a gradient that is wrong.
 
 use crate::exec::{Gradients, Keep, Objective, Registry, Reverse, Session, Settings, Tapes, Weights};
-use crate::graph::{Handle, Node, Runnable, Source};
+use crate::graph::{Handle, Node, ParamTensor, Runnable, Source};
 use crate::ops::Backward;
 use crate::scalar::Scalar;
 use crate::tensor::{Mode, Tensor, ViewMut};
@@ -146,6 +147,9 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
             found.extend(ways.into_iter().map(|(to, slot)| Mistake::Dropped { value, to, slot }));
         }
     }
+    for (tensor, uses) in graph.params.handles().zip(graph.uses()).filter(|(_, uses)| uses.len() > 1) {
+        found.extend(uses.into_iter().map(|(by, slot)| Mistake::Unshared { tensor, by, slot }));
+    }
     found
 }
 
@@ -158,6 +162,8 @@ enum Mistake {
     Unscaled(Handle<Node>, f64),
     /// A value is used in several places, and one of them does not count.
     Dropped { value: Handle<Node>, to: Handle<Node>, slot: usize },
+    /// A tensor is used in several places, and one of them does not count.
+    Unshared { tensor: Handle<ParamTensor>, by: Handle<Node>, slot: usize },
 }
 
 impl Mistake {
@@ -177,6 +183,13 @@ impl Mistake {
                     path(to)
                 )
             }
+            Self::Unshared { tensor, by, .. } => {
+                format!(
+                    "the use of `{}` in `{}` is missing: a shared weight adds up all of its uses",
+                    graph.params[tensor].path,
+                    path(by)
+                )
+            }
         }
     }
 }
@@ -190,7 +203,10 @@ struct Mistaken<'a> {
 impl Mistaken<'_> {
     fn here(&self, node: &Node) -> bool {
         let at = match self.mistake {
-            Mistake::Unmasked(at, _) | Mistake::Unscaled(at, _) | Mistake::Dropped { to: at, .. } => at,
+            Mistake::Unmasked(at, _)
+            | Mistake::Unscaled(at, _)
+            | Mistake::Dropped { to: at, .. }
+            | Mistake::Unshared { by: at, .. } => at,
         };
         node.path == self.graph.nodes[at].path
     }
@@ -213,20 +229,25 @@ impl Reverse for Mistaken<'_> {
         &self,
         node: &Node,
         inputs: &mut [Option<ViewMut<'_, S>>],
-        _: &mut [Option<ViewMut<'_, S>>],
+        params: &mut [Option<ViewMut<'_, S>>],
     ) {
         if !self.here(node) {
             return;
         }
-        let (slot, factor) = match self.mistake {
-            Mistake::Unmasked(..) => return,
-            Mistake::Unscaled(_, kept) => (0, kept),
-            Mistake::Dropped { slot, .. } => (slot, 0.0),
-        };
-        if let Some(Some(grad)) = inputs.get_mut(slot) {
-            for i in 0..grad.len() {
-                grad.set(i, grad.at(i) * factor);
-            }
+        match self.mistake {
+            Mistake::Unmasked(..) => {}
+            Mistake::Unscaled(_, kept) => scale(inputs, 0, kept),
+            Mistake::Dropped { slot, .. } => scale(inputs, slot, 0.0),
+            Mistake::Unshared { slot, .. } => scale(params, slot, 0.0),
+        }
+    }
+}
+
+/// Multiplies one of several derivatives, if it is wanted.
+fn scale<S: Scalar>(grads: &mut [Option<ViewMut<'_, S>>], slot: usize, factor: f64) {
+    if let Some(Some(grad)) = grads.get_mut(slot) {
+        for i in 0..grad.len() {
+            grad.set(i, grad.at(i) * factor);
         }
     }
 }

@@ -112,6 +112,15 @@ fn style(verdict: gradcheck::Verdict) -> &'static str {
     }
 }
 
+/// The colour of a law's verdict.
+fn law_style(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => GREEN,
+        Verdict::Fail => RED,
+        Verdict::Skipped | Verdict::Inconclusive => DIM,
+    }
+}
+
 /// The formula of the course notes.
 fn ng_lines(ng: &gradcheck::Ng) -> Vec<String> {
     let gradcheck::Ng { point, epsilon, error, band: whole, tensors } = ng;
@@ -177,17 +186,21 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         ));
     }
     for (verdict, text) in verdicts::properties(spec) {
-        let style = match verdict {
-            Verdict::Pass => GREEN,
-            Verdict::Fail => RED,
-            Verdict::Skipped | Verdict::Inconclusive => DIM,
-        };
-        lines.push(line("properties", style, verdict.word(), &text));
+        lines.push(line("properties", law_style(verdict), verdict.word(), &text));
     }
-    if let Some(Regressions { cases, failed }) = spec.regressions {
+    if let Some(structures) = &spec.structures {
+        lines.push(line(
+            "structures",
+            law_style(structures.verdict),
+            structures.verdict.word(),
+            &verdicts::structures(structures),
+        ));
+    }
+    if let Some(Regressions { cases, failed, left_out }) = spec.regressions {
         let (style, word) = if failed > 0 { (RED, "FAIL") } else { (GREEN, "PASS") };
         let broken = if failed > 0 { format!(", {failed} of them broken") } else { String::new() };
-        let text = format!("{}{broken}", plural(cases, "committed case"));
+        let left = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+        let text = format!("{}{broken}{left}", plural(cases, "committed case"));
         lines.push(line("regressions", style, word, &text));
     }
     if let Some(status) = spec.statistics {

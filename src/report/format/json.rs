@@ -13,7 +13,8 @@
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
 //!    "unanswered",
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
-//!    "regressions": {"cases", "failed"},
+//!    "structures": {"verdict", "ranges", "drawn", "compiled", "cut", "faults", "late"},
+//!    "regressions": {"cases", "failed", "left_out"},
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"},
 //!    "unopened"}],
@@ -26,7 +27,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{against, audit, declared, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties, structure};
 use serde::Serialize;
 
 /// The version of the format.
@@ -51,6 +52,7 @@ struct Spec<'a> {
     against: &'a Option<against::Report>,
     unanswered: bool,
     properties: Vec<Property<'a>>,
+    structures: &'a Option<structure::Report>,
     regressions: Option<Regressions>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
@@ -133,6 +135,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         unanswered,
         properties,
         declared,
+        structures,
         regressions,
         statistics,
         snapshot,
@@ -152,6 +155,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
             .map(Property::Law)
             .chain(declared.iter().map(Property::Declared))
             .collect(),
+        structures,
         regressions: *regressions,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),

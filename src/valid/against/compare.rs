@@ -110,7 +110,7 @@ pub(super) fn compare(
         }
         tensors.push(report);
     }
-    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| !feed.target);
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| feed.differentiable());
     for ((i, _), (path, ours)) in inputs.zip(&ours.inputs) {
         let Some(theirs) = &answer.inputs[i] else { continue };
         let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));
@@ -247,7 +247,7 @@ fn residuals(
         }
         moved.params[i].data.clone_from(base);
     }
-    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| !feed.target);
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| feed.differentiable());
     for ((i, _), (_, gradient)) in inputs.zip(&ours.inputs) {
         let base = &feeds.tensors[i].data;
         for (residual, v) in residuals.inputs[i].iter_mut().zip(directions.inputs[i].chunks(of_inputs[i])) {

@@ -4,7 +4,7 @@ use super::Visit;
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::exec::Feeds;
 use crate::exec::files::{self, Elements, Stored};
-use crate::graph::{Feed, FeedKind, Graph, Runnable};
+use crate::graph::{Feed, Graph, Runnable};
 use crate::inits;
 use crate::ops::OpKind;
 use crate::tensor::{Draws, Mode, Shape, stream};
@@ -132,8 +132,7 @@ impl Directions {
             inits::standard_normal(n, draws)
         };
         let of_input = |feed: &Feed| {
-            let moves = !feed.target && !matches!(feed.kind, FeedKind::Class(..) | FeedKind::Int);
-            let elements = feed.shape.as_ref().filter(|_| moves).map_or(0, Shape::elements);
+            let elements = feed.shape.as_ref().filter(|_| feed.differentiable()).map_or(0, Shape::elements);
             draw(&format!("input/{}", feed.name), count * rows * elements)
         };
         Self {
@@ -290,7 +289,7 @@ pub fn answer(
     for ((_, feed), tensor) in graph.feeds.iter().zip(&feeds.tensors) {
         let owner = format!("grad_input/{}", feed.name);
         let mut optional = |name: String, dims: &[usize]| {
-            let given = !feed.target && taking.stored.contains_key(&name);
+            let given = feed.differentiable() && taking.stored.contains_key(&name);
             if given { taking.take(&name, dims, Some(&owner)) } else { None }
         };
         inputs.push(optional(owner.clone(), &tensor.dims));

@@ -92,14 +92,17 @@ pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     let elements = |shape: Option<&Shape>| shape.map_or(0, Shape::elements);
     let (graph, batch) = (place.graph, place.batch());
     let output = elements(node.shape.as_ref());
-    let sums = node.params.iter().map(|param| {
-        let spec = &graph.params[*param].spec;
+    let sums = graph.slots(node).map(|(_, spec)| {
         // The derivative by a component adds up the outputs that it moves: its share of all, of each sample.
         let moved = output.saturating_mul(spec.fan_in.max(1)) / spec.elements().max(1);
         spec.fan_in.max(spec.fan_out).max(batch * moved)
     });
     let within = match node.op.category() {
         Category::Layer => 0,
+        // A row adds up all places that hold its token.
+        Category::Lookup => {
+            batch * node.inputs.iter().map(|source| elements(graph.shape(*source))).sum::<usize>()
+        }
         _ => {
             let whole = node.inputs.iter().map(|source| elements(graph.shape(*source))).max().unwrap_or(0);
             let samples = if node.op.mixes_batch(place.settings.mode) { batch } else { 1 };
@@ -413,8 +416,11 @@ pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl
         .zip(place.feeds)
         .map(|((_, feed), data)| {
             let n = data.data.len();
-            let tangent =
-                if feed.target { vec![0.0; n] } else { spread(n, seed, &format!("ledger/{}", feed.name)) };
+            let tangent = if feed.differentiable() {
+                spread(n, seed, &format!("ledger/{}", feed.name))
+            } else {
+                vec![0.0; n]
+            };
             planes(&data.data, &tangent, 1)
         })
         .collect();

@@ -58,10 +58,10 @@ pub use report::{Anchor, Component, Map, NotFinite, PointReport, Report, TensorR
 pub(super) use sweep::downstream;
 pub use verdict::{PAGE as VERDICTS, RESOLUTION, Verdict};
 
-use crate::exec::{Objective, Reverse};
+use crate::exec::{Objective, Reverse, Weights};
 use crate::graph::{Graph, Runnable};
 use crate::inits;
-use crate::tensor::{Draws, Mode, Shape, stream};
+use crate::tensor::{Draws, Mode, Shape, Tensor, stream};
 use crate::valid::Samples;
 
 /// How large a model is checked where nothing else is asked of it: bytes, and operations of one training step on the rows of a check.
@@ -169,6 +169,26 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
         report.verdict = report.verdict.max(Verdict::KinkBad);
     }
     report
+}
+
+/// What ledger and random directions find wrong in training mode at weights that the caller gives; `None` if nothing.
+#[must_use]
+pub fn wrong_at(
+    graph: Runnable<'_>,
+    weights: &Weights,
+    feeds: &[Tensor],
+    seed: u64,
+    reverse: &impl Reverse,
+) -> Option<String> {
+    let place = points::Place { name: String::new(), mode: Mode::Train, seed, full: false };
+    let how = visit::How { most: 0, method: None, maps: false };
+    let objective = objective(graph, seed);
+    let visit::Seen { tensors, faults, .. } =
+        visit::visit(graph, &place, weights, feeds, &objective, how, reverse);
+    let fault = faults.first().map(|fault| format!("the ledger of `{}` does not balance", fault.node));
+    let wrong = |tensor: &&TensorReport| matches!(tensor.verdict, Verdict::Fail | Verdict::KinkBad);
+    let tensor = tensors.iter().find(wrong);
+    fault.or_else(|| tensor.map(|tensor| format!("the gradient of `{}` is not the derivative", tensor.name)))
 }
 
 /// How many components of each tensor are differenced, and how to say it.
