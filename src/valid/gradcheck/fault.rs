@@ -159,6 +159,17 @@ impl Fault {
         }
     }
 
+    /// Whether the operand of a slip is a tensor that bears the name of this node: no input, and no tensor of another node that is used here, too.
+    fn owns(&self, slip: &Slip) -> bool {
+        self.tensors.contains(&format!("{}.{}", self.node, slip.operand))
+    }
+
+    /// What was done to a tensor that bears the name of this node.
+    pub(super) fn slip_of(&self, tensor: &str) -> Option<&str> {
+        let own = |slip: &&Slip| tensor == format!("{}.{}", self.node, slip.operand);
+        self.slips.iter().find(own).map(|slip| slip.why.as_str())
+    }
+
     /// What is wrong, without the numbers.
     fn said(&self) -> String {
         let Self { kind, node, op, operands, .. } = self;
@@ -224,8 +235,8 @@ impl Fault {
                 diagnostic = diagnostic.note("looks like", format!("`{}`: {why}", tensor.name));
             }
         }
-        // What was done to inputs no tensor shows.
-        for Slip { operand, why } in self.slips.iter().filter(|slip| slip.operand.starts_with("input")) {
+        // What was done to inputs, and to one of several uses of a tensor, no tensor shows.
+        for Slip { operand, why } in self.slips.iter().filter(|slip| !self.owns(slip)) {
             diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
         }
         placed(diagnostic, owner)
