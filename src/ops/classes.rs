@@ -1,7 +1,8 @@
 //! Where the classes lie: what losses on class labels have in common.
 //!
-//! Contract: the class axis is the one that the labels lack: the last of the output's axes, or axis 1. [`Classes`] says where the
-//! numbers of a position begin in the whole batch and how far they are apart.
+//! Contract: the class axis is the one that the labels lack: the last of the output's axes, or axis 1. Where both fit, it is axis 1 of maps
+//! `[B,C,H,W]`, as everywhere in PyTorch, and else the last. [`Classes`] says where the numbers of a position begin in the whole batch and how
+//! far they are apart.
 
 use super::{Forward, Inferred, Misfit, Shape};
 use crate::scalar::Scalar;
@@ -22,9 +23,10 @@ impl Classes {
         let (z, y) = (output.sample(), target.sample());
         let (&last, before) = z.split_last()?;
         let positions = target.elements();
-        if before == y {
+        let [in_front, behind] = [&z[1..] == y, before == y];
+        if behind && !(in_front && z.len() == 3) {
             Some(Self { count: last, positions, stride: 1 })
-        } else if &z[1..] == y {
+        } else if in_front {
             Some(Self { count: z[0], positions, stride: positions })
         } else {
             None
@@ -70,9 +72,30 @@ pub(super) fn mean<S: Scalar>(io: Forward<'_, S>, of: impl Fn(&Classes, View<'_,
         let mut sum = S::constant(0.0);
         for position in 0..classes.positions {
             let base = classes.base(sample, position);
-            let class = super::class_at(y, sample * classes.positions + position);
+            let class = super::index_at(y, sample * classes.positions + position);
             sum += of(&classes, z, base, classes.place(base, class));
         }
         output.set(sample, sum * super::reciprocal(classes.positions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_axis_is_the_one_that_labels_lack() {
+        let of = |z: &[usize], y: &[usize]| {
+            Classes::of(&Shape::new(z), &Shape::new(y)).map(|c| (c.count, c.stride))
+        };
+        assert_eq!(of(&[10], &[]), Some((10, 1)));
+        assert_eq!(of(&[3, 5], &[3]), Some((5, 1)));
+        assert_eq!(of(&[5, 3], &[3]), Some((5, 3)));
+        assert_eq!(of(&[4, 4], &[4]), Some((4, 1)));
+        assert_eq!(of(&[4, 2, 3], &[2, 3]), Some((4, 6)));
+        assert_eq!(of(&[2, 3, 4], &[2, 3]), Some((4, 1)));
+        // A map of as many pixels along each axis as there are classes.
+        assert_eq!(of(&[4, 4, 4], &[4, 4]), Some((4, 16)));
+        assert_eq!(of(&[3, 5], &[4]), None);
     }
 }

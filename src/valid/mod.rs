@@ -18,7 +18,9 @@ pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;
+pub mod structure;
 pub mod student;
+mod ties;
 
 pub use samples::Samples;
 

@@ -3,7 +3,8 @@
 //! At every point three kinds of test run, from cheap to costly:
 //!
 //! 1. **Purity and ledger.** Every reverse rule is asked by itself: it depends on its arguments alone and is linear, and what it hands back
-//!    balances with the tangent of its own kernel. What is at fault is named: the node, the operator and the operand.
+//!    balances with the tangent of its own kernel. What is at fault is named: the node, the operator and the operand; and what was done there is
+//!    said in words, where the rule gives exactly the numbers of a known mistake.
 //! 2. **Equalised random directions.** The tangent of the forward kernels along random directions, in which every component weighs as much as rounding
 //!    lets it be known, must be the gradient's product with them: one wrong component among 10^8 is seen. The threshold follows from
 //!    rounding, so that no tolerance is chosen; each tensor gets an *error bound* (the error of no component exceeds this part of its sensitivity,
@@ -38,18 +39,23 @@ mod points;
 mod purity;
 mod report;
 mod sensitivity;
+mod slip;
 mod spread;
 mod stacked;
 mod sweep;
+mod terms;
+mod ties;
 mod truth;
 mod verdict;
 mod visit;
 
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, Slip};
 pub use ng::{Band, Ng, NgTensor};
 pub use plan::Method;
 pub use points::SCALES;
+pub(super) use points::kept;
 pub use report::{Anchor, Component, Map, NotFinite, PointReport, Report, TensorReport};
+pub(super) use sweep::downstream;
 pub use verdict::{PAGE as VERDICTS, RESOLUTION, Verdict};
 
 use crate::exec::{Objective, Reverse, Weights};

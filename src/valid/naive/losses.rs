@@ -44,26 +44,33 @@ pub(super) fn bce_with_logits(call: &Call<'_>) -> Vec<Double> {
     pairs(call, |x, y| y * log(x) + (real(1.0) - y) * log(-x))
 }
 
-/// Minus the element at the label, for every position; the class axis is axis 1 of maps and else the last.
-fn labelled(call: &Call<'_>, logs: impl Fn(&[Double]) -> Vec<Double>) -> Vec<Double> {
+/// What logarithms of a position are worth at its label, for every position. The class axis is the one that the labels lack: axis 1 of maps, and
+/// else the last, if they lack that.
+fn labelled(call: &Call<'_>, worth: impl Fn(&[Double], usize) -> Double) -> Vec<Double> {
     let (sample, labels) = (call.shapes[0], call.shapes[1]);
-    let axis = if sample.len() == 3 { 1 } else { sample.len() };
+    let (first, last) = (labels == &sample[1..], labels == &sample[..sample.len() - 1]);
+    let axis = if first && (sample.len() == 3 || !last) { 1 } else { sample.len() };
     let sizes = batched(call.batch, sample);
     let places = indices(&batched(call.batch, labels));
     let each = places.iter().zip(call.inputs[1]).map(|(place, label)| {
         let line = |class: usize| call.x()[at(&sizes, &[&place[..axis], &[class], &place[axis..]].concat())];
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a class label")]
         let label = label.primal() as usize;
-        -logs(&(0..sizes[axis]).map(line).collect::<Vec<_>>())[label]
+        worth(&(0..sizes[axis]).map(line).collect::<Vec<_>>(), label)
     });
     let each: Vec<Double> = each.collect();
     each.chunks(each.len() / call.batch).map(mean).collect()
 }
 
+/// -(1 - e) ln p(label) - e mean ln p for the smoothing e.
 pub(super) fn cross_entropy(call: &Call<'_>) -> Vec<Double> {
-    labelled(call, log_shares)
+    let smoothing = call.number("label_smoothing");
+    labelled(call, |logits, label| {
+        let logs = log_shares(logits);
+        -(logs[label] * (1.0 - smoothing) + mean(&logs) * smoothing)
+    })
 }
 
 pub(super) fn nll(call: &Call<'_>) -> Vec<Double> {
-    labelled(call, <[Double]>::to_vec)
+    labelled(call, |logs, label| -logs[label])
 }

@@ -8,6 +8,7 @@ use super::{Case, Subject};
 use crate::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
 use crate::graph::{FeedKind, Graph, Handle, Node, Runnable, Source, Verified};
 use crate::inits::standard_normal;
+use crate::ops::Role;
 use crate::tensor::{Draws, Mode, Tensor, stream};
 use crate::valid::gradcheck::objective;
 use crate::valid::naive;
@@ -171,7 +172,7 @@ impl<'a> Lab<'a> {
         let mut feeds = samples.batch(start, case.batch);
         for (feed, (_, declared)) in feeds.iter_mut().zip(runnable.feeds.iter()) {
             if declared.kind == FeedKind::Real && !declared.target {
-                case.rows.shape(feed);
+                case.rows.shape(feed, &declared.name, case.seed);
                 feed.data.iter_mut().for_each(|x| *x *= case.scale);
             }
         }
@@ -206,7 +207,7 @@ impl<'a> Lab<'a> {
     ///
     /// A sum of k terms errs by at most k u relative to the sum of magnitudes (u = 2^-53; Higham 2002, eq. 4.4). Over n nodes with sums of
     /// at most k terms, and the batch for statistics over rows, that is 2 n (k + B) u, times what the net makes of a difference: it is
-    /// measured, with inputs that differ by a part in 10^12, and a factor of 100 is allowed besides for what arises behind the
+    /// measured, with inputs (and rows of tables) that differ by a part in 10^12, and a factor of 100 is allowed besides for what arises behind the
     /// input. Deep stacks of batch norms amplify rounding by 10^8; a mistake moves a prediction by its whole size.
     #[must_use]
     pub fn rounding(&self, case: Case, mode: Mode) -> f64 {
@@ -225,15 +226,18 @@ impl<'a> Lab<'a> {
         let longest = graph.params.iter().map(|(_, param)| param.spec.fan_in).max().unwrap_or(1) + case.batch;
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let rounding = 100.0 * (graph.nodes.len() * longest) as f64 * f64::EPSILON;
-        let (weights, mut feeds) = self.draw(case);
+        let (mut weights, mut feeds) = self.draw(case);
+        // What tokens stand for is their rows.
+        let tables = graph.params.iter().filter(|(_, param)| param.spec.role == Role::Table);
+        for (handle, param) in tables {
+            nudge(&mut weights.params[handle.index()], case.seed, &param.path);
+        }
         for (feed, (_, declared)) in feeds
             .iter_mut()
             .zip(graph.feeds.iter())
             .filter(|(_, (_, d))| !d.target && d.kind == FeedKind::Real)
         {
-            let draws = Draws { seed: case.seed, stream: stream(&declared.name) };
-            let steps = standard_normal(feed.data.len(), draws);
-            feed.data.iter_mut().zip(steps).for_each(|(x, step)| *x *= 1.0 + NUDGE * step);
+            nudge(feed, case.seed, &declared.name);
         }
         let moved = self.run(&weights, &feeds, mode, case.seed, false);
         let base = self.base(case, mode);
@@ -279,6 +283,12 @@ fn execute(graph: Runnable<'_>, weights: &Weights, feeds: &[Tensor], run: Run, b
 
 /// How much inputs are moved, relative to their size, to see what the net makes of it.
 const NUDGE: f64 = 1e-12;
+
+/// Moves every element by a part of its size.
+fn nudge(tensor: &mut Tensor, seed: u64, name: &str) {
+    let steps = standard_normal(tensor.data.len(), Draws { seed, stream: stream(name) });
+    tensor.data.iter_mut().zip(steps).for_each(|(x, step)| *x *= 1.0 + NUDGE * step);
+}
 
 /// The largest magnitude.
 #[must_use]

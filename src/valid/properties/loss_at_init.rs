@@ -41,10 +41,9 @@ const ALARM: f64 = 1e-6;
 fn head(graph: &Graph) -> Option<&Node> {
     let Some(Source::Node(head)) = graph.prediction() else { return None };
     let node = &graph.nodes[head];
-    let centred = node
-        .params
-        .iter()
-        .map(|param| &graph.params[*param].spec)
+    let centred = graph
+        .slots(node)
+        .map(|(_, spec)| spec)
         .all(|spec| matches!(spec.role, Role::Kernel | Role::Bias) && spec.statistics().0 == 0.0);
     (node.op.category() == Category::Layer && centred && kernel(graph, node).is_some()).then_some(node)
 }

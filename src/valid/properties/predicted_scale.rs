@@ -17,7 +17,8 @@
 //! padding make the prediction an interval, the interval is widened by that much; where places of a map or rows of a batch share
 //! weights, V is an upper bound, and the mean lies between that for V and that for none. Batch statistics over B rows of n units
 //! deviate from those of the theory by some 1/n + 1/B; six times that is allowed for each batch norm behind a gradient. Left out are
-//! values of fewer than 16 units, those with V above 2, and all that depends on a batch norm whose channels may be constant over
+//! values of fewer than 16 units, those with V above 2, what lies behind a place where uses of one tied weight meet (`explain tie`), and
+//! all that depends on a batch norm whose channels may be constant over
 //! so few rows, as behind strong dropout; if nothing is left, the test is INCONCLUSIVE.
 //!
 //! ## Power
@@ -93,7 +94,8 @@ pub fn seeds(subject: Subject<'_>, seed: u64) -> impl Iterator<Item = u64> + use
 /// Compares what was measured on `feeds` with what the analysis says of the graph.
 #[must_use]
 pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall {
-    let predicted = signal::analyse_measured(subject.graph, Mode::Train, Samples::moments(feeds));
+    let predicted =
+        signal::analyse_measured(subject.graph, Mode::Train, Samples::moments(subject.graph, feeds));
     let cases = scales.forward.iter().map(Vec::len).max().unwrap_or(0);
     let fail = |detail: String| Overall { verdict: Verdict::Fail, cases, detail };
     let exact = scale::is_exact(subject.graph, Mode::Train);
