@@ -345,9 +345,10 @@ fn battery(
         found.extend(checked.findings(graph));
         report.gradcheck = Some(checked);
         if let Some(program) = &options.against {
-            let (compared, faults) = against::check(runnable, &samples, &options.gradcheck, program);
-            found.extend(faults);
-            report.against = compared;
+            let compared = against::check(runnable, &samples, &options.gradcheck, program);
+            found.extend(compared.found);
+            report.against = compared.report;
+            report.unanswered = compared.unanswered;
         }
     }
     if stages.properties {

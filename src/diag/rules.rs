@@ -319,8 +319,9 @@ rules! {
 
     /// The answer of a program of your own cannot be used.
     ///
-    /// It crashed, took longer than `--time-limit`, wrote no file or one that cannot be read, or a tensor is missing, of another shape
-    /// or type, or not finite. `wellposed explain against` has the protocol.
+    /// It crashed, took longer than `--time-limit`, wrote no file or one that cannot be read: there was nothing to compare, and the exit code is 2. Or a
+    /// tensor is missing, of another shape or type, or not finite: the exit code is 1, as for any finding. `wellposed explain against` has the
+    /// protocol.
     FOREIGN_ANSWER = "K006" "foreign-answer" Error;
 
     /// A derivative that the spec gives is not the derivative of its value.

@@ -104,6 +104,12 @@ impl OpKind {
         op!(self, o => Op::kinks(o))
     }
 
+    /// Whether each result is the largest of the elements that its window meets.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        op!(self, o => o.chooses())
+    }
+
     /// What an elementwise function does to standard normal input.
     #[must_use]
     pub fn response(&self) -> Option<Response> {

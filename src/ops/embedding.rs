@@ -76,6 +76,7 @@ impl Op for Embedding {
             fan_out: 1,
             role: Role::Table,
             init: Some(self.init.clone()),
+            drawn: None,
         };
         Ok(Inferred { params: vec![table], ..Inferred::shape(Shape::new(sample)) })
     }

@@ -37,6 +37,13 @@ fn gate<S: Scalar>(x: S) -> S {
     (x + x * x * x * CUBIC) * TWICE
 }
 
+impl Gelu {
+    /// The same function computed the other way.
+    pub(crate) fn other(&self) -> Self {
+        Self { approx: if self.approx == "tanh" { "none" } else { "tanh" } }
+    }
+}
+
 impl Activation for Gelu {
     const SIGNATURE: &'static [Param] = &[optional(
         "approx",

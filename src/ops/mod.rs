@@ -452,6 +452,11 @@ pub trait Op: Sized {
         Vec::new()
     }
 
+    /// Whether each result is the largest of the elements that its window meets, so that several may tie.
+    fn chooses(&self) -> bool {
+        false
+    }
+
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
         None

@@ -1,5 +1,6 @@
 //! The batches that checks run on: rows of the training split where there is data, else what the declarations say.
 
+use super::chains::{self, Chain};
 use crate::data::{self, Split, Statistics};
 use crate::diag::Diagnostics;
 use crate::graph::{FeedKind, Graph};
@@ -17,6 +18,8 @@ pub struct Samples {
     rows: usize,
     /// Whether they come from the data set.
     pub real: bool,
+    /// What the fitted steps and the way back make of all rows, where they come from the data set.
+    pub chains: Vec<Chain>,
 }
 
 impl Samples {
@@ -42,7 +45,8 @@ impl Samples {
                 feeds[i] = Tensor::new(dims, rows.data.clone());
             }
         }
-        Ok(Some(Self { feeds, rows: loaded.rows, real: true }))
+        let chains = chains::follow(plan, statistics, loader)?;
+        Ok(Some(Self { feeds, rows: loaded.rows, real: true, chains }))
     }
 
     /// Standard normal inputs, uniform classes and tokens; inputs of a stated range are uniform in it and pass their declared chain.
@@ -91,7 +95,7 @@ impl Samples {
                 Tensor::new(shape.with_batch(rows), data)
             })
             .collect();
-        Self { feeds, rows, real: false }
+        Self { feeds, rows, real: false, chains: Vec::new() }
     }
 
     /// How many rows there are.

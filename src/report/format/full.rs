@@ -59,7 +59,8 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         "a single component is always rejected, and was when it was planted; error: |g - d| / (|g| + |d|) against differences".to_owned(),
     ];
     for tensor in &check.tensors {
-        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
+        let worst = tensor.worst.as_ref().filter(|_| !tensor.verdict.is_pass());
+        let worst = worst.map_or(String::new(), |worst| {
             let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
             format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
         });
@@ -243,7 +244,7 @@ fn summary(report: &Report, look: Look) -> String {
 /// Numbers of findings in one line, and more that is worth a word.
 #[must_use]
 pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
-    let Summary { specs, errors, warnings, infos: _, expected, unopened, out_of_time } = summary;
+    let Summary { specs, errors, warnings, infos: _, expected, unopened, unanswered, out_of_time } = summary;
     let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
     if expected > 0 {
         parts.push(format!("{} as expected", plural(expected, "finding")));
@@ -252,10 +253,13 @@ pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
     if unopened > 0 {
         parts.push(format!("{unopened} could not be opened"));
     }
+    if unanswered > 0 {
+        parts.push(format!("no answer to {}", plural(unanswered, "request")));
+    }
     if out_of_time > 0 {
         parts.push(format!("{} not tested for lack of time", plural(out_of_time, "law")));
     }
-    let style = if errors > 0 || unopened > 0 {
+    let style = if errors > 0 || unopened > 0 || unanswered > 0 {
         RED
     } else if warnings > 0 || out_of_time > 0 {
         YELLOW

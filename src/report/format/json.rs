@@ -7,17 +7,18 @@
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
-//!    "gradcheck": {"verdict", "method", "points": [...], "faults": [...], "ng": {"error", "band", "tensors": [...]},
+//!    "gradcheck": {"verdict", "method", "points": [...], "faults": [{"node", "op", "operands", "slips": [{"operand", "why"}], ...}], "ng": {"error", "band", "tensors": [...]},
 //!                  "tensors": [{"name", "verdict", "error", "bound", "detectable", "sensitivity", "diagnosis", "worst", ...}]},
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
+//!    "unanswered",
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
 //!    "structures": {"verdict", "ranges", "drawn", "compiled", "cut", "faults", "late"},
 //!    "regressions": {"cases", "failed", "left_out"},
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"},
 //!    "unopened"}],
-//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened", "out_of_time"}}
+//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened", "unanswered", "out_of_time"}}
 //! ```
 //!
 //! Lines and columns count from 1, columns in characters; an end is exclusive. What did not run or is not known is `null`.
@@ -49,6 +50,7 @@ struct Spec<'a> {
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
+    unanswered: bool,
     properties: Vec<Property<'a>>,
     structures: &'a Option<structure::Report>,
     regressions: Option<Regressions>,
@@ -130,6 +132,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
+        unanswered,
         properties,
         declared,
         structures,
@@ -146,6 +149,7 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
+        unanswered: *unanswered,
         properties: properties
             .iter()
             .map(Property::Law)
