@@ -113,6 +113,8 @@ pub enum Kind {
     NumbersOr(&'static [&'static str]),
     /// Any text.
     Text,
+    /// The path of a node that stands before: `fc1`, `stage[1].conv`.
+    Node,
 }
 
 impl fmt::Display for Kind {
@@ -133,6 +135,7 @@ impl fmt::Display for Kind {
             Self::Init => f.write_str("an initialiser"),
             Self::Numbers => f.write_str("a number or a list of numbers"),
             Self::Text => f.write_str("text"),
+            Self::Node => f.write_str("the name of an earlier node"),
         }
     }
 }

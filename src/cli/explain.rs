@@ -4,16 +4,17 @@ use super::{Failure, Outcome, print};
 use crate::args::Default;
 use crate::diag::{did_you_mean, undent};
 use crate::front::properties::{self as kinds, Kind};
+use crate::lower;
 use crate::manual::Callable;
 use crate::ops;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::{against, declared, gradcheck, properties};
+use crate::valid::{against, declared, gradcheck, properties, structure};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`, `properties`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own, `property` is the section of that name.
+    /// `transforms`, `laws`, `properties`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own, `tie` is how layers share a weight, `property` is the section of that name, `structure` what a range of a parameter promises.
     topic: String,
 }
 
@@ -53,12 +54,14 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             return Ok(kinds::ALL.iter().map(line).collect());
         }
         "property" => return Ok(format!("{}\n", undent(declared::PAGE))),
+        "structure" => return Ok(format!("{}\n", undent(structure::PAGE))),
         "gradcheck" => {
             return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
         }
         "activation" => return Ok(format!("{}\n", undent(ops::ACTIVATION_PAGE))),
         "loss" => return Ok(format!("{}\n", undent(ops::LOSS_PAGE))),
         "against" => return Ok(format!("{}\n", undent(against::PAGE))),
+        "tie" => return Ok(format!("{}\n", undent(lower::TIE_PAGE))),
         _ => {}
     }
     if let Some(rule) = catalogue().iter().find(|rule| rule.code == topic || rule.name == topic) {
@@ -90,10 +93,10 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
     let known = known.chain(kinds::ALL.iter().map(|kind| kind.name));
-    let known = known.chain(["gradcheck", "against", "activation", "loss", "property"]);
+    let known = known.chain(["gradcheck", "against", "activation", "loss", "property", "structure", "tie"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; pages: gradcheck, against, activation, loss, property)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; pages: gradcheck, against, activation, loss, property, structure, tie)"
     )
     .into())
 }

@@ -91,7 +91,7 @@ fn rows(compiled: &Compiled, measured: Option<&[f64]>) -> Vec<Row> {
             path: node.path.to_string(),
             op: node.op.name().to_owned(),
             shape: node.shape.as_ref().map_or("[?]".to_owned(), ToString::to_string),
-            params: node.params.iter().map(|param| graph.params[*param].spec.elements() as u64).sum(),
+            params: graph.params_of(node),
             predicted_rms: signal.node(handle).map(crate::moments::Moments::rms),
             measured_rms: measured.map(|measured| measured[handle.index()]),
         })

@@ -2,13 +2,13 @@
 //!
 //! Contract: numbers are read as F64 or as F32, which is widened exactly; labels and tokens as I64. Names are those of the graph:
 //! `fc1.weight` and `bn1.running_mean` for trainable tensors and running statistics, an input's or target's own for rows, which
-//! are the values that the net takes, behind all transforms. A file must fit as a whole: every tensor that is missing, unknown,
+//! are the values that the net takes, behind all transforms, tokens and labels in their range. A file must fit as a whole: every tensor that is missing, unknown,
 //! or of another shape or type, and every number that is not finite, is a finding, and all of them are said at once.
 //! Written files depend on their content alone: F64 and I64, ordered by name.
 
 use super::{Feeds, Outputs, Weights};
 use crate::diag::{Diagnostic, Diagnostics, Place, did_you_mean, rules};
-use crate::graph::{Feed, FeedKind, Graph, Runnable};
+use crate::graph::{Feed, FeedKind, Graph, Handle, Runnable};
 use crate::tensor::{Shape, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use std::collections::BTreeMap;
@@ -218,10 +218,15 @@ impl<'a> Taking<'a> {
         false
     }
 
-    /// Reports what was not taken.
-    fn finish(mut self, known: &[&str]) -> Diagnostics {
+    /// Reports what was not taken. `shared` has the names under which nodes share tensors of others, and those.
+    fn finish(mut self, known: &[&str], shared: &BTreeMap<String, &str>) -> Diagnostics {
         let rest: Vec<String> = self.stored.keys().cloned().collect();
         for name in rest {
+            if let Some(owner) = shared.get(&name) {
+                let help = "remove it: the owner's is used in both places".to_owned();
+                self.say(format!("`{name}` is `{owner}`, which a file holds once"), Some(help));
+                continue;
+            }
             let near = did_you_mean(&name, self.missing.iter().map(String::as_str));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -269,7 +274,12 @@ impl Weights {
                 }
             })
             .collect();
-        let out = taking.finish(&known);
+        let shared = graph.nodes.iter().filter_map(|(_, node)| {
+            let tie = node.tie.as_ref()?;
+            let name = format!("{}.{}", node.path, tie.spec.name);
+            Some((name, &*graph.params[*node.params.get(tie.slot)?].path))
+        });
+        let out = taking.finish(&known, &shared.collect());
         match (params.into_iter().collect(), states.into_iter().collect()) {
             (Some(params), Some(states)) if out.is_empty() => Ok(Self { params, states }),
             _ => Err(out),
@@ -312,17 +322,17 @@ impl Feeds {
         let tensors: Vec<Option<Tensor>> = graph
             .feeds
             .iter()
-            .map(|(_, feed)| {
+            .map(|(handle, feed)| {
                 let dims = feed.shape.as_ref().unwrap_or(&Shape::default()).with_batch(rows);
                 if feed.target && !targets && !taking.stored.contains_key(&feed.name) {
                     complete = false;
                     return Some(Tensor::zeros(dims));
                 }
-                taking.rows(graph, feed, &dims)
+                taking.rows(graph, handle, &dims)
             })
             .collect();
         let known: Vec<&str> = graph.feeds.iter().map(|(_, feed)| feed.name.as_str()).collect();
-        let out = taking.finish(&known);
+        let out = taking.finish(&known, &BTreeMap::new());
         match tensors.into_iter().collect() {
             Some(tensors) if out.is_empty() => Ok(Self { tensors, rows, complete }),
             _ => Err(out),
@@ -354,7 +364,8 @@ impl Feeds {
 
 impl Taking<'_> {
     /// The rows of one feed.
-    fn rows(&mut self, graph: Runnable<'_>, feed: &Feed, dims: &[usize]) -> Option<Tensor> {
+    fn rows(&mut self, graph: Runnable<'_>, handle: Handle<Feed>, dims: &[usize]) -> Option<Tensor> {
+        let feed = &graph.feeds[handle];
         let name = &feed.name;
         if !self.stored.contains_key(name) {
             self.missing.push(name.clone());
@@ -364,7 +375,10 @@ impl Taking<'_> {
         }
         match &feed.kind {
             FeedKind::Real | FeedKind::Unit | FeedKind::Byte | FeedKind::OneHot => self.numbers(name, dims),
-            FeedKind::Int => self.whole(name, dims, None, "whole numbers"),
+            FeedKind::Int => match graph.vocabulary(handle) {
+                Some(tokens) => self.whole(name, dims, Some(tokens), "tokens"),
+                None => self.whole(name, dims, None, "whole numbers"),
+            },
             FeedKind::Class(declared, _) => {
                 let limit = match (*declared, logits(graph)) {
                     (Some(declared), Some(logits)) => Some(declared.min(logits)),

@@ -112,9 +112,12 @@ impl Expander {
             args.iter().any(|arg| arg.name.as_ref().is_some_and(|name| name.value == wanted))
         };
         if let Some(default) = self.defaults.get(name) {
+            // A shared weight is drawn where it belongs, whatever the default says.
+            let shares = op.signature.iter().any(|p| p.kind == Kind::Node && given(&call.args, p.name));
+            let applies = |name: &str| !given(&call.args, name) && (!shares || name != "init");
             let missing: Vec<ArgExpr> = default
                 .iter()
-                .filter(|arg| arg.name.as_ref().is_some_and(|name| !given(&call.args, &name.value)))
+                .filter(|arg| arg.name.as_ref().is_some_and(|name| applies(&name.value)))
                 .cloned()
                 .collect();
             if missing.iter().any(|arg| mentions(&arg.value.value, scope)) {

@@ -12,12 +12,14 @@ pub mod optimizers;
 pub mod print;
 pub mod properties;
 pub mod schema;
+pub mod setting;
 mod yaml;
 
 use crate::diag::suppress::{self, Notation};
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::source::{FileId, Sources, Span};
 use ast::Spec;
+pub use dsl::is_reference;
 
 /// Brackets and blocks may nest this deep.
 pub const MAX_NESTING: usize = 64;

@@ -187,6 +187,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Word(words) => any([json!({"enum": words}), reference("expression")]),
         Kind::Init => reference("initialiser"),
         Kind::Text => json!({"type": ["string", "number"]}),
+        Kind::Node => any([json!({"type": "string", "pattern": PATH}), reference("expression")]),
     }
 }
 

@@ -20,7 +20,7 @@ pub use verify::{Runnable, Verified, Violation, verify};
 
 use crate::args::Value;
 use crate::data::{self, Plan, Step};
-use crate::ops::{OpKind, ParamSpec, Room, StateSpec};
+use crate::ops::{OpKind, ParamSpec, Role, Room, StateSpec};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
 use std::fmt;
@@ -92,6 +92,14 @@ pub struct Feed {
     pub span: Span,
 }
 
+impl Feed {
+    /// Whether a derivative by its elements is asked for: they are an input, and no whole numbers.
+    #[must_use]
+    pub fn differentiable(&self) -> bool {
+        !self.target && self.kind != FeedKind::Int
+    }
+}
+
 /// What the elements of a feed are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedKind {
@@ -129,8 +137,10 @@ pub struct Node {
     pub inputs: Vec<Source>,
     /// The shape of its value.
     pub shape: Option<Shape>,
-    /// Its trainable tensors, in the order of the op.
+    /// Its trainable tensors, in the order of the op. All are its own but the one that [`tie`](Self::tie) is about.
     pub params: Vec<Handle<ParamTensor>>,
+    /// The tensor that it shares with an earlier node.
+    pub tie: Option<Tie>,
     /// Its other tensors, in the order of the op.
     pub states: Vec<Handle<StateTensor>>,
     /// What the forward kernel leaves for the reverse rule.
@@ -147,6 +157,17 @@ pub struct Node {
     pub trail: Vec<String>,
     /// How the node takes part in residual sums.
     pub role: NodeRole,
+}
+
+/// A tensor of a node that belongs to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tie {
+    /// Its place among the tensors of the node that shares it.
+    pub slot: usize,
+    /// The node that it belongs to, which no pass renames.
+    pub owner: Path,
+    /// What it is to the node that shares it: shape, fans and role are those of the use, the initialiser is the owner's.
+    pub spec: ParamSpec,
 }
 
 impl Node {
@@ -204,7 +225,7 @@ impl Penalty {
     /// Whether the term includes a tensor.
     #[must_use]
     pub fn covers(&self, param: &ParamTensor) -> bool {
-        self.all || param.spec.role == crate::ops::Role::Kernel
+        self.all || matches!(param.spec.role, Role::Kernel | Role::Table)
     }
 }
 
@@ -371,8 +392,44 @@ impl Graph {
 
     /// What a node's trainable tensors are, in the order of the op.
     #[must_use]
-    pub fn specs(&self, node: &Node) -> Vec<crate::ops::ParamSpec> {
-        node.params.iter().map(|param| self.params[*param].spec.clone()).collect()
+    pub fn specs(&self, node: &Node) -> Vec<ParamSpec> {
+        self.slots(node).map(|(_, spec)| spec.clone()).collect()
+    }
+
+    /// A node's trainable tensors with what they are to it, in the order of the op.
+    pub fn slots<'g>(&'g self, node: &'g Node) -> impl Iterator<Item = (Handle<ParamTensor>, &'g ParamSpec)> {
+        let spec = |(slot, param): (usize, &Handle<ParamTensor>)| match &node.tie {
+            Some(tie) if tie.slot == slot => (*param, &tie.spec),
+            _ => (*param, &self.params[*param].spec),
+        };
+        node.params.iter().enumerate().map(spec)
+    }
+
+    /// The number of trainable parameters that belong to a node; a tensor that it shares counts where it belongs.
+    #[must_use]
+    pub fn params_of(&self, node: &Node) -> u64 {
+        let shared = node.tie.as_ref().map_or(0, |tie| tie.spec.elements());
+        (self.slots(node).map(|(_, spec)| spec.elements()).sum::<usize>() - shared) as u64
+    }
+
+    /// Whether a node shares a tensor with another, so that the shape of neither can change alone.
+    #[must_use]
+    pub fn is_tied(&self, node: &Node) -> bool {
+        let takes = |other: &Node| other.params.iter().any(|param| node.params.contains(param));
+        let others = self.nodes.iter().filter(|(_, other)| other.tie.is_some() && other.path != node.path);
+        node.tie.is_some() || others.into_iter().any(|(_, other)| takes(other))
+    }
+
+    /// The uses of every trainable tensor in the order of the nodes, by the index of its handle: the node and the tensor's place in it.
+    #[must_use]
+    pub fn uses(&self) -> Vec<Vec<(Handle<Node>, usize)>> {
+        let mut uses = vec![Vec::new(); self.params.len()];
+        for (handle, node) in self.nodes.iter() {
+            for (slot, param) in node.params.iter().enumerate() {
+                uses[param.index()].push((handle, slot));
+            }
+        }
+        uses
     }
 
     /// The shape of a value.
@@ -405,6 +462,12 @@ impl Graph {
     /// The nodes that take a value.
     pub fn consumers(&self, source: Source) -> impl Iterator<Item = (Handle<Node>, &Node)> {
         self.nodes.iter().filter(move |(_, node)| node.inputs.contains(&source))
+    }
+
+    /// How many tokens every table has a row for that looks up a feed; `None` where none does.
+    #[must_use]
+    pub fn vocabulary(&self, feed: Handle<Feed>) -> Option<usize> {
+        self.consumers(Source::Feed(feed)).filter_map(|(_, node)| node.op.vocabulary()).min()
     }
 
     /// What the model predicts with: the first argument of the loss, else the net's last value.

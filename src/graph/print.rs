@@ -7,11 +7,11 @@
 
 use super::{
     Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Penalty, Prediction, Source,
-    StateTensor, Training,
+    StateTensor, Tie, Training,
 };
 use crate::data::{About, Content, Group, Plan, Rows, Rule, Split, SplitSet, Step, Vocabulary};
 use crate::inits::Init;
-use crate::ops::{ModeEffect, Role, USUAL_SLOPE};
+use crate::ops::{Category, ModeEffect, Role, USUAL_SLOPE};
 use crate::text::{count, number};
 use std::fmt::Write;
 
@@ -104,7 +104,7 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
     }
     let splits = plan.splits();
     for group in groups {
-        let Group { name, content, columns, lag, source: _, reshape, chain, overrides } = group;
+        let Group { name, content, columns, lag, rows: _, source: _, reshape, chain, overrides } = group;
         let width = columns.len();
         let what = match content {
             Content::Numeric => format!("numeric[{}]", group.sources().len()),
@@ -212,7 +212,7 @@ impl Scope<'_> {
             let (i, mut body) = (index(iteration[0]), String::new());
             let entry = self.entry(iteration, flow);
             inner.print(iteration, entry, &mut body);
-            let params = iteration.iter().map(|&n| params_of(self.graph, n)).sum();
+            let params = iteration.iter().map(|&n| self.graph.params_of(&self.graph.nodes[n])).sum();
             match runs.last_mut() {
                 Some((_, last, text, ..)) if *text == body && entry == flow => *last = i,
                 _ => runs.push((i, i, body, params, entry.filter(|_| entry != flow))),
@@ -260,18 +260,18 @@ impl Scope<'_> {
             return "in".to_owned();
         }
         match source {
-            Source::Node(other) => {
-                let other = &self.graph.nodes[other].path;
-                if self.depth > 0
-                    && other.0.len() > self.depth
-                    && other.0[..self.depth] == node.path.0[..self.depth]
-                {
-                    Path(other.0[self.depth..].to_vec()).to_string()
-                } else {
-                    other.to_string()
-                }
-            }
+            Source::Node(other) => self.relative(&self.graph.nodes[other].path, node),
             Source::Feed(_) => self.graph.name_of(source),
+        }
+    }
+
+    /// A path as seen from a node of this scope.
+    fn relative(&self, other: &Path, node: &Node) -> String {
+        let inside = self.depth > 0 && other.0.len() > self.depth;
+        if inside && other.0[..self.depth] == node.path.0[..self.depth] {
+            Path(other.0[self.depth..].to_vec()).to_string()
+        } else {
+            other.to_string()
         }
     }
 
@@ -282,6 +282,7 @@ impl Scope<'_> {
             inputs,
             shape,
             params,
+            tie,
             states,
             saved: _,
             scratch: _,
@@ -295,8 +296,13 @@ impl Scope<'_> {
         let mut arguments: Vec<String> =
             op.attributes().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut inits = String::new();
-        for param in params {
+        for (slot, param) in params.iter().enumerate() {
             let ParamTensor { path: _, spec } = &self.graph.params[*param];
+            if let Some(tie) = tie.as_ref().filter(|tie| tie.slot == slot) {
+                let Tie { slot: _, owner, spec } = tie;
+                let _ = write!(inits, "  tied {}.{}", self.relative(owner, node), spec.name);
+                continue;
+            }
             match (spec.role, &spec.init) {
                 (Role::Kernel, Some(init)) => {
                     let _ = write!(inits, "  init {}", with_std(&init.value, spec));
@@ -304,6 +310,9 @@ impl Scope<'_> {
                 (Role::Kernel, None) => inits.push_str("  init ?"),
                 (Role::Bias, Some(init)) if init.value != Init::zeros() => {
                     let _ = write!(inits, "  bias_init {}", with_std(&init.value, spec));
+                }
+                (Role::Scale, Some(init)) if op.category() != Category::Norm => {
+                    arguments.push(format!("init={}", init.value));
                 }
                 (Role::Scale, Some(init)) if init.value != Init::ones() => {
                     arguments.push(format!("gamma={}", init.value));
@@ -314,7 +323,7 @@ impl Scope<'_> {
                 (Role::Slope, Some(init)) if init.value.constant() != Some(USUAL_SLOPE) => {
                     arguments.push(format!("init={}", init.value));
                 }
-                (Role::Given, Some(init)) => {
+                (Role::Given | Role::Table, Some(init)) => {
                     let _ = write!(inits, "  init {}", with_std(&init.value, spec));
                 }
                 _ => {}
@@ -326,7 +335,7 @@ impl Scope<'_> {
             let _ = write!(out, "({})", arguments.join(", "));
         }
         let _ = write!(out, " {}", shape.as_ref().map_or("[?]".to_owned(), ToString::to_string));
-        let held = params_of(self.graph, handle);
+        let held = self.graph.params_of(node);
         if held > 0 {
             let _ = write!(out, " params {}", count(held));
         }
@@ -353,10 +362,6 @@ impl Scope<'_> {
         }
         out.push('\n');
     }
-}
-
-fn params_of(graph: &Graph, node: Handle<Node>) -> u64 {
-    graph.nodes[node].params.iter().map(|param| graph.params[*param].spec.elements() as u64).sum()
 }
 
 /// An initialiser with the standard deviation that follows from the fans, where its arguments do not state it.

@@ -7,6 +7,7 @@
 //!    only if an input is unknown, the rule rejects the inputs or the result exceeds the limits (which the builder has reported).
 //! 5. The loss is the last node, nothing consumes it, and the output is a node or an input.
 //! 6. Penalty factors are finite and not negative.
+//! 7. A trainable tensor belongs to one node at most; every other that takes it says so, and takes it in its shape.
 
 use super::builder::too_large;
 use super::{FeedKind, Graph, Node, Source};
@@ -43,6 +44,7 @@ pub struct Violation(pub String);
 pub fn verify(graph: Graph) -> Result<Verified<Graph>, Vec<Violation>> {
     let mut found = Vec::new();
     names(&graph, &mut found);
+    let mut owned = vec![false; graph.params.len()];
     for (handle, node) in graph.nodes.iter() {
         let mut say = |what: String| found.push(Violation(format!("node {}: {what}", node.path)));
         for source in &node.inputs {
@@ -55,6 +57,15 @@ pub fn verify(graph: Graph) -> Result<Verified<Graph>, Vec<Violation>> {
             }
         }
         arity(&graph, node, &mut say);
+        for (slot, param) in node.params.iter().enumerate() {
+            let tied = node.tie.as_ref().is_some_and(|tie| tie.slot == slot);
+            if !tied && std::mem::replace(&mut owned[param.index()], true) {
+                say(format!("takes {} without a tie", graph.params[*param].path));
+            }
+        }
+        if let Some(tie) = node.tie.as_ref().filter(|tie| tie.slot >= node.params.len()) {
+            say(format!("ties tensor {} of {}", tie.slot, node.params.len()));
+        }
         if node.inputs.iter().all(|source| matches!(source, Source::Feed(_)) || in_range(&graph, *source)) {
             shapes(&graph, node, &mut say);
         }
@@ -120,8 +131,7 @@ fn arity(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
 }
 
 fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
-    let known: Option<Vec<_>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
-    let inferred = known.and_then(|shapes| node.op.infer(&shapes).ok());
+    let inferred = graph.infer(&node.op, &node.inputs).and_then(Result::ok);
     let inferred = inferred.filter(|inferred| too_large(inferred).is_none());
     match (&node.shape, inferred) {
         (None, None) => {}
@@ -145,8 +155,8 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     }
 }
 
-/// A verified graph in which every shape is known, every parameter has an initialiser and every class a logit: one that can be
-/// executed.
+/// A verified graph in which every shape is known, every parameter has an initialiser, every class a logit and every word
+/// a row: one that can be executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Runnable<'g>(&'g Graph);
 
@@ -157,7 +167,8 @@ impl<'g> Runnable<'g> {
         let shapes = graph.nodes.iter().all(|(_, node)| node.shape.is_some())
             && graph.feeds.iter().all(|(_, feed)| feed.shape.is_some());
         let inits = graph.params.iter().all(|(_, param)| param.spec.init.is_some());
-        (shapes && inits && graph.prediction().is_some() && labels_fit(graph)).then_some(Self(graph))
+        (shapes && inits && graph.prediction().is_some() && labels_fit(graph) && words_fit(graph))
+            .then_some(Self(graph))
     }
 }
 
@@ -173,6 +184,15 @@ fn labels_fit(graph: &Graph) -> bool {
         },
         _ => true,
     }
+}
+
+/// Whether the tables have a row for every word of the categories that they look up.
+fn words_fit(graph: &Graph) -> bool {
+    graph.feeds.iter().all(|(handle, feed)| {
+        let words = graph.group(feed).and_then(crate::data::Group::words);
+        let fits = |words: usize| graph.vocabulary(handle).is_none_or(|rows| words <= rows);
+        words.is_none_or(fits)
+    })
 }
 
 impl Deref for Runnable<'_> {

@@ -79,7 +79,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 
 /// The number of elements of a layer's bias.
 fn bias(graph: &Graph, node: &Node) -> Option<usize> {
-    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
+    let specs = graph.slots(node).map(|(_, spec)| spec);
     let is_layer = node.op.category() == Category::Layer;
     specs.into_iter().find(|spec| is_layer && spec.role == Role::Bias).map(crate::ops::ParamSpec::elements)
 }

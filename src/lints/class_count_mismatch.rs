@@ -65,7 +65,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         .node(graph.name_of(*prediction));
     if let Some(head) = head {
         diagnostic = diagnostic.trail(&head.trail).help(format!("{}({wanted}, ...)", head.op.name()));
-        if let Some(edit) = resize(head, logits, *wanted) {
+        if let Some(edit) = resize(head, logits, *wanted).filter(|_| !graph.is_tied(head)) {
             diagnostic = diagnostic.fix(Fix {
                 title: format!("one output for each of the {}", count_of_classes(*wanted)),
                 safety: Safety::Unsafe,

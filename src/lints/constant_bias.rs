@@ -138,8 +138,8 @@ pub fn shifted(context: Context<'_>, uses: &Uses) -> Vec<Shifted> {
 }
 
 /// The biases of a layer that all start at one number other than 0, that number and its place.
-fn bias<'g>(graph: &'g Graph, layer: &Node) -> Option<(&'g ParamSpec, f64, Span)> {
-    let spec = layer.params.iter().map(|param| &graph.params[*param].spec).find(|p| p.role == Role::Bias)?;
+fn bias<'g>(graph: &'g Graph, layer: &'g Node) -> Option<(&'g ParamSpec, f64, Span)> {
+    let spec = graph.slots(layer).map(|(_, spec)| spec).find(|p| p.role == Role::Bias)?;
     let init = spec.init.as_ref().filter(|_| layer.op.category() == Category::Layer)?;
     let value = init.value.constant().filter(|value| *value != 0.0)?;
     Some((spec, value, init.span))

@@ -129,8 +129,8 @@ impl Dead {
     }
 }
 
-fn of<'g>(graph: &'g Graph, node: &Node, role: Role) -> Option<&'g ParamSpec> {
-    node.params.iter().map(|param| &graph.params[*param].spec).find(|spec| spec.role == role)
+fn of<'g>(graph: &'g Graph, node: &'g Node, role: Role) -> Option<&'g ParamSpec> {
+    graph.slots(node).map(|(_, spec)| spec).find(|spec| spec.role == role)
 }
 
 fn starts_at_zero(spec: &ParamSpec) -> bool {
@@ -142,7 +142,8 @@ fn is_zero_map(graph: &Graph, node: &Node) -> bool {
     let zero = |role| of(graph, node, role).map(starts_at_zero);
     let (factor, offset) = match node.op.category() {
         Category::Layer => (zero(Role::Kernel), zero(Role::Bias)),
-        Category::Norm => (zero(Role::Scale), zero(Role::Shift)),
+        // Of the operators that join values, only those that scale have factors.
+        Category::Norm | Category::Combine => (zero(Role::Scale), zero(Role::Shift)),
         _ => return false,
     };
     factor == Some(true) && offset.unwrap_or(true)
@@ -163,9 +164,12 @@ fn stop(graph: &Graph, uses: &Uses, from: Handle<Node>) -> Option<Stop> {
             let offset = of(graph, node, Role::Shift);
             let stopped = match node.op.category() {
                 Category::Activation if slope_at_zero_is_zero(node) => Some(true),
-                Category::Layer | Category::Norm if is_zero_map(graph, node) => Some(false),
+                Category::Layer | Category::Norm | Category::Combine if is_zero_map(graph, node) => {
+                    Some(false)
+                }
                 Category::Norm if offset.is_none_or(starts_at_zero) => None,
                 Category::Activation | Category::Pool | Category::Noise if keeps_zero(graph, node) => None,
+                Category::Combine if of(graph, node, Role::Scale).is_some() => None,
                 Category::Layout => None,
                 _ => return None,
             };

@@ -56,7 +56,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
             .node(scheme::names(&paths))
             .note("shift", format!("{shift} pixels, all layers of this line together"))
             .trail(&node.trail);
-        if let Some(edit) = next(graph, node) {
+        if let Some(edit) = next(graph, node).filter(|_| !graph.is_tied(node)) {
             diagnostic = diagnostic.help(format!("kernel={}", edit.text)).fix(Fix {
                 title: format!("a kernel of {}", edit.text),
                 safety: Safety::Unsafe,

@@ -289,7 +289,7 @@ fn heads_alike<'g>(
         .map(|(node, _)| node)
 }
 
-fn kernel_init<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Spanned<Init>> {
+fn kernel_init<'g>(graph: &'g Graph, node: &'g Node) -> Option<&'g Spanned<Init>> {
     scheme::kernel(graph, node)?.init.as_ref()
 }
 

@@ -51,7 +51,8 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     // By statement: a loop repeats one mistake.
     let mut statements: BTreeMap<Span, Vec<Layer<'_>>> = BTreeMap::new();
     for (handle, node) in graph.nodes.iter() {
-        if let Some(spec) = scheme::kernel(graph, node).filter(|spec| spec.init.is_none()) {
+        let own = node.tie.is_none();
+        if let Some(spec) = scheme::kernel(graph, node).filter(|spec| own && spec.init.is_none()) {
             statements.entry(node.span).or_default().push((handle, spec));
         }
     }

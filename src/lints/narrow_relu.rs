@@ -124,7 +124,7 @@ fn widths(narrow: &[(Handle<Node>, usize)]) -> String {
 
 /// Whether each unit is on or off with equal probability.
 fn symmetric(graph: &Graph, layer: &Node) -> bool {
-    layer.params.iter().map(|param| &graph.params[*param].spec).all(|spec| {
+    graph.slots(layer).map(|(_, spec)| spec).all(|spec| {
         let Some(init) = &spec.init else { return false };
         let zero = init.value.mean() == 0.0;
         zero && (init.value.is_constant() == (spec.role == Role::Bias))

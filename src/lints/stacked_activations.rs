@@ -86,7 +86,7 @@ fn is_squash(node: &Node) -> bool {
 
 /// Whether a node belongs behind weights, and not on what an activation gives.
 fn is_stacked(graph: &Graph, node: &Node, below: &Node) -> bool {
-    let biased = node.params.iter().any(|param| graph.params[*param].spec.role == Role::Bias);
+    let biased = graph.slots(node).any(|(_, spec)| spec.role == Role::Bias);
     match node.op.category() {
         Category::Activation | Category::Distribution => true,
         Category::Layer => below.op.name() == "softmax" && biased,

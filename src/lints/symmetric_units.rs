@@ -105,7 +105,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
 }
 
 /// The kernel of a layer with one constant weight.
-fn constant<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g ParamSpec, &'g Spanned<crate::inits::Init>)> {
+fn constant<'g>(
+    graph: &'g Graph,
+    node: &'g Node,
+) -> Option<(&'g ParamSpec, &'g Spanned<crate::inits::Init>)> {
     let spec = scheme::kernel(graph, node)?;
     let init = spec.init.as_ref().filter(|init| init.value.is_constant())?;
     attribute(node, "groups").is_none().then_some((spec, init))
@@ -120,7 +123,7 @@ fn units(layer: &Node, spec: &ParamSpec) -> usize {
 fn symmetric(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Option<Symmetric> {
     let layer = &graph.nodes[node];
     constant(graph, layer).filter(|(spec, _)| units(layer, spec) > 1)?;
-    let bias = layer.params.iter().map(|param| &graph.params[*param].spec).find(|p| p.role == Role::Bias);
+    let bias = graph.slots(layer).map(|(_, spec)| spec).find(|p| p.role == Role::Bias);
     if bias.and_then(|bias| bias.init.as_ref()).is_some_and(|init| !init.value.is_constant()) {
         return None;
     }
@@ -144,7 +147,7 @@ fn symmetric(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Option<Symmetric
                 Category::Distribution => {}
                 Category::Noise => noisy = true,
                 Category::Combine if taken.op.name() == "concat" => {}
-                Category::Combine | Category::Product | Category::Loss => return None,
+                Category::Combine | Category::Lookup | Category::Product | Category::Loss => return None,
             }
             if seen.insert(consumer.index()) {
                 open.push(consumer);

@@ -66,10 +66,7 @@ fn largest(graph: &Graph) -> String {
     let mut nodes: Vec<(u64, String)> = graph
         .nodes
         .iter()
-        .map(|(_, node)| {
-            let params = node.params.iter().map(|param| graph.params[*param].spec.elements() as u64).sum();
-            (params, node.path.to_string())
-        })
+        .map(|(_, node)| (graph.params_of(node), node.path.to_string()))
         .filter(|(params, _)| *params > 0)
         .collect();
     nodes.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));

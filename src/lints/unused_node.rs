@@ -58,11 +58,7 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     for (span, members) in ends {
         let lost: Vec<&Node> =
             branch(graph, &used, &members).iter().map(|node| &graph.nodes[*node]).collect();
-        let params: u64 = lost
-            .iter()
-            .flat_map(|node| &node.params)
-            .map(|param| graph.params[*param].spec.elements() as u64)
-            .sum();
+        let params = without_gradient(graph, &used, &lost);
         let node = &graph.nodes[members[0]];
         let paths: Vec<String> = members.iter().map(|node| graph.nodes[*node].path.to_string()).collect();
         let name = scheme::names(&paths);
@@ -81,15 +77,35 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
     }
 }
 
+/// The trainable parameters that only unused nodes take.
+fn without_gradient(graph: &Graph, used: &[bool], lost: &[&Node]) -> u64 {
+    let kept: BTreeSet<_> = graph
+        .nodes
+        .iter()
+        .filter(|(handle, _)| used[handle.index()])
+        .flat_map(|(_, node)| node.params.iter().copied())
+        .collect();
+    let lost: BTreeSet<_> = lost.iter().flat_map(|node| node.params.iter().copied()).collect();
+    lost.difference(&kept).map(|param| graph.params[*param].spec.elements() as u64).sum()
+}
+
 /// The finding about weights that the output needs and the loss does not.
 fn untrained(graph: &Graph) -> Option<Diagnostic> {
     let loss = graph.loss?;
     let trained = needed(graph, [Source::Node(loss)]);
     let used = needed(graph, graph.output);
+    // A weight that the loss reaches through another layer learns there.
+    let learning: BTreeSet<_> = graph
+        .nodes
+        .iter()
+        .filter(|(handle, _)| trained[handle.index()])
+        .flat_map(|(_, node)| node.params.iter().copied())
+        .collect();
+    let idle = |node: &Node| node.params.iter().any(|param| !learning.contains(param));
     let lost: Vec<&Node> = graph
         .nodes
         .iter()
-        .filter(|(handle, node)| used[handle.index()] && !trained[handle.index()] && !node.params.is_empty())
+        .filter(|(handle, node)| used[handle.index()] && !trained[handle.index()] && idle(node))
         .map(|(_, node)| node)
         .collect();
     let first = lost.first()?;

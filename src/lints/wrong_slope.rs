@@ -112,7 +112,7 @@ fn slope_of(graph: &Graph, act: &Node) -> Option<f64> {
         "relu" => Some(0.0),
         "leaky_relu" => attribute(act, "slope").map_or(Some(0.01), |text| text.parse().ok()),
         "prelu" => {
-            let mut specs = act.params.iter().map(|param| &graph.params[*param].spec);
+            let mut specs = graph.slots(act).map(|(_, spec)| spec);
             specs.find(|spec| spec.role == Role::Slope)?.init.as_ref()?.value.constant()
         }
         _ => None,

@@ -220,7 +220,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Resolves a name of `<-`, from the innermost scope outwards, then among the inputs.
-    fn reference(&mut self, name: &Spanned<String>, scope: &Scope) -> Flow {
+    pub(super) fn reference(&mut self, name: &Spanned<String>, scope: &Scope) -> Flow {
         if name.value == "in" {
             return scope.input;
         }
@@ -282,6 +282,9 @@ impl<'a> Lowering<'a> {
         let Some(path) = self.node_path(&op, statement, call, &inputs, scope) else {
             return self.poisoned(statement, scope);
         };
+        let Ok(tie) = self.tie(&op, call, &path, &inputs, scope) else {
+            return self.poisoned(statement, scope);
+        };
         let span = statement.head.0;
         let draft = Draft {
             path: path.clone(),
@@ -291,6 +294,7 @@ impl<'a> Lowering<'a> {
             arguments,
             trail: self.trail.clone(),
             role: NodeRole::Plain,
+            tie,
         };
         let node = Source::Node(self.graph.add(draft, &mut self.out));
         self.name(&path, node);
@@ -322,7 +326,7 @@ impl<'a> Lowering<'a> {
             return None;
         };
         let env = self.env_of(scope);
-        let call = eval::invocation(call, &env, &mut self.out)?;
+        let call = eval::called(call, entry.signature, &env, &mut self.out)?;
         let default = self.defaults.get(&call.name.value).cloned();
         let names = env.scope();
         let mut reader = Reader::new(&call, default.as_ref(), entry.signature, &names, &mut self.out);

@@ -301,6 +301,7 @@ impl<'a> Lowering<'a> {
             arguments: Vec::new(),
             trail: self.trail.clone(),
             role: NodeRole::ResidualSum,
+            tie: None,
         };
         let node = Source::Node(self.graph.add(draft, &mut self.out));
         self.name(&path, node);

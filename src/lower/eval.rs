@@ -4,8 +4,9 @@
 //! a name that no variable has is a word, to be understood by whoever reads the argument. `None` means that a mistake was
 //! reported and the value is unknown.
 
-use crate::args::{Arg, Call, Value, mistyped, number, unknown_variable};
+use crate::args::{Arg, Call, Kind, Param, Value, mistyped, number, unknown_variable};
 use crate::diag::{Diagnostic, Diagnostics, rules};
+use crate::front;
 use crate::front::ast::{ArgExpr, Binary, CallExpr, Expr, Lost, Unary};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
@@ -148,6 +149,70 @@ pub fn arguments(args: &[ArgExpr], env: &Env, out: &mut Diagnostics) -> Option<V
 /// Evaluates a call whose name is not a function of expressions.
 pub fn invocation(call: &CallExpr, env: &Env, out: &mut Diagnostics) -> Option<Call> {
     Some(Call { name: call.name.clone(), args: arguments(&call.args, env, out)?, span: call.span() })
+}
+
+/// Evaluates a call to a signature. Where that takes a node, the value is its path, or an empty word if it is none, which whoever looks
+/// the node up reports.
+pub fn called(call: &CallExpr, signature: &[Param], env: &Env, out: &mut Diagnostics) -> Option<Call> {
+    let args: Vec<Option<Arg>> = call
+        .args
+        .iter()
+        .map(|arg| {
+            let value = if names_node(arg, signature) {
+                let path = path(&arg.value, env, &mut Diagnostics::default());
+                Spanned::new(Value::Symbol(path.map_or(String::new(), |path| path.value)), arg.value.span)
+            } else {
+                eval(&arg.value, env, out)?
+            };
+            Some(Arg { name: arg.name.clone(), value })
+        })
+        .collect();
+    let args = args.into_iter().collect::<Option<_>>()?;
+    Some(Call { name: call.name.clone(), args, span: call.span() })
+}
+
+/// Whether an argument is the name of a node.
+pub fn names_node(arg: &ArgExpr, signature: &[Param]) -> bool {
+    let named = |param: &Param| arg.name.as_ref().is_some_and(|name| name.value == param.name);
+    signature.iter().any(|param| param.kind == Kind::Node && named(param))
+}
+
+/// The path of a node: `fc1`, `fc1.relu`, `h[i - 1].fc`, or a text that holds one.
+pub fn path(expr: &Spanned<Expr>, env: &Env, out: &mut Diagnostics) -> Option<Spanned<String>> {
+    let mut reported = false;
+    let index = &mut |index: &Spanned<Expr>| {
+        let value = eval(index, env, out);
+        let found = match value.as_ref().map(|value| &value.value) {
+            Some(Value::Int(i)) => Some(*i),
+            Some(_) => value.and_then(|value| not_a_number(&value, env, out)),
+            None => None,
+        };
+        reported |= found.is_none();
+        found
+    };
+    let text = match &expr.value {
+        Expr::Error => return None,
+        Expr::Str(text) if front::is_reference(text) => Some(text.clone()),
+        other => path_text(other, index),
+    };
+    if text.is_none() && !reported {
+        let diagnostic = Diagnostic::new(&rules::WRONG_TYPE, expr.span, "the name of a node stands here");
+        out.push(diagnostic.help("a path is like fc1, or stage[1].conv2"));
+    }
+    text.map(|text| Spanned::new(text, expr.span))
+}
+
+/// `fc1`, `fc1.relu` and `stage[1].conv` as the text of a path; `index` evaluates what stands in brackets.
+pub fn path_text(expr: &Expr, index: &mut impl FnMut(&Spanned<Expr>) -> Option<i64>) -> Option<String> {
+    match expr {
+        Expr::Name(name) => Some(name.clone()),
+        Expr::Field(object, name) => Some(format!("{}.{}", path_text(&object.value, index)?, name.value)),
+        Expr::Index(object, at) => {
+            let object = path_text(&object.value, index)?;
+            Some(format!("{object}[{}]", index(at)?))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a condition holds.

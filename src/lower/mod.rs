@@ -14,7 +14,9 @@ mod own;
 mod properties;
 mod splits;
 mod stored;
+mod tie;
 mod training;
+mod words;
 
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
@@ -27,6 +29,8 @@ use eval::{Env, Variables};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// The manual page of weights that layers share.
+pub const TIE_PAGE: &str = crate::manual::page!("tie.rs");
 /// A model may have this many nodes.
 pub const MAX_NODES: usize = 100_000;
 /// Expansion may take this many steps, each counted as often as it is deep: paths and trails grow with the depth.
@@ -66,6 +70,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         blocks: BTreeMap::new(),
         own: BTreeMap::new(),
         defaults: BTreeMap::new(),
+        vocabularies: BTreeMap::new(),
         names: BTreeMap::new(),
         order: 0,
         fuel: FUEL,
@@ -97,6 +102,8 @@ struct Lowering<'a> {
     /// Activations and losses that the spec declares.
     own: BTreeMap<String, own::Declared<'a>>,
     defaults: BTreeMap<String, Call>,
+    /// The words of the categories whose vocabulary the spec does not give.
+    vocabularies: BTreeMap<String, Vec<String>>,
     /// What a path of a finished value means, and when it came to be.
     names: BTreeMap<String, (Source, usize)>,
     order: usize,
@@ -129,6 +136,7 @@ impl<'a> Lowering<'a> {
                 self.lost.everything();
             }
         }
+        self.words();
         self.training();
         self.properties();
     }
@@ -307,7 +315,8 @@ impl<'a> Lowering<'a> {
                 continue;
             };
             let env = self.env();
-            let Some(call) = eval::invocation(default, &env, &mut self.out) else { continue };
+            let Some(call) = eval::called(default, op.signature, &env, &mut self.out) else { continue };
+            self.no_default_tie(default, op.signature);
             if let Some(first) = self.defaults.get(&name.value) {
                 let message = format!("`{}` has two defaults", name.value);
                 self.out.push(

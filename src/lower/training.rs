@@ -343,6 +343,7 @@ impl Lowering<'_> {
             arguments,
             trail: Vec::new(),
             role: NodeRole::Plain,
+            tie: None,
         };
         // A target of the wrong kind is said once; that its shape does not fit either would be the same mistake again.
         let mut unsaid = Diagnostics::default();
@@ -352,7 +353,11 @@ impl Lowering<'_> {
 
     /// The value or target that an argument of a loss or of `predict` names.
     fn value_or_target(&mut self, value: &Spanned<Expr>, of: &str, target: bool) -> Option<Source> {
-        let Some(path) = path_text(&value.value) else {
+        let index = &mut |index: &Spanned<Expr>| match index.value {
+            Expr::Int(i) => Some(i),
+            _ => None,
+        };
+        let Some(path) = eval::path_text(&value.value, index) else {
             let what = if target { "a target" } else { "a node" };
             let message = format!("{of} takes the name of {what} here");
             self.out.push(Diagnostic::new(&rules::WRONG_TYPE, value.span, message));
@@ -477,18 +482,5 @@ impl Lowering<'_> {
                 );
             }
         }
-    }
-}
-
-/// `fc1`, `fc1.relu` and `stage[1].conv` as the text of a path.
-fn path_text(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Name(name) => Some(name.clone()),
-        Expr::Field(object, name) => Some(format!("{}.{}", path_text(&object.value)?, name.value)),
-        Expr::Index(object, index) => match index.value {
-            Expr::Int(i) => Some(format!("{}[{i}]", path_text(&object.value)?)),
-            _ => None,
-        },
-        _ => None,
     }
 }

@@ -92,6 +92,24 @@ impl Sizes {
 }
 
 impl Attention {
+    /// Without the mask, if it has one.
+    #[must_use]
+    pub fn unmasked(&self) -> Option<Self> {
+        self.causal.then(|| Self { causal: false, ..self.clone() })
+    }
+
+    /// Whether a position takes only keys up to its own.
+    #[must_use]
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    /// Into how many heads the features fall.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// What multiplies the products of queries and keys.
     fn factor(&self, own: usize) -> f64 {
         self.scale.unwrap_or_else(|| super::reciprocal(own).sqrt())

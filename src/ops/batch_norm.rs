@@ -120,6 +120,7 @@ impl Op for BatchNorm {
             fan_out: 1,
             role,
             init: Some(init.clone()),
+            drawn: None,
         };
         let state = |name, initial| StateSpec { name, dims: vec![channels], initial };
         Ok(Inferred {

@@ -68,6 +68,7 @@ impl Op for ClassToken {
             fan_out: 1,
             role: Role::Given,
             init: Some(self.init.clone()),
+            drawn: None,
         };
         let shape = Shape::new([positions + 1, features]);
         Ok(Inferred { params: vec![token], ..Inferred::shape(shape) })

@@ -1,7 +1,7 @@
 //! What several operators share: moments of affine layers, labels, axes, and numbers in messages.
 
 use super::{Backward, Forward, Inferred, Misfit, ParamSpec, Transfer};
-use crate::args::Reader;
+use crate::args::{Kind, Param, Reader, absent};
 use crate::diag::rules;
 use crate::inits::Init;
 use crate::moments::{Energy, Interval, Moments};
@@ -98,6 +98,11 @@ pub(super) fn copy_backward<S: Scalar>(io: Backward<'_, S>) {
     }
 }
 
+/// The parameter that makes a layer share the weight of another. Names and shapes are resolved where the graph is built; an operator
+/// sees no difference.
+pub(super) const TIE: Param =
+    absent("tie", Kind::Node, "an earlier layer whose weight this one shares, in place of `init`");
+
 /// How a layer's weights and biases are drawn: the arguments `init`, which may be absent, and `bias_init`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LayerInits {
@@ -116,10 +121,14 @@ impl LayerInits {
     }
 }
 
-/// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are small whole numbers")]
-pub(super) fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
-    target.at(at).primal() as usize
+/// The class label or token at an element. They travel as whole numbers in an `f64`; readers have checked their range.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "labels and tokens are whole numbers"
+)]
+pub(super) fn index_at<S: Scalar>(whole: View<'_, S>, at: usize) -> usize {
+    whole.at(at).primal() as usize
 }
 
 /// 1/n.

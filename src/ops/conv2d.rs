@@ -33,7 +33,7 @@ use super::patches::Maps;
 use super::window::{self, Pads, Window};
 use super::{
     Advance, Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role,
-    Room, Shape, Spread, Transfer,
+    Room, Shape, Spread, TIE, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required, word};
 use crate::diag::rules;
@@ -115,6 +115,7 @@ impl Op for Conv2d {
         optional("bias", Kind::Flag, "true", "whether a bias is added"),
         absent("init", Kind::Init, "how the weights are drawn; a lint proposes the scheme that fits"),
         optional("bias_init", Kind::Init, "zeros", "how the biases are drawn"),
+        TIE,
     ];
     const CATEGORY: Category = Category::Layer;
 
@@ -159,8 +160,9 @@ impl Op for Conv2d {
         let plan = self.plan(inputs[0])?;
         let [height, width] = self.kernel;
         let fan_out = product(&[self.out, height, width]);
+        let fan_in = plan.depth();
         let spec =
-            |name, dims, role, init| ParamSpec { name, dims, fan_in: plan.depth(), fan_out, role, init };
+            |name, dims, role, init| ParamSpec { name, dims, fan_in, fan_out, role, init, drawn: None };
         let dims = vec![self.out, plan.channels[1], height, width];
         let mut params = vec![spec("weight", dims, Role::Kernel, self.inits.weight.clone())];
         if self.bias {

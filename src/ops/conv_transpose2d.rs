@@ -12,6 +12,8 @@
 //! that has fewer elements than kernel/stride, an output meets all of them and no more: a kernel of 4 on a map of 1 x 1 has the
 //! fan of a linear layer.
 //!
+//! `tie=conv1` on a `conv2d` makes it the transpose of that convolution with the same weight, as in a tied autoencoder.
+//!
 //! Where the stride does not divide the kernel, neighbouring outputs sum over different numbers of inputs: a pattern like a
 //! checkerboard from the start (Odena et al. 2016). At the borders outputs meet fewer inputs, so that the moments are an
 //! interval between the average over the map and the value inside of it.
@@ -37,7 +39,7 @@ use super::convolution::{self, Plan};
 use super::window::{self, Window};
 use super::{
     Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role, Room,
-    Shape, Transfer,
+    Shape, TIE, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::diag::rules;
@@ -115,6 +117,7 @@ impl Op for ConvTranspose2d {
         optional("bias", Kind::Flag, "true", "whether a bias is added"),
         absent("init", Kind::Init, "how the weights are drawn; a lint proposes the scheme that fits"),
         optional("bias_init", Kind::Init, "zeros", "how the biases are drawn"),
+        TIE,
     ];
     const CATEGORY: Category = Category::Layer;
 
@@ -160,8 +163,15 @@ impl Op for ConvTranspose2d {
         let (fan_in, fan_out) = ((fan_in.round() as usize).max(1), plan.depth());
         let dims = vec![channels, plan.channels[1], height, width];
         let role = Role::Kernel;
-        let mut params =
-            vec![ParamSpec { name: "weight", dims, fan_in, fan_out, role, init: self.inits.weight.clone() }];
+        let mut params = vec![ParamSpec {
+            name: "weight",
+            dims,
+            fan_in,
+            fan_out,
+            role,
+            init: self.inits.weight.clone(),
+            drawn: None,
+        }];
         if self.bias {
             params.push(ParamSpec {
                 name: "bias",
@@ -171,6 +181,7 @@ impl Op for ConvTranspose2d {
                 fan_out,
                 role: Role::Bias,
                 init: Some(self.inits.bias.clone()),
+                drawn: None,
             });
         }
         let Window { rows, columns } = plan.window;

@@ -44,6 +44,13 @@ fn gate<S: Scalar>(x: S) -> S {
     (x + x * x * x * CUBIC) * TWICE
 }
 
+impl Gelu {
+    /// The same function computed the other way.
+    pub(crate) fn other(&self) -> Self {
+        Self { approx: if self.approx == "tanh" { "none" } else { "tanh" } }
+    }
+}
+
 impl Activation for Gelu {
     const SIGNATURE: &'static [Param] = &[optional(
         "approx",
@@ -75,9 +82,11 @@ impl Activation for Gelu {
             let x = bounded(x);
             on + x * on * off * ((x * x * (3.0 * CUBIC) + 1.0) * TWICE)
         } else {
-            // Phi(x) + x phi(x), with phi(x) = exp(-x^2/2) / sqrt(2 pi).
-            let density = (x * x * -0.5).exp() * (0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
-            (x * -FRAC_1_SQRT_2).erfc() * 0.5 + x * density
+            // Phi(x) + x phi(x), with phi(x) = exp(-x^2/2) / sqrt(2 pi). The exponent is the square of what the kernel takes: 1/sqrt(2) is
+            // rounded, which changes phi(-25) by a part of 10^14.
+            let z = x * -FRAC_1_SQRT_2;
+            let density = (-z * z).exp() * (0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+            z.erfc() * 0.5 + x * density
         }
     }
 }

@@ -4,6 +4,8 @@
 //! At initialisation E y^2 = in Var(w) E x^2 + Var(b), so the variance of the weights must suit the activation that
 //! consumes the result: 2/in before a ReLU, 1/in or 2/(in + out) before tanh.
 //!
+//! `tie=fc1` takes the weight of an earlier layer in place of one of its own: `wellposed explain tie` has the rules.
+//!
 //! ## Shapes
 //!
 //! | call | inputs | output |
@@ -15,7 +17,7 @@
 
 use super::{
     Advance, Backward, Block, Category, Column, Forward, Inferred, LayerInits, Misfit, Op, ParamSpec, Role,
-    Shape, Spread, Transfer,
+    Shape, Spread, TIE, Transfer,
 };
 use crate::args::{Kind, Param, Reader, absent, optional, required};
 use crate::moments::{Energy, Moments};
@@ -36,6 +38,7 @@ impl Op for Linear {
         optional("bias", Kind::Flag, "true", "whether a bias is added"),
         absent("init", Kind::Init, "how the weights are drawn; a lint proposes the scheme that fits"),
         optional("bias_init", Kind::Init, "zeros", "how the biases are drawn"),
+        TIE,
     ];
     const CATEGORY: Category = Category::Layer;
 
@@ -56,7 +59,9 @@ impl Op for Linear {
         };
         let mut sample = outer.to_vec();
         sample.push(self.out);
-        let spec = |name, dims, role, init| ParamSpec { name, dims, fan_in, fan_out: self.out, role, init };
+        let fan_out = self.out;
+        let spec =
+            |name, dims, role, init| ParamSpec { name, dims, fan_in, fan_out, role, init, drawn: None };
         let mut params =
             vec![spec("weight", vec![self.out, fan_in], Role::Kernel, self.inits.weight.clone())];
         if self.bias {

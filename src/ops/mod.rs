@@ -28,6 +28,7 @@ mod convolution;
 mod cross_entropy;
 mod dropout;
 mod elu;
+mod embedding;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
@@ -37,6 +38,7 @@ mod hardtanh;
 mod huber;
 mod kinds;
 mod layer_norm;
+mod layer_scale;
 mod leaky_relu;
 mod linear;
 mod log_softmax;
@@ -83,8 +85,8 @@ pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
 use common::{
-    LayerInits, Lines, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward, exact,
-    masked, maximum, reciprocal, same_shapes, shifted_sum,
+    LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, copy_backward, copy_forward, exact,
+    index_at, masked, maximum, reciprocal, same_shapes, shifted_sum,
 };
 
 use crate::args::{Param, Reader};
@@ -132,8 +134,10 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    embedding::Embedding,
     class_token::ClassToken,
     position_embedding::PositionEmbedding,
+    layer_scale::LayerScale,
     matmul::Matmul,
     attention::Attention,
     flatten::Flatten,
@@ -172,13 +176,16 @@ pub struct ParamSpec {
     pub role: Role,
     /// How it is drawn; `None` if the spec does not say, which a lint reports.
     pub init: Option<Spanned<Init>>,
+    /// `fan_in` and `fan_out` of the layer that draws it, for a tensor that this one shares: its variance follows from them.
+    pub drawn: Option<[usize; 2]>,
 }
 
 impl ParamSpec {
     /// The tensor as an initialiser sees it.
     #[must_use]
     pub fn target(&self) -> Target<'_> {
-        Target { dims: &self.dims, fan_in: self.fan_in, fan_out: self.fan_out }
+        let [fan_in, fan_out] = self.drawn.unwrap_or([self.fan_in, self.fan_out]);
+        Target { dims: &self.dims, fan_in, fan_out }
     }
 
     /// The number of elements.
@@ -194,7 +201,7 @@ impl ParamSpec {
     pub fn statistics(&self) -> (f64, f64) {
         match &self.init {
             Some(init) => (init.value.mean(), init.value.variance(self.target())),
-            None => (0.0, 1.0 / self.fan_in.max(1) as f64),
+            None => (0.0, 1.0 / self.target().fan_in.max(1) as f64),
         }
     }
 }
@@ -445,6 +452,11 @@ pub trait Op: Sized {
         Vec::new()
     }
 
+    /// Whether each result is the largest of the elements that its window meets, so that several may tie.
+    fn chooses(&self) -> bool {
+        false
+    }
+
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
         None
@@ -463,6 +475,11 @@ pub trait Op: Sized {
 
     /// What a window that slides over maps of this shape meets along either axis.
     fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
+        None
+    }
+
+    /// How many tokens an operator has rows for that takes whole numbers; `None` for one that takes numbers of any kind.
+    fn vocabulary(&self) -> Option<usize> {
         None
     }
 

@@ -43,7 +43,8 @@ fn statistics<S: Scalar>(run: View<'_, S>, eps: f64) -> (S, S) {
 
 /// One factor or offset for each of `count` channels or features: each output element takes one of each.
 pub(super) fn spec(name: &'static str, count: usize, role: Role, init: &Spanned<Init>) -> ParamSpec {
-    ParamSpec { name, dims: vec![count], fan_in: 1, fan_out: 1, role, init: Some(init.clone()) }
+    let init = Some(init.clone());
+    ParamSpec { name, dims: vec![count], fan_in: 1, fan_out: 1, role, init, drawn: None }
 }
 
 /// What the shape rule concludes for a norm of `runs` runs in a sample that saves `saved` numbers of each.

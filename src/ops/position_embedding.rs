@@ -46,6 +46,7 @@ impl Op for PositionEmbedding {
             fan_out: 1,
             role: Role::Given,
             init: Some(self.init.clone()),
+            drawn: None,
         };
         Ok(Inferred { params: vec![table], ..Inferred::shape(inputs[0].clone()) })
     }

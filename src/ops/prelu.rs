@@ -87,6 +87,7 @@ impl Op for Prelu {
             fan_out: 1,
             role: Role::Slope,
             init: Some(self.init.clone()),
+            drawn: None,
         };
         Ok(Inferred { params: vec![weight], ..Inferred::shape(shape.clone()) })
     }

@@ -1,7 +1,7 @@
 //! Removes nodes that neither the output nor the loss depends on.
 //!
-//! Their value reaches nothing, so prediction and loss do not change; their weights have gradient zero, and keep their place in the
-//! list of tensors with it.
+//! Their value reaches nothing, so prediction and loss do not change; their weights have gradient zero, unless another node shares
+//! them, and keep their place in the list of tensors.
 
 use super::Fate;
 use crate::graph::{Graph, Source, Verified};

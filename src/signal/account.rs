@@ -4,7 +4,8 @@
 //! a value, so that widths, strides and pools drop out. A layer with independent weights multiplies it by fan_in Var(w), an
 //! activation by E f'(h)^2 at the scale that h has there, a copy adds up (Poole et al. 2016; Schoenholz et al. 2017; research:
 //! static.md 2.1). A norm ends a region of the account: what lies before it is rescaled, so its scale is free. So does what the
-//! account cannot judge: weights with a mean, softmax, the loss. The last layer of a path, the head, is left out: it decides how
+//! account cannot judge: weights with a mean, softmax, the loss; and the learned factors at the end of a branch, which are small on
+//! purpose and grow where the branch is wanted (Touvron et al. 2021). The last layer of a path, the head, is left out: it decides how
 //! fast all layers learn, not how they compare.
 
 use super::Signal;
@@ -15,9 +16,8 @@ use crate::tensor::Mode;
 
 /// The kernel of a layer.
 #[must_use]
-pub fn kernel<'g>(graph: &'g Graph, node: &Node) -> Option<&'g ParamSpec> {
-    let specs = node.params.iter().map(|param| &graph.params[*param].spec);
-    specs.into_iter().find(|spec| spec.role == Role::Kernel)
+pub fn kernel<'g>(graph: &'g Graph, node: &'g Node) -> Option<&'g ParamSpec> {
+    graph.slots(node).map(|(_, spec)| spec).find(|spec| spec.role == Role::Kernel)
 }
 
 /// The account of a graph.
@@ -143,6 +143,7 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
             };
             (mean == 0.0).then(|| vec![arrived; node.inputs.len()])
         }
+        Category::Combine if graph.slots(node).any(|(_, spec)| spec.role == Role::Scale) => None,
         Category::Activation | Category::Combine => match signal.passed[handle.index()] {
             Some(passed) => Some(vec![energy.slope(passed.square, passed.fourth)]),
             None => through(),
@@ -150,7 +151,7 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
         Category::Product => through(),
         // The average of a map divides the energy by its size, but weights below sum it up again over as many places.
         Category::Pool | Category::Noise | Category::Layout => Some(vec![energy; node.inputs.len()]),
-        Category::Norm | Category::Distribution | Category::Loss => None,
+        Category::Norm | Category::Lookup | Category::Distribution | Category::Loss => None,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::signal::Signal;
 use crate::signal::account::kernel;
 use crate::signal::scatter::Logs;
 use crate::tensor::{Draws, Mode, Shape, Tensor, View, stream};
+use crate::valid::ties::Meetings;
 
 /// Scales by node and seed.
 #[derive(Clone, Debug)]
@@ -37,7 +38,8 @@ pub fn is_exact(graph: &Graph, mode: Mode) -> bool {
         && graph.feeds.iter().all(|(_, feed)| feed.target || flat(feed.shape.as_ref()))
 }
 
-/// By node: how far a mean may lie off because batch norms work on few rows of finitely many units; infinite where nothing can be said.
+/// By node: how far a mean may lie off because batch norms work on few rows of finitely many units; infinite where nothing can be said,
+/// as behind places where uses of one tensor [meet](Meetings).
 #[derive(Clone, Debug)]
 pub struct Slack {
     /// For ln q of the value.
@@ -65,17 +67,22 @@ impl Slack {
         };
         let own: Vec<f64> =
             graph.nodes.iter().map(|(handle, node)| Self::at(signal, rows, handle, node)).collect();
+        let meetings = Meetings::of(graph);
         let mut forward = vec![0.0f64; own.len()];
         for (handle, node) in graph.nodes.iter() {
             let i = handle.index();
             forward[i] = inputs(node).into_iter().map(|input| forward[input]).fold(0.0, f64::max);
-            if own[i].is_infinite() || in_step(graph, signal, node) {
+            if own[i].is_infinite() || in_step(graph, signal, node) || meetings.value[i] {
                 forward[i] = f64::INFINITY;
             }
         }
         let mut energy = vec![0.0f64; own.len()];
         for (handle, node) in graph.nodes.iter().rev() {
-            let at = energy[handle.index()] + own[handle.index()];
+            let i = handle.index();
+            if meetings.gradient[i] {
+                energy[i] = f64::INFINITY;
+            }
+            let at = energy[i] + own[i];
             inputs(node).into_iter().for_each(|input| energy[input] = energy[input].max(at));
         }
         Self { forward, energy }

@@ -79,13 +79,14 @@ impl Tree<'_> {
             .map_postfix(|operand, op| {
                 let mut tree = tree.borrow_mut();
                 let span = operand.span.to(tree.span(&op));
-                let value = if let Some(name) = first(&op, Rule::ident) {
-                    Expr::Field(Box::new(operand), tree.word(&name))
-                } else if let Some(index) = first(&op, Rule::expr) {
-                    Expr::Index(Box::new(operand), Box::new(tree.bounded_expr(index)))
-                } else {
-                    Expr::Error
-                };
+                let value =
+                    if let Some(name) = first(&op, Rule::ident).or_else(|| first(&op, Rule::kw_shortcut)) {
+                        Expr::Field(Box::new(operand), tree.word(&name))
+                    } else if let Some(index) = first(&op, Rule::expr) {
+                        Expr::Index(Box::new(operand), Box::new(tree.bounded_expr(index)))
+                    } else {
+                        Expr::Error
+                    };
                 Spanned::new(value, span)
             })
             .map_infix(|left, op, right| {

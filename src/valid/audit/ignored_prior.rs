@@ -64,7 +64,7 @@ pub fn check(subject: &Subject<'_>, out: &mut Diagnostics) {
 
 /// Whether a node is a layer with a bias that starts at zero.
 fn starts_at_zero(subject: &Subject<'_>, head: &Node) -> bool {
-    let specs = head.params.iter().map(|param| &subject.graph.params[*param].spec);
+    let specs = subject.graph.slots(head).map(|(_, spec)| spec);
     let bias = specs.into_iter().find(|spec| spec.role == Role::Bias);
     let zero = bias.and_then(|spec| spec.init.as_ref()).and_then(|init| init.value.constant());
     head.op.category() == Category::Layer && zero == Some(0.0)

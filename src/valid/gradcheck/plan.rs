@@ -51,7 +51,10 @@ impl Method {
     }
 }
 
-/// What is to be done for the tensors of one node, or for one tensor that several nodes share.
+/// What is to be done for the tensors of one node.
+///
+/// A tensor that several nodes share is moved in one use at a time, by every method but [`Method::Plain`], which moves it in all: the
+/// derivative by the tensor is the sum over the tasks that hold it (the chain rule for w -> (w, ..., w), so that nothing is assumed).
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     pub node: Handle<Node>,
@@ -65,12 +68,22 @@ pub(super) struct Task {
     pub cost: f64,
 }
 
-impl Task {
-    /// The same task without any short cut.
-    pub fn plainly(mut self) -> Self {
-        self.method = Method::Plain;
-        self
+/// Takes some of the tasks without any short cut. A tensor that is shared is then moved in all of its uses at once, so that no other
+/// task holds it.
+pub(super) fn plainly(mut tasks: Vec<Task>, chosen: impl Fn(usize) -> bool) -> Vec<Task> {
+    let mut whole: Vec<Handle<ParamTensor>> = Vec::new();
+    for (i, task) in tasks.iter_mut().enumerate() {
+        if chosen(i) || task.method == Method::Plain {
+            task.method = Method::Plain;
+            task.params.retain(|(_, param)| !whole.contains(param));
+            whole.extend(task.params.iter().map(|(_, param)| *param));
+        }
     }
+    for task in tasks.iter_mut().filter(|task| task.method != Method::Plain) {
+        task.params.retain(|(_, param)| !whole.contains(param));
+    }
+    tasks.retain(|task| !task.params.is_empty());
+    tasks
 }
 
 /// The tasks for `counts` components of each tensor; a method that is asked for is taken wherever it is valid.
@@ -82,35 +95,12 @@ pub(super) fn tasks(
     counts: &[usize],
     asked: Option<Method>,
 ) -> Vec<Task> {
-    let users = |param: Handle<ParamTensor>| {
-        graph.nodes.iter().map(|(_, node)| node.params.iter().filter(|p| **p == param).count()).sum::<usize>()
-    };
-    let mut shared: Vec<Handle<ParamTensor>> = Vec::new();
-    let mut tasks = Vec::new();
-    for (handle, node) in graph.nodes.iter() {
-        let mut own = Vec::new();
-        for (slot, &param) in node.params.iter().enumerate() {
-            if users(param) == 1 {
-                own.push((slot, param));
-            } else if !shared.contains(&param) {
-                shared.push(param);
-                tasks.push(choose(
-                    graph,
-                    handle,
-                    vec![(slot, param)],
-                    objective,
-                    mode,
-                    rows,
-                    counts,
-                    Some(Method::Plain),
-                ));
-            }
-        }
-        if !own.is_empty() {
-            tasks.push(choose(graph, handle, own, objective, mode, rows, counts, asked));
-        }
-    }
-    tasks
+    let weighty = graph.nodes.iter().filter(|(_, node)| !node.params.is_empty());
+    let tasks = weighty.map(|(handle, node)| {
+        let params = node.params.iter().copied().enumerate().collect();
+        choose(graph, handle, params, objective, mode, rows, counts, asked)
+    });
+    plainly(tasks.collect(), |_| false)
 }
 
 /// Multiplications and additions of one sweep over at most `most` components of each tensor.

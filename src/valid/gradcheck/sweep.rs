@@ -128,8 +128,7 @@ pub(super) fn differences(
         !matches!(task.method, Method::RankOne | Method::Factorised)
             || columns::agree(place, task, &chosen, &mut worker.stack)
     });
-    let tasks: Vec<Task> =
-        tasks.into_iter().zip(right).map(|(task, right)| if right { task } else { task.plainly() }).collect();
+    let tasks = plan::plainly(tasks, |i| !right[i]);
     for task in &tasks {
         thin(place, task, &mut chosen);
     }
@@ -152,16 +151,17 @@ pub(super) fn differences(
         .iter()
         .map(|chosen| Numeric {
             chosen: chosen.clone(),
-            quotients: Vec::new(),
-            noise: norm(chosen.len(), place),
+            quotients: vec![0.0; chosen.len()],
+            noise: 0.0,
             method: Method::Plain,
         })
         .collect();
     let mut slopes: Vec<Vec<f64>> = tasks.iter().map(|_| Vec::new()).collect();
     for (job, result) in jobs.iter().zip(results) {
         match job {
-            Job::Plain(task, at, _) | Job::Components(task, at, _) => {
-                numeric[tasks[*task].params[*at].1.index()].quotients.extend(result);
+            Job::Plain(task, at, range) | Job::Components(task, at, range) => {
+                let quotients = &mut numeric[tasks[*task].params[*at].1.index()].quotients;
+                quotients[range.clone()].iter_mut().zip(result).for_each(|(sum, part)| *sum += part);
             }
             Job::Outputs(task, _) => slopes[*task].extend(result),
         }
@@ -182,24 +182,28 @@ pub(super) fn differences(
         let chosen = &chosen[param.index()][range.clone()];
         stacked::products(place, &tasks[*task], slot, chosen, &slopes[*task], &mut worker.stack)
     });
+    // The sums of squares of what rounding does, over the uses of each tensor.
     let mut noises: Vec<f64> = chosen.iter().map(|_| 0.0).collect();
-    for ((task, at, _), products) in sums.iter().zip(products) {
+    for ((task, at, range), products) in sums.iter().zip(products) {
         let tensor = tasks[*task].params[*at].1.index();
-        for [quotient, noise] in products {
-            numeric[tensor].quotients.push(quotient);
+        let quotients = &mut numeric[tensor].quotients[range.clone()];
+        for (sum, [quotient, noise]) in quotients.iter_mut().zip(products) {
+            *sum += quotient;
             noises[tensor] += noise * noise;
         }
     }
     for task in &tasks {
         for (_, param) in &task.params {
-            let (of, tensor) = (&mut numeric[param.index()], param.index());
-            of.method = task.method;
-            if task.method == Method::Factorised {
-                of.noise = noises[tensor].sqrt();
+            numeric[param.index()].method = task.method;
+            if task.method != Method::Factorised {
+                noises[param.index()] += norm(chosen[param.index()].len(), place).powi(2);
             }
-            for (quotient, &i) in of.quotients.iter_mut().zip(&chosen[tensor]) {
-                *quotient += stacked::penalty(place, *param, i);
-            }
+        }
+    }
+    for (param, of) in place.graph.params.handles().zip(&mut numeric) {
+        of.noise = noises[param.index()].sqrt();
+        for (quotient, &i) in of.quotients.iter_mut().zip(&chosen[param.index()]) {
+            *quotient += stacked::penalty(place, param, i);
         }
     }
     numeric
@@ -290,7 +294,7 @@ fn pool<J: Sync, R: Send, W>(
 }
 
 /// The nodes whose values depend on a tensor, in order.
-pub(super) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec<Handle<Node>> {
+pub(in crate::valid) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec<Handle<Node>> {
     let mut reached = vec![false; graph.nodes.len()];
     for (handle, node) in graph.nodes.iter() {
         let upstream =

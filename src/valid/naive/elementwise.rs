@@ -1,6 +1,6 @@
 //! Activations, gates and dropout: one element at a time.
 
-use super::call::{Call, larger, real};
+use super::call::{Call, batched, indices, larger, real};
 use crate::scalar::{Double, Scalar};
 use crate::tensor::Mode;
 
@@ -119,6 +119,13 @@ pub(super) fn add(call: &Call<'_>) -> Vec<Double> {
 
 pub(super) fn mul(call: &Call<'_>) -> Vec<Double> {
     fold(call, |a, b| a * b)
+}
+
+/// Every element times the factor of its channel: its index along axis 1 of a map, along the last axis of anything else.
+pub(super) fn layer_scale(call: &Call<'_>) -> Vec<Double> {
+    let places = indices(&batched(call.batch, call.shape));
+    let channel = |index: &[usize]| if call.shape.len() == 3 { index[1] } else { index[index.len() - 1] };
+    call.x().iter().zip(&places).map(|(x, index)| *x * call.params[0][channel(index)]).collect()
 }
 
 /// In training every element times its factor, 0 or 1/(1 - p).

@@ -3,7 +3,7 @@
 //! ## What it tests
 //!
 //! For every sum, the branch is followed back from each summand through what maps 0 to 0 (activations with f(0) = 0, pools, dropout) to the
-//! layer or norm that it ends in. With that node's tensors set to zero the sum equals its other summands, element by element:
+//! layer, norm or layer scale that it ends in. With that node's tensors set to zero the sum equals its other summands, element by element:
 //! the start that zero-initialised residual branches rely on (Zhang et al. 2019; Goyal et al. 2017).
 //!
 //! ## Tolerance
@@ -12,7 +12,7 @@
 
 use super::{Case, Lab, Subject};
 use crate::graph::{Graph, Handle, Node, Source};
-use crate::ops::Category;
+use crate::ops::{Category, Role};
 use crate::tensor::Mode;
 
 /// The node with tensors that a summand ends in, if all that follows it maps 0 to 0 and nobody else takes it.
@@ -33,6 +33,9 @@ fn end(graph: &Graph, summand: Source) -> Option<Handle<Node>> {
                 }
             }
             Category::Pool | Category::Noise => {}
+            Category::Combine if graph.slots(node).any(|(_, spec)| spec.role == Role::Scale) => {
+                return Some(handle);
+            }
             _ => return None,
         }
         at = *node.inputs.first()?;

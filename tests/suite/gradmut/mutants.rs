@@ -106,6 +106,8 @@ pub const MUTANTS: &[Mutant] = &[
     same(UNSCALED, "mlp, nothing dropped", "the factor 1/keep is 1"),
     REMASKED,
     same(REMASKED, "mlp, nothing dropped", "every mask keeps all"),
+    mutant(52, "embed_overwrite", "embedding", "words", "e", WEIGHT),
+    mutant(52, "embed_overwrite", "embedding", "words, many rows", "e", WEIGHT),
     mutant(53, "softmax_diag_only", "softmax", "reg", "b.softmax", INPUT),
     mutant(54, "softmax_wrong_axis", "softmax", "reg", "b.softmax", INPUT),
     mutant(55, "attn_scale_missing", "attention", "tfm", "a", &["input 1", "input 2"]),
@@ -117,6 +119,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(58, "rows_swapped", "linear", "mlp", "b", WEIGHT),
     mutant(59, "zero_sum_pair", "linear", "mlp", "b", WEIGHT),
     mutant(60, "stale_activation", "linear", "mlp", "v", WEIGHT),
+    mutant(63, "tied_weight_once", "linear", "tied", "t", WEIGHT),
     mutant(64, "deconv_output_pad_lost", "conv_transpose2d", "up", "a", &["input", "weight"]),
     mutant(65, "dilation_ignored", "conv2d", "cnn", "e", WEIGHT),
     mutant(66, "gn_missing_var_term", "group_norm", "cnn", "e.group_norm", INPUT),
@@ -128,15 +131,16 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(72, "matmul_gA_no_transpose", "matmul", "tfm", "m", &["input 1"]),
     mutant(73, "matmul_gB_transposed_a", "matmul", "tfm", "m", &["input 2"]),
     mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
+    mutant(75, "embed_row_off1", "embedding", "words", "e", WEIGHT),
+    mutant(76, "embed_mean", "embedding", "words", "e", WEIGHT),
+    mutant(77, "scale_no_spatial", "layer_scale", "branch", "r.c", &["gamma"]),
+    mutant(78, "scale_gx_unscaled", "layer_scale", "branch", "s.t", INPUT),
+    mutant(79, "scale_gamma_uses_y", "layer_scale", "branch", "s.t", &["gamma"]),
 ];
 
 /// What the list has and the language has not.
-pub const ABSENT: &[(usize, &str, &str)] = &[
-    (52, "embed_overwrite", "no embedding"),
-    (61, "lstm_forget_sign", "no recurrent layer"),
-    (62, "bptt_truncated", "no recurrent layer"),
-    (63, "tied_weight_once", "no tied weights"),
-];
+pub const ABSENT: &[(usize, &str, &str)] =
+    &[(61, "lstm_forget_sign", "no recurrent layer"), (62, "bptt_truncated", "no recurrent layer")];
 
 /// What a rule reads.
 #[derive(Clone)]
@@ -263,7 +267,12 @@ fn mean<S: Scalar>(values: impl Iterator<Item = S>, n: usize) -> S {
 }
 
 impl Mutant {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small numbers")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers"
+    )]
     fn wrong<S: Scalar>(&self, node: &Node, io: &Context<'_, S>, like: Results) -> Results {
         let mut own = io.run(node, &like);
         let batch = io.batch as f64;
@@ -357,6 +366,20 @@ impl Mutant {
             "bcast_mean" => each(&mut own[1][0], &|_, d| d * (1.0 / batch)),
             "residual_skip_dropped" => each(&mut own[0][1], &|_, d| d * 0.0),
             "fanout_overwrite" => each(&mut own[0][0], &|_, d| d * 0.0),
+            "scale_no_spatial" => {
+                let [channels, rows, columns] = dims(io.shape);
+                let first = |i: usize, sample: usize| (sample * channels + i) * rows * columns;
+                let product = |at: usize| g.at(at) * x.at(at);
+                each(&mut own[1][0], &|i, _| mean((0..io.batch).map(|sample| product(first(i, sample))), 1));
+            }
+            "scale_gx_unscaled" => each(&mut own[0][0], &|i, _| g.at(i)),
+            "scale_gamma_uses_y" => {
+                let n = io.params[0].len();
+                each(&mut own[1][0], &|i, _| {
+                    mean((0..elements / n).map(|row| g.at(row * n + i) * y.at(row * n + i)), 1)
+                });
+            }
+            "tied_weight_once" => each(&mut own[1][0], &|_, d| d * 0.0),
             "conv_no_flip" => {
                 let taps = 9;
                 let weight = io.params[0];
@@ -513,6 +536,24 @@ impl Mutant {
                 own[1][0].clone_from(&less[1][0]);
             }
             "mul_operands_swapped" | "matmul_swapped" => own[0].swap(0, 1),
+            // The last place of a token overwrites the others, or their mean stands for their sum, or each goes to the next row.
+            name if name.starts_with("embed_") => {
+                let n = io.shape.last().unwrap_or(1);
+                let rows = io.params[0].len() / n;
+                let token = |at: usize| x.at(at).primal() as usize;
+                each(&mut own[1][0], &|i, d| {
+                    let places = || (0..elements).filter(|at| token(*at) == i / n);
+                    match name {
+                        "embed_overwrite" => places().next_back().map_or(d, |at| g.at(at * n + i % n)),
+                        "embed_mean" => d * (1.0 / places().count().max(1) as f64),
+                        _ => {
+                            let before = (i / n + rows - 1) % rows;
+                            let moved = (0..elements).filter(|at| token(*at) == before);
+                            mean(moved.map(|at| g.at(at * n + i % n)), 1)
+                        }
+                    }
+                });
+            }
             name if name.starts_with("attn_") => self.attention(&mut own, io, node, &like),
             // Of C = A^T B with square matrices: dA = B G^T and dB = A G.
             "matmul_gA_no_transpose" | "matmul_gB_transposed_a" => {

@@ -106,6 +106,76 @@ net {
 train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
 ";
 
+/// Tokens of a small vocabulary, which repeat within a row and over the batch, before attention.
+const WORDS: &str = "spec 1
+model words()
+input ids: int[B, 6]
+target y: class(3)
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  e: embedding(5, 6)                <- ids
+  n: layer_norm(gamma=normal(1, 0.2), beta=normal(0.2))
+  q: linear(6)                      <- n
+  k: linear(6)                      <- n
+  v: linear(6)                      <- n
+  a: attention(2)                   <- q, k, v
+  r: add                            <- a, e
+     flatten
+  z: linear(3)
+}
+train { loss cross_entropy(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// The same with more rows than tokens: most rows are not looked up, and those that are, are looked up more than once.
+const RARE: [&str; 2] = ["embedding(5, 6)", "embedding(500, 6)"];
+/// Branches that end in factors of their channels, over maps and over positions.
+const BRANCH: &str = "spec 1
+model branch()
+input x: f64[B, 4, 3, 3]
+target y: f64[B, 3]
+net {
+  r: residual {
+    a: conv2d(4, kernel=3, pad=1, init=he_normal, bias_init=normal(0.1))
+       gelu
+    c: layer_scale(init=normal(0.5, 0.2))
+  }
+     reshape([9, 4])
+  s: residual {
+    b: linear(4, init=lecun_normal, bias_init=normal(0.1))
+       tanh
+    t: layer_scale(init=normal(0.5, 0.2))
+  }
+     flatten
+  z: linear(3, init=lecun_normal)
+}
+train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// Layers that share weights: two of one matrix, and a convolution with its transpose.
+const TIED: &str = "spec 1
+model tied()
+input x: f64[B, 2, 4, 4]
+target y: f64[B, 3]
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  a: conv2d(3, kernel=3, stride=2, pad=1, init=lecun_normal)
+     tanh
+  b: conv_transpose2d(2, kernel=3, stride=2, pad=1, output_pad=1, tie=a)
+     tanh
+     flatten
+  s: linear(6)
+     tanh
+  r: linear(6)
+     gelu
+  t: linear(6, tie=r)
+     tanh
+  u: linear(6, tie=r)
+     tanh
+  z: linear(3)
+}
+train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
 /// A net by its name.
 pub fn net(name: &str) -> String {
     let text = match name {
@@ -121,6 +191,10 @@ pub fn net(name: &str) -> String {
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
         "up" => UP,
         "tfm" => TFM,
+        "words" => WORDS,
+        "words, many rows" => return WORDS.replace(RARE[0], RARE[1]),
+        "branch" => BRANCH,
+        "tied" => TIED,
         _ => panic!("no net is called {name}"),
     };
     text.to_owned()
@@ -174,7 +248,7 @@ const ACTIVATIONS: &[&str] = &[
     "log_softmax",
 ];
 
-/// Seeds from here on give nets of tokens, with attention and products.
+/// Seeds from here on give nets of sequences, with attention and products; every other one looks them up in a table.
 pub const TOKENS: u64 = 1_000;
 
 /// A random clean spec: layers, norms, activations, pools and losses in any order, with ties by zeros and ones.
@@ -183,13 +257,27 @@ pub fn clean(seed: u64) -> String {
     let tokens = seed >= TOKENS;
     let maps = dice.below(2) == 1 && !tokens;
     let mut net = String::new();
+    let looked_up = tokens && seed % 2 == 1;
+    let mut layers = Vec::new();
     let mut line = |text: String| net.push_str(&format!("  {text}\n"));
+    if looked_up {
+        let table = dice.one(&["3, 4", "40, 4, init=normal(0.02)", "7, 4, init=ones", "5, 4, init=zeros"]);
+        line(format!("e: embedding({table}) <- x"));
+    }
     for i in 0..=dice.below(4) {
         let init = dice.one(INITS);
         let bias = dice.one(&["zeros", "normal(0.1)", "ones"]);
         let width = 4;
+        // Layers of one shape share the weight of the first of them, once in a while.
+        let tied = match (maps, layers.last()) {
+            (false, Some(first)) if dice.below(4) == 0 => Some(*first),
+            _ => None,
+        };
         let layer = match (maps, dice.below(4)) {
-            (false, _) => format!("linear({width}, init={init}, bias_init={bias})"),
+            (false, _) => match tied {
+                Some(first) => format!("linear({width}, bias_init={bias}, tie=n{first})"),
+                None => format!("linear({width}, init={init}, bias_init={bias})"),
+            },
             (true, 0) => format!("conv2d({width}, kernel=1, init={init}, bias_init={bias})"),
             (true, 1) => format!("conv2d({width}, kernel=3, pad=2, dilation=2, init={init})"),
             (true, 2) => format!("conv2d({width}, kernel=3, pad=same, groups=2, init={init}, bias=false)"),
@@ -200,6 +288,7 @@ pub fn clean(seed: u64) -> String {
             line(format!("r{i}: residual {{"));
         }
         line(format!("n{i}: {layer}"));
+        layers.push(i);
         if tokens {
             match dice.below(4) {
                 0 => line(format!("t{i}: attention(2) <- n{i}, n{i}, n{i}")),
@@ -208,7 +297,11 @@ pub fn clean(seed: u64) -> String {
                 _ => {}
             }
         }
-        match dice.below(8) {
+        match dice.below(9) {
+            8 => line(format!(
+                "s{i}: layer_scale({})",
+                dice.one(&["constant(1e-4)", "normal(1, 0.5)", "zeros"])
+            )),
             0 => line("batch_norm".to_owned()),
             1 => line("layer_norm".to_owned()),
             2 => line("group_norm(2)".to_owned()),
@@ -245,6 +338,7 @@ pub fn clean(seed: u64) -> String {
     let penalty = dice.one(&["", "l2 1e-3 on weights", "l1 1e-2 on all"]);
     let input = match (maps, tokens) {
         (true, _) => "f64[B, 4, 4, 4]",
+        (_, true) if looked_up => "int[B, 4]",
         (_, true) => "f64[B, 4, 4]",
         _ => "f64[B, 4]",
     };

@@ -148,7 +148,8 @@ impl Model {
     fn scale(&self, spec: &mut Spec, factor: f64) {
         let defaults = spec.defaults.clone();
         each_call(spec, &mut |start, call| {
-            if !self.places.bare.contains(&start) {
+            // A shared weight is drawn where it belongs.
+            if !self.places.bare.contains(&start) || get(call, "tie").is_some() {
                 return;
             }
             let of_default =
@@ -249,7 +250,9 @@ impl Model {
                 None => Expr::Name(name.to_owned()),
                 Some(x) => invoke(name, vec![positional(Expr::Float(x), span)], span),
             };
-            set(call, "init", init);
+            if get(call, "tie").is_none() {
+                set(call, "init", init);
+            }
             if name == "torch_default" && get(call, "bias") != Some(&Expr::Bool(false)) {
                 set(call, "bias_init", Expr::Name(name.to_owned()));
             }

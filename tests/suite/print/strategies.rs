@@ -71,6 +71,7 @@ fn name() -> BoxedStrategy<String> {
         "params",
         "default",
         "column",
+        "tie",
     ]);
     let any =
         "[a-zA-Z_][a-zA-Z0-9_]{0,5}".prop_filter("a keyword", |name| !KEYWORDS.contains(&name.as_str()));
