@@ -159,14 +159,12 @@ impl Fault {
         }
     }
 
-    /// Whether the operand of a slip is a tensor that bears the name of this node: no input, and no tensor of another node that is used here, too.
-    fn owns(&self, slip: &Slip) -> bool {
-        self.tensors.contains(&format!("{}.{}", self.node, slip.operand))
-    }
-
-    /// What was done to a tensor that bears the name of this node.
-    pub(super) fn slip_of(&self, tensor: &str) -> Option<&str> {
-        let own = |slip: &&Slip| tensor == format!("{}.{}", self.node, slip.operand);
+    /// What was done to a tensor that this node alone uses: what holds for one use of several does not hold for the tensor.
+    pub(super) fn slip_of(&self, graph: &Graph, tensor: &str) -> Option<&str> {
+        let uses =
+            |node: &Node| node.params.iter().filter(|param| graph.params[**param].path == tensor).count();
+        let shared = graph.nodes.iter().map(|(_, node)| uses(node)).sum::<usize>() > 1;
+        let own = |slip: &&Slip| !shared && tensor == format!("{}.{}", self.node, slip.operand);
         self.slips.iter().find(own).map(|slip| slip.why.as_str())
     }
 
@@ -236,7 +234,10 @@ impl Fault {
             }
         }
         // What was done to inputs, and to one of several uses of a tensor, no tensor shows.
-        for Slip { operand, why } in self.slips.iter().filter(|slip| !self.owns(slip)) {
+        for Slip { operand, why } in self.slips.iter().filter(|slip| {
+            let tensor = format!("{}.{}", self.node, slip.operand);
+            self.slip_of(graph, &tensor).is_none()
+        }) {
             diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
         }
         placed(diagnostic, owner)

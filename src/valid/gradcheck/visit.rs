@@ -218,7 +218,7 @@ fn blame(
     for tensor in tensors {
         for fault in faults.iter().filter(|fault| fault.tensors.contains(&tensor.name)) {
             tensor.verdict = tensor.verdict.max(fault.kind.verdict());
-            if let Some(why) = fault.slip_of(&tensor.name) {
+            if let Some(why) = fault.slip_of(&graph, &tensor.name) {
                 tensor.diagnosis = Some(why.to_owned());
             }
         }
