@@ -163,8 +163,8 @@ impl Fault {
     pub(super) fn slip_of(&self, graph: &Graph, tensor: &str) -> Option<&str> {
         let uses =
             |node: &Node| node.params.iter().filter(|param| graph.params[**param].path == tensor).count();
-        let shared = graph.nodes.iter().map(|(_, node)| uses(node)).sum::<usize>() > 1;
-        let own = |slip: &&Slip| !shared && tensor == format!("{}.{}", self.node, slip.operand);
+        let alone = graph.nodes.iter().map(|(_, node)| uses(node)).sum::<usize>() == 1;
+        let own = |slip: &&Slip| alone && tensor == format!("{}.{}", self.node, slip.operand);
         self.slips.iter().find(own).map(|slip| slip.why.as_str())
     }
 
