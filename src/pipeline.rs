@@ -4,6 +4,7 @@
 //! and lints. [`run`] adds the stages that it is asked for: rows and their audits, gradients, properties, snapshot. Every phase hands on what it could
 //! make and all that it found; nothing stops at the first mistake.
 
+mod promises;
 mod together;
 
 use crate::data::{self, Statistics};
@@ -17,13 +18,14 @@ use crate::lints;
 use crate::lower;
 use crate::manual::Callable;
 use crate::ops::OpKind;
-use crate::report::{Regressions, SnapshotStatus, SpecReport, StatisticsStatus};
+use crate::report::{SnapshotStatus, SpecReport, StatisticsStatus};
 use crate::signal::{self, Signal};
 use crate::source::{FileId, Loader, MAX_SPEC_BYTES, Sources};
 use crate::tensor::Mode;
 use crate::text;
 use crate::valid::against::{self, Against};
 use crate::valid::rows::Beside;
+use crate::valid::structure::Family;
 use crate::valid::{self, Samples, audit, declared, gradcheck, properties, regressions};
 use std::collections::BTreeSet;
 use std::io;
@@ -175,6 +177,9 @@ impl Compiled {
         let Self { spec, rows, found, .. } = self;
         let decided = |rule: &Rule| stages.decide(rule) && (rows.is_some() || !lints::counts_rows(rule));
         suppress::apply(file, spec.notation, &spec.comments, found, &catalogue(), decided);
+        // What is meant to fail needs no case that is kept for it.
+        let expected = found.iter_mut().filter(|finding| finding.expected);
+        expected.for_each(|finding| finding.notes.retain(|(key, _)| *key != promises::KEEP));
         self.found.sort();
     }
 }
@@ -316,7 +321,9 @@ fn battery(
     report: &mut SpecReport,
 ) {
     let sound = !misread(compiled);
-    let Compiled { graph, found, .. } = compiled;
+    let name = report.path.clone();
+    let path = Path::new(&name);
+    let Compiled { graph, found, spec, sources, .. } = compiled;
     let committed = options.regressions.as_ref().filter(|_| stages.properties);
     let committed = committed.and_then(|file| regressions::read(file, loader, found));
     let Some(runnable) = Runnable::new(graph).filter(|_| sound) else { return };
@@ -338,39 +345,17 @@ fn battery(
         found.extend(checked.findings(graph));
         report.gradcheck = Some(checked);
         if let Some(program) = &options.against {
-            let (compared, faults) = against::check(runnable, &samples, &options.gradcheck, program);
-            found.extend(faults);
-            report.against = compared;
+            let compared = against::check(runnable, &samples, &options.gradcheck, program);
+            found.extend(compared.found);
+            report.against = compared.report;
+            report.unanswered = compared.unanswered;
         }
     }
     if stages.properties {
         let subject = properties::Subject { graph, runnable, samples: &samples };
-        let again = committed.as_ref().map(|cases| regressions::run(subject, cases));
-        let replays = (options.properties.replay.is_some(), options.declared.replay.is_some());
-        if !replays.1 {
-            report.properties = properties::run(subject, &options.properties);
-        }
-        if !replays.0 {
-            match declared::run(subject, &options.declared) {
-                Ok(reports) => report.declared = reports,
-                Err(unknown) => found.push(*unknown),
-            }
-            found.extend(report.declared.iter().filter_map(|law| law.finding(&report.path)));
-        }
-        if replays == (false, false) {
-            valid::claims::measure(subject, options.properties.seed, found);
-        }
-        let broken = |law: &properties::Report| again.iter().flatten().find(|case| case.breaks(law.name));
-        let fresh = report.properties.iter().filter(|law| broken(law).is_none());
-        found.extend(fresh.filter_map(|law| law.finding(graph.span, &report.path)));
-        for law in &mut report.properties {
-            *law = broken(law).map_or_else(|| law.clone(), |case| case.report.clone());
-        }
-        if let Some(again) = &again {
-            found.extend(again.iter().filter_map(|case| case.finding(graph.span, &report.path)));
-            let failed = again.iter().filter(|case| case.breaks(case.report.name)).count();
-            report.regressions = Some(Regressions { cases: again.len(), failed });
-        }
+        let known = found.clone();
+        let family = Family::new(spec, path, loader, subject, &known);
+        promises::test(&family, sources, committed.as_deref(), options, found, report);
     }
 }
 

@@ -85,6 +85,10 @@ def answer(folder, request, point, bug):
     h = request["step"]
     grads, input_grad = backward(w, x, y, mask, penalties, bug)
     tensors = {"loss": forward(w, x, y, mask, penalties, bug)[0], "grad_input/x": input_grad}
+    tensors["losses_input/x"] = [
+        [forward(w, x + s * v, y, mask, penalties, bug)[0] for s in (h, -h, 2 * h, -2 * h)]
+        for v in directions["direction_input/x"]
+    ]
     for name in (entry["name"] for entry in request["parameters"]):
         tensors["grad/" + name] = grads[name]
         tensors["losses/" + name] = [

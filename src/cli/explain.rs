@@ -8,13 +8,13 @@ use crate::lower;
 use crate::manual::Callable;
 use crate::ops;
 use crate::pipeline::{callables, catalogue};
-use crate::valid::{against, declared, gradcheck, properties};
+use crate::valid::{against, declared, gradcheck, properties, structure};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A code (`I001`), a name (`mismatched-gain`, `conv2d`, `he_normal`, `standardize`, `finite`), or a list: `rules`, `ops`, `inits`,
-    /// `transforms`, `laws`, `properties`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own, `tie` is how layers share a weight, `property` is the section of that name.
+    /// `transforms`, `laws`, `properties`; `gradcheck` is how gradients are checked and what the verdicts mean, `against` the protocol of `gradcheck --against`, `activation` and `loss` are functions of your own, `tie` is how layers share a weight, `property` is the section of that name, `structure` what a range of a parameter promises.
     topic: String,
 }
 
@@ -54,6 +54,7 @@ pub fn page(topic: &str) -> Result<String, Failure> {
             return Ok(kinds::ALL.iter().map(line).collect());
         }
         "property" => return Ok(format!("{}\n", undent(declared::PAGE))),
+        "structure" => return Ok(format!("{}\n", undent(structure::PAGE))),
         "gradcheck" => {
             return Ok(format!("{}\n\n{}\n", undent(gradcheck::PAGE), undent(gradcheck::VERDICTS)));
         }
@@ -92,10 +93,10 @@ pub fn page(topic: &str) -> Result<String, Failure> {
     let known = rules.iter().flat_map(|rule| [rule.code, rule.name]);
     let known = known.chain(callables().map(|c| c.name)).chain(properties::ALL.iter().map(|law| law.name));
     let known = known.chain(kinds::ALL.iter().map(|kind| kind.name));
-    let known = known.chain(["gradcheck", "against", "activation", "loss", "property", "tie"]);
+    let known = known.chain(["gradcheck", "against", "activation", "loss", "property", "structure", "tie"]);
     let near = did_you_mean(topic, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     Err(format!(
-        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; pages: gradcheck, against, activation, loss, property, tie)"
+        "there is no page `{topic}`{near} (lists: rules, ops, inits, transforms, laws, properties; pages: gradcheck, against, activation, loss, property, structure, tie)"
     )
     .into())
 }

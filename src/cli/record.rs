@@ -8,7 +8,7 @@ use crate::diag::{Diagnostics, rules};
 use crate::report::SpecReport;
 use crate::source::{Loader, MAX_SPEC_BYTES};
 use crate::text::plural;
-use crate::valid::properties::Replay;
+use crate::valid::declared::Again;
 use crate::valid::regressions;
 use std::io;
 use std::path::Path;
@@ -31,19 +31,20 @@ pub fn permitted() -> Result<(), Failure> {
 pub fn record(reports: &[SpecReport]) -> Result<(), Failure> {
     for report in reports {
         let spec = Path::new(&report.path);
-        let failed =
-            |finding: &crate::diag::Diagnostic| finding.rule == &rules::PROPERTY_FAILED && !finding.expected;
-        if !report.found.iter().any(failed) {
-            continue;
-        }
+        let failed = |rule| report.found.iter().any(|finding| finding.rule == rule && !finding.expected);
+        let laws = report.properties.iter().filter(|_| failed(&rules::PROPERTY_FAILED));
+        let declared = report.declared.iter().filter(|_| failed(&rules::DECLARED_PROPERTY));
         let file = regressions::path(spec);
         let known = regressions::read(&file, &disk::Disk, &mut Diagnostics::default()).unwrap_or_default();
         let new = |case: &&String| {
-            let replay = case.parse::<Replay>();
+            let replay = case.parse::<Again>();
             replay.is_ok_and(|replay| known.iter().all(|known| known.replay != replay))
         };
-        let cases: Vec<&String> =
-            report.properties.iter().filter_map(|law| law.replay.as_ref()).filter(new).collect();
+        let laws = laws.filter_map(|law| law.replay.as_ref());
+        let declared = declared.filter_map(|property| property.replay.as_ref());
+        let structures = report.structures.iter().filter(|_| failed(&rules::BROKEN_RANGE));
+        let faults = structures.flat_map(|structures| &structures.faults);
+        let cases: Vec<&String> = laws.chain(declared).chain(faults).filter(new).collect();
         if cases.is_empty() {
             continue;
         }
@@ -63,7 +64,7 @@ fn before(file: &Path, spec: &Path) -> Result<String, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = spec.file_name().unwrap_or_default().to_string_lossy();
             return Ok(format!(
-                "# Cases that broke a law of {name}; `wellposed validate` runs them before any other.\n"
+                "# Cases that broke a law or a property of {name}; `wellposed validate` runs them before any other.\n"
             ));
         }
         Err(error) => return Err(failed(error.to_string())),

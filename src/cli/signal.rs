@@ -62,7 +62,7 @@ pub struct View {
 /// Analyses a graph on the rows of `feeds` and measures it over `seeds` initialisations if it can be run.
 pub fn view(graph: &Verified<Graph>, feeds: Option<&[Tensor]>, seeds: u64) -> View {
     let signal = match feeds {
-        Some(feeds) => signal::analyse_measured(graph, Mode::Train, Samples::moments(feeds)),
+        Some(feeds) => signal::analyse_measured(graph, Mode::Train, Samples::moments(graph, feeds)),
         None => signal::analyse(graph, Mode::Train),
     };
     let exact = is_exact(graph, Mode::Train);

@@ -23,14 +23,15 @@ pub struct Arguments {
     /// The seed of the property tests; `random` draws one and says which, so that the run can be repeated with it.
     #[arg(long, default_value = "0", value_name = "N|random")]
     seed: Seed,
-    /// Cases for each property; a model that is expensive to run gets fewer, as the report says.
+    /// Cases for each property; a model that is expensive to run gets fewer, as the report says. Where parameters declare ranges, one
+    /// model with other values is drawn for every four cases, at least two.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
     /// Begin no further case of a property this many seconds after the start of the whole run.
     ///
-    /// Laws that do not get their turn are SKIPPED with the reason `time`, never PASS, and counted in the summary. Everything else still
-    /// runs: static rules, rows, gradients, committed failing cases, properties that the
-    /// spec declares, snapshots. How many cases are tested then depends on the
+    /// Laws and declared properties that do not get their turn are SKIPPED with the reason `time`, never PASS, and counted in the summary.
+    /// Everything else still runs: static rules, rows, gradients, committed failing cases, snapshots; models that the ranges of a spec
+    /// allow are compiled, and the report says if not all of them were tested. How many cases are tested then depends on the
     /// machine; every case that is tested gives the same result as without a limit.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     time: Option<Duration>,
@@ -46,7 +47,8 @@ pub struct Arguments {
     /// behind `#`.
     #[arg(long, conflicts_with = "replay")]
     record: bool,
-    /// Replay one case of one property, as a report shows it.
+    /// Replay one case of one law or declared property, as a report shows it: `finite:seed=3,batch=1,scale=1`, with other values of the
+    /// parameters `finite@width=8,depth=21:seed=3,batch=1,scale=1`.
     #[arg(long, value_name = "LAW:CASE")]
     replay: Option<Again>,
 }
@@ -111,7 +113,8 @@ pub fn run(arguments: &Arguments, global: Global) -> Outcome {
         replay: law,
         time_up: time.map(|time| TimeUp(Arc::new(move || begun.elapsed() >= time))),
     };
-    let declared = declared::Options { seed, cases: *cases, replay: property };
+    let time_up = properties.time_up.clone();
+    let declared = declared::Options { seed, cases: *cases, replay: property, time_up };
     let mut reports = together(specs, *partition, stages, |path| Options {
         properties: properties.clone(),
         declared: declared.clone(),

@@ -388,6 +388,13 @@ impl<'a> Reading<'a> {
             },
             Content::Category(_) => {
                 let found = pipeline.vocabulary.iter().position(|word| word.as_bytes() == bytes);
+                if let Some((place, rows)) = found.zip(group.rows).filter(|(place, rows)| place >= rows) {
+                    let message = format!(
+                        "`{}` is word {place}, counted from 0, and the table has {rows} rows",
+                        text()
+                    );
+                    return Err(Box::new(table.fault(&rules::WORD_WITHOUT_ROW, column, message)));
+                }
                 found.map(index).ok_or_else(|| {
                     let message = format!(
                         "`{}` is not in the vocabulary of {} words",

@@ -109,6 +109,8 @@ pub struct Group {
     pub columns: Vec<String>,
     /// How they are taken from earlier rows.
     pub lag: Option<Lag>,
+    /// How many words of a category have a row in the tables that look them up; `None` where none does.
+    pub rows: Option<usize>,
     /// Where the columns are named.
     pub source: Span,
     /// The shape that `as` gives a row; behind a step that leaves columns out, if there is one.
@@ -145,6 +147,15 @@ impl Group {
             Some(shape) if shape.elements() == width => Some(shape.clone()),
             Some(_) => None,
             None => Some(Shape::new([width])),
+        }
+    }
+
+    /// The number of words of a category, if it is known.
+    #[must_use]
+    pub fn words(&self) -> Option<usize> {
+        match &self.content {
+            Content::Category(vocabulary) => vocabulary.size(),
+            Content::Numeric | Content::Class(..) | Content::Target => None,
         }
     }
 

@@ -98,7 +98,9 @@ pub fn one(d: &Diagnostic, sources: &Sources, look: Look) -> String {
         let _ = writeln!(out, "   = node  {node}");
     }
     for (key, text) in &d.notes {
-        wrapped(&mut out, &format!("   = {key:<4}  "), &clean(text), look.width);
+        // A spec and a command are copied as they stand.
+        let width = if ["spec", "replay"].contains(key) { usize::MAX } else { look.width };
+        wrapped(&mut out, &format!("   = {key:<4}  "), &clean(text), width);
     }
     if let Some(help) = &d.help {
         let fix = d.fix.as_ref().map_or(String::new(), |fix| format!("  [fix: {fix}]"));
@@ -239,7 +241,7 @@ fn wrapped(out: &mut String, head: &str, text: &str, width: usize) {
     for (n, paragraph) in text.lines().enumerate() {
         if n > 0 {
             out.push('\n');
-            out.push_str(&indent);
+            out.push_str(if paragraph.is_empty() { "" } else { &indent });
             column = indent.len();
         }
         for (i, word) in paragraph.split(' ').enumerate() {

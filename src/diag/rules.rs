@@ -161,6 +161,17 @@ rules! {
     /// Groups must divide the channels of a convolution, heads the width of attention.
     NOT_DIVISIBLE = "H003" "not-divisible" Error from "A01";
 
+    /// A lookup takes something that holds no tokens.
+    ///
+    /// ## What it checks
+    ///
+    /// The input of `embedding` is an input that is declared `int[B, T]`, without transforms, or a category column without `one_hot`.
+    ///
+    /// ## Why it matters
+    ///
+    /// A table is indexed by whole numbers. Frameworks truncate a computed or standardised number to one, or stop at the first batch.
+    NOT_TOKENS = "H004" "not-tokens" Error;
+
     /// A finding that the spec announces with `# wellposed: expect(CODE)` did not occur.
     ///
     /// Specs that are meant to be wrong carry the finding that they stand for. When the rule no longer sees the
@@ -198,6 +209,18 @@ rules! {
     ///
     /// The vocabulary is fitted on the training split; a row of another split with a new category has no encoding.
     UNKNOWN_CATEGORY = "D108" "unknown-category" Error;
+
+    /// A word that is looked up in a table without a row for it.
+    ///
+    /// ## What it checks
+    ///
+    /// `embedding(vocab, dim)` of a category column: the words are numbered from 0 in the order of the vocabulary, and each number must
+    /// be below `vocab`. The first row of the data with a word beyond the table is named.
+    ///
+    /// ## Why it matters
+    ///
+    /// On a GPU the lookup fails far from its cause, or reads past the table.
+    WORD_WITHOUT_ROW = "D114" "word-without-row" Error;
 
     /// A split without rows.
     EMPTY_SPLIT = "D109" "empty-split" Error;
@@ -296,8 +319,9 @@ rules! {
 
     /// The answer of a program of your own cannot be used.
     ///
-    /// It crashed, took longer than `--time-limit`, wrote no file or one that cannot be read, or a tensor is missing, of another shape
-    /// or type, or not finite. `wellposed explain against` has the protocol.
+    /// It crashed, took longer than `--time-limit`, wrote no file or one that cannot be read: there was nothing to compare, and the exit code is 2. Or a
+    /// tensor is missing, of another shape or type, or not finite: the exit code is 1, as for any finding. `wellposed explain against` has the
+    /// protocol.
     FOREIGN_ANSWER = "K006" "foreign-answer" Error;
 
     /// A derivative that the spec gives is not the derivative of its value.
@@ -327,7 +351,8 @@ rules! {
     /// A property that holds for every well-posed model fails for some random initialisation.
     ///
     /// The report shows the smallest case that was found, the quantity against its bound, and the command that
-    /// replays it.
+    /// replays it. Where parameters declare ranges, models with other values are tested, too; then the case has the smallest values that
+    /// fail, and the model is shown as a spec. `wellposed explain structure` is the page.
     PROPERTY_FAILED = "P001" "property-violated" Error;
 
     /// A property that the spec declares fails for some random initialisation.
@@ -345,13 +370,31 @@ rules! {
     /// guess: the values over all initialisations say what it can be.
     DECLARED_PROPERTY = "P002" "broken-promise" Error;
 
-    /// A line of a `.regressions` file that is no case of a law.
+    /// The model has an error with values that its ranges allow.
     ///
     /// ## What it checks
     ///
-    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law, one a line, as a report shows them:
-    /// `finite:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record` appends
-    /// those that fail. At most 256 cases are run.
+    /// `model mlp(width = 64 in 8..256)` promises that the model works with every value in the range, and with every combination of
+    /// values of several ranges. The spec is compiled with the ends of the ranges and with values between, and the static rules look at what
+    /// comes out: an error that is not there with the declared values is reported once for each code, with the smallest
+    /// values that show it. `expect` is left out, since it speaks of the declared values; so are properties of nodes that
+    /// are not there. `wellposed explain structure` says what is drawn and how it is made smaller.
+    ///
+    /// ## What to do
+    ///
+    /// Narrow the range to the values that work, or write the model so that all of them do: `width` in steps of the number of heads is
+    /// `heads * step`, with `step` as the parameter.
+    BROKEN_RANGE = "P003" "broken-range" Error;
+
+    /// A line of a `.regressions` file that is no case of a law or of a declared property.
+    ///
+    /// ## What it checks
+    ///
+    /// `m.nn.regressions` beside `m.nn` holds the cases that once broke a law or a declared property, one a line, as a report shows them:
+    /// `finite:seed=3,batch=1,scale=1e0`, `rms(out):seed=3,batch=1`, and with other values of the parameters
+    /// `finite@width=8,depth=21:seed=3,batch=1,scale=1e0`. `#` begins a comment. `validate` runs these cases before any other; `validate --record`
+    /// appends those that fail. At most 256 cases are run. A case with values outside of the ranges that the spec declares is left out: the
+    /// spec no longer promises anything about it.
     ///
     /// ## Why it matters
     ///

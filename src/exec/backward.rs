@@ -53,7 +53,7 @@ impl Reverse for Registry {}
 pub struct Gradients {
     /// By trainable tensors.
     pub params: Vec<Vec<f64>>,
-    /// By inputs; empty for targets.
+    /// By inputs; empty for targets and whole numbers.
     pub feeds: Vec<Vec<f64>>,
 }
 
@@ -67,7 +67,7 @@ impl Gradients {
             .feeds
             .iter()
             .map(|(_, feed)| match &feed.shape {
-                Some(shape) if !feed.target => vec![0.0; S::PLANES * shape.elements() * batch],
+                Some(shape) if feed.differentiable() => vec![0.0; S::PLANES * shape.elements() * batch],
                 _ => Vec::new(),
             })
             .collect();
@@ -129,7 +129,7 @@ impl<S: Scalar> Session<'_, S> {
     pub fn wants(&self, source: Source) -> bool {
         match source {
             Source::Node(node) => self.plan.differentiable[node.index()],
-            Source::Feed(feed) => !self.graph.feeds[feed].target,
+            Source::Feed(feed) => self.graph.feeds[feed].differentiable(),
         }
     }
 
@@ -181,7 +181,7 @@ impl<S: Scalar> Session<'_, S> {
                     let first = !std::mem::replace(&mut started.nodes[input.index()], true);
                     Some(take(&mut self.cotangents[input.index()], &mut self.spare, first, elements))
                 }
-                Source::Feed(feed) if !graph.feeds[*feed].target => {
+                Source::Feed(feed) if graph.feeds[*feed].differentiable() => {
                     let first = !std::mem::replace(&mut started.feeds[feed.index()], true);
                     Some(take(&mut gradients.feeds[feed.index()], &mut self.spare, first, elements))
                 }

@@ -2,13 +2,13 @@
 //!
 //! Contract: numbers are read as F64 or as F32, which is widened exactly; labels and tokens as I64. Names are those of the graph:
 //! `fc1.weight` and `bn1.running_mean` for trainable tensors and running statistics, an input's or target's own for rows, which
-//! are the values that the net takes, behind all transforms. A file must fit as a whole: every tensor that is missing, unknown,
+//! are the values that the net takes, behind all transforms, tokens and labels in their range. A file must fit as a whole: every tensor that is missing, unknown,
 //! or of another shape or type, and every number that is not finite, is a finding, and all of them are said at once.
 //! Written files depend on their content alone: F64 and I64, ordered by name.
 
 use super::{Feeds, Outputs, Weights};
 use crate::diag::{Diagnostic, Diagnostics, Place, did_you_mean, rules};
-use crate::graph::{Feed, FeedKind, Graph, Runnable};
+use crate::graph::{Feed, FeedKind, Graph, Handle, Runnable};
 use crate::tensor::{Shape, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use std::collections::BTreeMap;
@@ -322,13 +322,13 @@ impl Feeds {
         let tensors: Vec<Option<Tensor>> = graph
             .feeds
             .iter()
-            .map(|(_, feed)| {
+            .map(|(handle, feed)| {
                 let dims = feed.shape.as_ref().unwrap_or(&Shape::default()).with_batch(rows);
                 if feed.target && !targets && !taking.stored.contains_key(&feed.name) {
                     complete = false;
                     return Some(Tensor::zeros(dims));
                 }
-                taking.rows(graph, feed, &dims)
+                taking.rows(graph, handle, &dims)
             })
             .collect();
         let known: Vec<&str> = graph.feeds.iter().map(|(_, feed)| feed.name.as_str()).collect();
@@ -364,7 +364,8 @@ impl Feeds {
 
 impl Taking<'_> {
     /// The rows of one feed.
-    fn rows(&mut self, graph: Runnable<'_>, feed: &Feed, dims: &[usize]) -> Option<Tensor> {
+    fn rows(&mut self, graph: Runnable<'_>, handle: Handle<Feed>, dims: &[usize]) -> Option<Tensor> {
+        let feed = &graph.feeds[handle];
         let name = &feed.name;
         if !self.stored.contains_key(name) {
             self.missing.push(name.clone());
@@ -374,7 +375,10 @@ impl Taking<'_> {
         }
         match &feed.kind {
             FeedKind::Real | FeedKind::Unit | FeedKind::Byte | FeedKind::OneHot => self.numbers(name, dims),
-            FeedKind::Int => self.whole(name, dims, None, "whole numbers"),
+            FeedKind::Int => match graph.vocabulary(handle) {
+                Some(tokens) => self.whole(name, dims, Some(tokens), "tokens"),
+                None => self.whole(name, dims, None, "whole numbers"),
+            },
             FeedKind::Class(declared, _) => {
                 let limit = match (*declared, logits(graph)) {
                     (Some(declared), Some(logits)) => Some(declared.min(logits)),

@@ -53,7 +53,7 @@ impl Plan {
         for (handle, node) in graph.nodes.iter() {
             let upstream = node.inputs.iter().any(|source| match source {
                 Source::Node(input) => differentiable[input.index()],
-                Source::Feed(feed) => !graph.feeds[*feed].target,
+                Source::Feed(feed) => graph.feeds[*feed].differentiable(),
             });
             differentiable[handle.index()] = upstream || !node.params.is_empty();
         }

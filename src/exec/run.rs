@@ -30,7 +30,7 @@ pub struct Outputs {
     pub prediction: Option<Tensor>,
     /// Derivatives of the loss by trainable tensors, by path; empty if they were not asked for.
     pub params: Vec<(String, Tensor)>,
-    /// Derivatives of the loss by inputs, by name; empty if they were not asked for.
+    /// Derivatives of the loss by inputs that hold no whole numbers, by name; empty if they were not asked for.
     pub inputs: Vec<(String, Tensor)>,
 }
 
@@ -77,7 +77,7 @@ pub fn run(
         outputs.params = params
             .map(|((_, param), data)| (param.path.clone(), Tensor::new(param.spec.dims.clone(), data)))
             .collect();
-        let inputs = graph.feeds.iter().zip(found.feeds).filter(|((_, feed), _)| !feed.target);
+        let inputs = graph.feeds.iter().zip(found.feeds).filter(|((_, feed), _)| feed.differentiable());
         outputs.inputs = inputs
             .map(|((_, feed), data)| {
                 let dims = feed.shape.as_ref().unwrap_or(&Shape::default()).with_batch(*rows);

@@ -12,6 +12,7 @@ pub mod optimizers;
 pub mod print;
 pub mod properties;
 pub mod schema;
+pub mod setting;
 mod yaml;
 
 use crate::diag::suppress::{self, Notation};

@@ -2,7 +2,7 @@
 //!
 //! The one place where a node comes into being, for lowering and for passes, so that no node exists without its facts.
 
-use super::{Feed, Graph, Handle, Node, NodeRole, ParamTensor, Path, Source, StateTensor, Tie};
+use super::{Feed, FeedKind, Graph, Handle, Node, NodeRole, ParamTensor, Path, Source, StateTensor, Tie};
 use crate::args::MAX_ELEMENTS;
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::ops::{Inferred, Misfit, OpKind, ParamSpec};
@@ -33,8 +33,7 @@ pub struct Draft {
 impl Graph {
     /// Adds a node whose inputs stand in the graph.
     pub fn add(&mut self, draft: Draft, out: &mut Diagnostics) -> Handle<Node> {
-        let known: Option<Vec<&Shape>> = draft.inputs.iter().map(|source| self.shape(*source)).collect();
-        let inferred = match known.map(|shapes| draft.op.infer(&shapes)) {
+        let inferred = match self.infer(&draft.op, &draft.inputs) {
             None => None,
             Some(Ok(inferred)) => match too_large(&inferred) {
                 None => Some(inferred),
@@ -50,6 +49,50 @@ impl Graph {
             }
         };
         self.add_inferred(draft, inferred)
+    }
+
+    /// What an operator makes of some values; `None` if a shape is unknown.
+    pub(super) fn infer(&self, op: &OpKind, inputs: &[Source]) -> Option<Result<Inferred, Misfit>> {
+        let shapes: Vec<&Shape> = inputs.iter().map(|source| self.shape(*source)).collect::<Option<_>>()?;
+        let tokens = || inputs.iter().try_for_each(|source| self.tokens(op.name(), *source));
+        let fits = if op.vocabulary().is_some() { tokens() } else { Ok(()) };
+        Some(fits.and_then(|()| op.infer(&shapes)))
+    }
+
+    /// Whether a value holds whole numbers as they were declared or read.
+    fn tokens(&self, op: &str, source: Source) -> Result<(), Misfit> {
+        let name = self.name_of(source);
+        let (what, help) = match source {
+            Source::Node(node) => {
+                let help = "take an input that is declared `int[B, T]`, or a category column".to_owned();
+                (format!("`{}` computes numbers", self.nodes[node].op.name()), help)
+            }
+            Source::Feed(feed) => {
+                let feed = &self.feeds[feed];
+                match (&feed.kind, self.group(feed)) {
+                    (FeedKind::Int, _) if feed.chain.is_empty() => return Ok(()),
+                    (FeedKind::Int, _) => {
+                        let steps: Vec<_> = feed.chain.iter().map(|step| step.transform.name()).collect();
+                        let what = format!("`{}` makes numbers of them", steps.join("`, `"));
+                        (what, format!("declare `{name}` without transforms"))
+                    }
+                    (_, Some(group)) if group.one_hot() => (
+                        "`one_hot` makes indicators of its words".to_owned(),
+                        "leave `one_hot` out".to_owned(),
+                    ),
+                    (_, Some(_)) => {
+                        let help = format!("read it as `{name} category(...)`, without one_hot");
+                        ("its columns are numbers".to_owned(), help)
+                    }
+                    (_, None) => {
+                        let shape = feed.raw.as_ref().map_or("[B, T]".to_owned(), ToString::to_string);
+                        ("it is declared as numbers".to_owned(), format!("declare `{name}: int{shape}`"))
+                    }
+                }
+            }
+        };
+        let message = format!("`{op}` looks up tokens, and `{name}` holds none: {what}");
+        Err(Misfit { rule: &rules::NOT_TOKENS, message, argument: None, help: Some(help) })
     }
 
     fn add_inferred(&mut self, draft: Draft, inferred: Option<Inferred>) -> Handle<Node> {

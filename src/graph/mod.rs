@@ -20,7 +20,7 @@ pub use verify::{Runnable, Verified, Violation, verify};
 
 use crate::args::Value;
 use crate::data::{self, Plan, Step};
-use crate::ops::{OpKind, ParamSpec, Room, StateSpec};
+use crate::ops::{OpKind, ParamSpec, Role, Room, StateSpec};
 use crate::source::{Span, Spanned};
 use crate::tensor::Shape;
 use std::fmt;
@@ -90,6 +90,14 @@ pub struct Feed {
     pub chain: Vec<Step>,
     /// Where it is declared.
     pub span: Span,
+}
+
+impl Feed {
+    /// Whether a derivative by its elements is asked for: they are an input, and no whole numbers.
+    #[must_use]
+    pub fn differentiable(&self) -> bool {
+        !self.target && self.kind != FeedKind::Int
+    }
 }
 
 /// What the elements of a feed are.
@@ -217,7 +225,7 @@ impl Penalty {
     /// Whether the term includes a tensor.
     #[must_use]
     pub fn covers(&self, param: &ParamTensor) -> bool {
-        self.all || param.spec.role == crate::ops::Role::Kernel
+        self.all || matches!(param.spec.role, Role::Kernel | Role::Table)
     }
 }
 
@@ -454,6 +462,12 @@ impl Graph {
     /// The nodes that take a value.
     pub fn consumers(&self, source: Source) -> impl Iterator<Item = (Handle<Node>, &Node)> {
         self.nodes.iter().filter(move |(_, node)| node.inputs.contains(&source))
+    }
+
+    /// How many tokens every table has a row for that looks up a feed; `None` where none does.
+    #[must_use]
+    pub fn vocabulary(&self, feed: Handle<Feed>) -> Option<usize> {
+        self.consumers(Source::Feed(feed)).filter_map(|(_, node)| node.op.vocabulary()).min()
     }
 
     /// What the model predicts with: the first argument of the loss, else the net's last value.

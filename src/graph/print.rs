@@ -104,7 +104,7 @@ fn print_data(graph: &Graph, plan: &Plan, out: &mut String) {
     }
     let splits = plan.splits();
     for group in groups {
-        let Group { name, content, columns, lag, source: _, reshape, chain, overrides } = group;
+        let Group { name, content, columns, lag, rows: _, source: _, reshape, chain, overrides } = group;
         let width = columns.len();
         let what = match content {
             Content::Numeric => format!("numeric[{}]", group.sources().len()),
@@ -323,7 +323,7 @@ impl Scope<'_> {
                 (Role::Slope, Some(init)) if init.value.constant() != Some(USUAL_SLOPE) => {
                     arguments.push(format!("init={}", init.value));
                 }
-                (Role::Given, Some(init)) => {
+                (Role::Given | Role::Table, Some(init)) => {
                     let _ = write!(inits, "  init {}", with_std(&init.value, spec));
                 }
                 _ => {}

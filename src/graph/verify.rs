@@ -131,8 +131,7 @@ fn arity(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
 }
 
 fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
-    let known: Option<Vec<_>> = node.inputs.iter().map(|source| graph.shape(*source)).collect();
-    let inferred = known.and_then(|shapes| node.op.infer(&shapes).ok());
+    let inferred = graph.infer(&node.op, &node.inputs).and_then(Result::ok);
     let inferred = inferred.filter(|inferred| too_large(inferred).is_none());
     match (&node.shape, inferred) {
         (None, None) => {}
@@ -156,8 +155,8 @@ fn shapes(graph: &Graph, node: &Node, say: &mut impl FnMut(String)) {
     }
 }
 
-/// A verified graph in which every shape is known, every parameter has an initialiser and every class a logit: one that can be
-/// executed.
+/// A verified graph in which every shape is known, every parameter has an initialiser, every class a logit and every word
+/// a row: one that can be executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Runnable<'g>(&'g Graph);
 
@@ -168,7 +167,8 @@ impl<'g> Runnable<'g> {
         let shapes = graph.nodes.iter().all(|(_, node)| node.shape.is_some())
             && graph.feeds.iter().all(|(_, feed)| feed.shape.is_some());
         let inits = graph.params.iter().all(|(_, param)| param.spec.init.is_some());
-        (shapes && inits && graph.prediction().is_some() && labels_fit(graph)).then_some(Self(graph))
+        (shapes && inits && graph.prediction().is_some() && labels_fit(graph) && words_fit(graph))
+            .then_some(Self(graph))
     }
 }
 
@@ -184,6 +184,15 @@ fn labels_fit(graph: &Graph) -> bool {
         },
         _ => true,
     }
+}
+
+/// Whether the tables have a row for every word of the categories that they look up.
+fn words_fit(graph: &Graph) -> bool {
+    graph.feeds.iter().all(|(handle, feed)| {
+        let words = graph.group(feed).and_then(crate::data::Group::words);
+        let fits = |words: usize| graph.vocabulary(handle).is_none_or(|rows| words <= rows);
+        words.is_none_or(fits)
+    })
 }
 
 impl Deref for Runnable<'_> {

@@ -179,6 +179,13 @@ impl Init {
         matches!(self, Self::Zeros(_) | Self::Ones(_) | Self::Constant(_))
     }
 
+    /// Whether the variance depends on how many numbers an output sums over, or an input feeds.
+    #[must_use]
+    pub fn divides_by_fan(&self) -> bool {
+        let of = |fan| self.variance(Target { dims: &[1], fan_in: fan, fan_out: fan });
+        of(1) != of(2)
+    }
+
     /// The value of every element if they are all the same.
     #[must_use]
     pub fn constant(&self) -> Option<f64> {

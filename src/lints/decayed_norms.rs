@@ -54,7 +54,10 @@ pub fn check(context: Context<'_>, out: &mut Diagnostics) {
         let message = format!("`l{}` {} pulls {what} towards 0", penalty.order, number(penalty.factor));
         let mut diagnostic = Diagnostic::new(&RULE, place, message)
             .remark("includes biases and norms")
-            .note("weights", format!("{} of the elements are kernels", count(elements(&[Role::Kernel]))))
+            .note(
+                "weights",
+                format!("{} of the elements are kernels", count(elements(&[Role::Kernel, Role::Table]))),
+            )
             .help("on weights");
         if let Some(span) = penalty.on {
             diagnostic = diagnostic.fix(Fix {

@@ -47,6 +47,7 @@ mod scheme;
 mod seed_lottery;
 mod shuffled_time;
 mod softmax_over_one;
+mod spare_rows;
 mod squashed_logits;
 mod stacked_activations;
 mod symmetric_units;
@@ -135,6 +136,7 @@ lints! {
     heavy_dropout,
     even_kernel,
     dropout_before_pool,
+    spare_rows,
     growing_widths,
     fitted_beyond_train,
     uneven_splits,

@@ -48,9 +48,11 @@ pub fn consumers(graph: &Graph, after: &[Vec<Handle<Node>>]) -> Vec<Consumer> {
                     Category::Pool | Category::Noise | Category::Layout | Category::Combine => {
                         found[next.index()][usize::from(normed)]
                     }
-                    Category::Layer | Category::Product | Category::Distribution | Category::Loss => {
-                        Consumer::Linear
-                    }
+                    Category::Layer
+                    | Category::Lookup
+                    | Category::Product
+                    | Category::Distribution
+                    | Category::Loss => Consumer::Linear,
                 };
                 best = match (best, here) {
                     (Consumer::Activation(_), _) | (_, Consumer::Linear) => best,

@@ -147,7 +147,7 @@ fn symmetric(graph: &Graph, uses: &Uses, node: Handle<Node>) -> Option<Symmetric
                 Category::Distribution => {}
                 Category::Noise => noisy = true,
                 Category::Combine if taken.op.name() == "concat" => {}
-                Category::Combine | Category::Product | Category::Loss => return None,
+                Category::Combine | Category::Lookup | Category::Product | Category::Loss => return None,
             }
             if seen.insert(consumer.index()) {
                 open.push(consumer);

@@ -171,7 +171,8 @@ impl Lowering<'_> {
             None => None,
         };
         let (name, source) = (column.name.clone(), column.source.span());
-        Some(Group { name, content, columns, lag, source, reshape, chain, overrides: BTreeMap::new() })
+        let rows = None;
+        Some(Group { name, content, columns, lag, rows, source, reshape, chain, overrides: BTreeMap::new() })
     }
 
     fn column_names(&mut self, args: &[Arg]) -> Option<Vec<Spanned<String>>> {
@@ -398,7 +399,9 @@ impl Lowering<'_> {
                     words.into_iter().collect()
                 }
             };
+            let name = group.name.value.clone();
             plan.groups[i].content = Content::Category(Vocabulary::Fitted(Some(vocabulary.len())));
+            self.vocabularies.insert(name, vocabulary);
         }
     }
 

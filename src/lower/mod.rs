@@ -16,6 +16,7 @@ mod splits;
 mod stored;
 mod tie;
 mod training;
+mod words;
 
 use crate::args::{Call, Reader, Value};
 use crate::diag::{Diagnostic, Diagnostics, did_you_mean, rules};
@@ -69,6 +70,7 @@ pub fn lower(spec: &Spec, path: &Path, loader: &dyn Loader) -> (Graph, Diagnosti
         blocks: BTreeMap::new(),
         own: BTreeMap::new(),
         defaults: BTreeMap::new(),
+        vocabularies: BTreeMap::new(),
         names: BTreeMap::new(),
         order: 0,
         fuel: FUEL,
@@ -100,6 +102,8 @@ struct Lowering<'a> {
     /// Activations and losses that the spec declares.
     own: BTreeMap<String, own::Declared<'a>>,
     defaults: BTreeMap<String, Call>,
+    /// The words of the categories whose vocabulary the spec does not give.
+    vocabularies: BTreeMap<String, Vec<String>>,
     /// What a path of a finished value means, and when it came to be.
     names: BTreeMap<String, (Source, usize)>,
     order: usize,
@@ -132,6 +136,7 @@ impl<'a> Lowering<'a> {
                 self.lost.everything();
             }
         }
+        self.words();
         self.training();
         self.properties();
     }

@@ -6,6 +6,7 @@
 //! standard deviations is below 4e-33.
 
 use super::{Interval, Moments};
+use crate::scalar::Scalar;
 use std::f64::consts::PI;
 use std::sync::OnceLock;
 
@@ -167,7 +168,7 @@ impl Gaussian {
         if sd == 0.0 {
             return if self.mean < t { 1.0 } else { 0.0 };
         }
-        0.5 * libm::erfc((self.mean - t) / (sd * std::f64::consts::SQRT_2))
+        0.5 * Scalar::erfc((self.mean - t) / (sd * std::f64::consts::SQRT_2))
     }
 
     /// The moments of `f` of this Gaussian; `kinks` are the points where f or a derivative of it jumps.

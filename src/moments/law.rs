@@ -270,6 +270,7 @@ pub fn through(x: &Moments, law: &Law, curve: &Curve<'_>) -> Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scalar::Scalar;
 
     fn relu() -> Curve<'static> {
         Curve {
@@ -298,7 +299,7 @@ mod tests {
         // The half line of z below 0 gives x = 0 half of the time; above, midpoints of a fine grid. Given x, both moments of
         // relu(x + g) are closed: x P + p and (x^2 + 1) P + x p with P and p those of a standard normal at x.
         let given = |x: f64| {
-            let (below, density) = (0.5 * libm::erfc(-x / std::f64::consts::SQRT_2), normal(x));
+            let (below, density) = (0.5 * Scalar::erfc(-x / std::f64::consts::SQRT_2), normal(x));
             (x * below + density, (x * x + 1.0) * below + x * density)
         };
         for i in 0..4000 {

@@ -76,7 +76,7 @@ pub struct Moments {
     pub contrast: f64,
     /// 1 - E[x x'] / E[x^2] for one unit at two positions of one sample: 1 if positions have nothing in common, 0 if all hold the
     /// same. Positions are all axes but the last. The analysis asks the rule of an operator for it by way of the contrast, as
-    /// what acts on each position does the same to two of them as to two samples; only products of values state it.
+    /// what acts on each position does the same to two of them as to two samples; only products of values and tables of positions state it.
     pub variety: f64,
     /// Variance over random initialisations of ln E[x^2], where the expectation is over the units of an infinitely wide
     /// layer on top of the drawn weights below (Hanin and Rolnick 2018).

@@ -17,7 +17,8 @@ pub(super) fn above(x: f64, kink: f64) -> u32 {
     u32::from(!(x <= kink))
 }
 
-/// An elementwise function.
+/// An elementwise function. A value and a slope that are more than a few operations say `#[inline(always)]`, as the loops over elements
+/// become vector code only with them inside.
 pub trait Activation: Sized {
     /// The parameters in positional order.
     const SIGNATURE: &'static [Param] = &[];
@@ -71,9 +72,26 @@ impl<A: Activation> Op for A {
         let Forward { inputs, mut output, mut tape, .. } = io;
         let x = inputs[0];
         if Activation::kinks(self).is_empty() {
-            S::map(x, &mut output, |x| self.value(x, 0));
-        } else if tape.is_live() {
-            S::map(x, &mut output, |x| self.value(x, self.piece(x.primal())));
+            return S::map(
+                x,
+                &mut output,
+                #[inline(always)]
+                |x| self.value(x, 0),
+            );
+        }
+        // A replayed decision is rarely another one than would be taken here: only where a step has crossed a kink.
+        let live = tape.is_live();
+        let mut here = |i| {
+            let piece = self.piece(x.at(i).primal());
+            tape.choose(i, || piece) == piece
+        };
+        if live || (0..x.len()).fold(true, |all, i| here(i) && all) {
+            S::map(
+                x,
+                &mut output,
+                #[inline(always)]
+                |x| self.value(x, self.piece(x.primal())),
+            );
         } else {
             for i in 0..x.len() {
                 let x = x.at(i);
@@ -86,10 +104,14 @@ impl<A: Activation> Op for A {
     fn backward<S: Scalar>(&self, io: Backward<'_, S>) {
         let Backward { inputs, output, cotangent, inputs_grad, .. } = io;
         if let Some(grad) = &mut inputs_grad[0] {
-            S::zip(inputs[0], output, grad, |x, y| self.slope(x, y, self.piece(x.primal())));
-            for i in 0..grad.len() {
-                grad.set(i, grad.at(i) * cotangent.at(i));
-            }
+            S::zip(
+                inputs[0],
+                output,
+                cotangent,
+                grad,
+                #[inline(always)]
+                |x, y, g| self.slope(x, y, self.piece(x.primal())) * g,
+            );
         }
     }
 

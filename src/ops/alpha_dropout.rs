@@ -32,6 +32,13 @@ pub struct AlphaDropout {
 }
 
 impl AlphaDropout {
+    /// With keep probability 1.
+    #[must_use]
+    pub fn keeping_all(&self) -> Self {
+        let Self { p: _ } = self;
+        Self { p: 0.0 }
+    }
+
     /// Which of the first `n` elements training keeps: 1, or 0 for those that are dropped.
     #[must_use]
     pub fn kept(&self, n: usize, draws: Draws) -> Vec<f64> {

@@ -92,6 +92,24 @@ impl Sizes {
 }
 
 impl Attention {
+    /// Without the mask, if it has one.
+    #[must_use]
+    pub fn unmasked(&self) -> Option<Self> {
+        self.causal.then(|| Self { causal: false, ..self.clone() })
+    }
+
+    /// Whether a position takes only keys up to its own.
+    #[must_use]
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    /// Into how many heads the features fall.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// What multiplies the products of queries and keys.
     fn factor(&self, own: usize) -> f64 {
         self.scale.unwrap_or_else(|| super::reciprocal(own).sqrt())
@@ -104,18 +122,22 @@ impl Attention {
 
     /// The softmax of each row of scores over the keys that it may take; the others become 0. Scores are taken relative to the largest
     /// one, derivative and all: it cancels, and a share that rounds to 1 has no derivative that would have to cancel.
-    fn share_out<S: Scalar>(&self, scores: &mut ViewMut<'_, S>, keys: usize) {
+    fn share_out<S: Scalar>(&self, scores: View<'_, S>, shares: &mut ViewMut<'_, S>, keys: usize) {
         for row in 0..scores.len() / keys {
             let start = row * keys;
             let seen = start..start + self.seen(row, keys);
-            let Some(top) = largest(scores.view(), seen.clone()) else { continue };
+            let Some(top) = largest(scores, seen.clone()) else { continue };
             let (most, mut sum) = (scores.at(top), S::constant(0.0));
-            for i in seen.clone() {
-                scores.set(i, (scores.at(i) - most).exp());
-                sum += scores.at(i);
-            }
-            seen.clone().for_each(|i| scores.set(i, scores.at(i) / sum));
-            (seen.end..start + keys).for_each(|i| scores.set(i, S::constant(0.0)));
+            let taken = scores.part(seen.clone());
+            S::map(
+                taken,
+                &mut shares.part(seen.clone()),
+                #[inline(always)]
+                |x| (x - most).exp(),
+            );
+            seen.clone().for_each(|i| sum += shares.at(i));
+            seen.clone().for_each(|i| shares.set(i, shares.at(i) / sum));
+            (seen.end..start + keys).for_each(|i| shares.set(i, S::constant(0.0)));
         }
     }
 }
@@ -208,8 +230,8 @@ impl Op for Attention {
         let sizes = Sizes::of(shapes, self.heads);
         let Sizes { queries, keys, features, own } = sizes;
         let factor = self.factor(own);
-        let [mut q, mut k, mut v, mut y] =
-            scratch.divide([queries * own, keys * own, keys * own, queries * own]);
+        let [mut q, mut k, mut v, mut y, mut scores] =
+            scratch.divide([queries * own, keys * own, keys * own, queries * own, queries * keys]);
         for (sample, head) in (0..batch).flat_map(|sample| (0..self.heads).map(move |head| (sample, head))) {
             let of = |i: usize, positions: usize| {
                 inputs[i].part(sample * positions * features..(sample + 1) * positions * features)
@@ -219,9 +241,9 @@ impl Op for Attention {
             sizes.take(of(2, keys), head, &mut v);
             let start = (sample * self.heads + head) * queries * keys;
             let mut shares = saved.part(start..start + queries * keys);
-            S::gemm(Product::new(queries, own, keys).b_transposed(), q.view(), k.view(), &mut shares);
-            (0..shares.len()).for_each(|i| shares.set(i, shares.at(i) * factor));
-            self.share_out(&mut shares, keys);
+            S::gemm(Product::new(queries, own, keys).b_transposed(), q.view(), k.view(), &mut scores);
+            (0..scores.len()).for_each(|i| scores.set(i, scores.at(i) * factor));
+            self.share_out(scores.view(), &mut shares, keys);
             S::gemm(Product::new(queries, keys, own), shares.view(), v.view(), &mut y);
             let whole = sample * queries * features..(sample + 1) * queries * features;
             sizes.put(y.view(), head, &mut output.part(whole));

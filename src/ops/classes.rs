@@ -72,7 +72,7 @@ pub(super) fn mean<S: Scalar>(io: Forward<'_, S>, of: impl Fn(&Classes, View<'_,
         let mut sum = S::constant(0.0);
         for position in 0..classes.positions {
             let base = classes.base(sample, position);
-            let class = super::class_at(y, sample * classes.positions + position);
+            let class = super::index_at(y, sample * classes.positions + position);
             sum += of(&classes, z, base, classes.place(base, class));
         }
         output.set(sample, sum * super::reciprocal(classes.positions));

@@ -8,6 +8,7 @@ use crate::moments::{Energy, Interval, Moments};
 use crate::scalar::Scalar;
 use crate::source::Spanned;
 use crate::tensor::{Draws, Shape, View, ViewMut, product};
+use std::ops::Range;
 
 /// The moments behind a layer with independent weights: fan_in Var(w) E x^2 + Var(b), and what a non-zero mean of the
 /// weights adds. `reach` is the share of the taps that lie inside the map, `units` the number of independent outputs.
@@ -120,10 +121,14 @@ impl LayerInits {
     }
 }
 
-/// The class label of a target element. Labels travel as whole numbers in an `f64`; readers have checked their range.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are small whole numbers")]
-pub(super) fn class_at<S: Scalar>(target: View<'_, S>, at: usize) -> usize {
-    target.at(at).primal() as usize
+/// The class label or token at an element. They travel as whole numbers in an `f64`; readers have checked their range.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "labels and tokens are whole numbers"
+)]
+pub(super) fn index_at<S: Scalar>(whole: View<'_, S>, at: usize) -> usize {
+    whole.at(at).primal() as usize
 }
 
 /// 1/n.
@@ -176,10 +181,22 @@ impl Lines {
         blocks.flat_map(move |block| block..block + stride)
     }
 
+    /// The elements of a line, where they are neighbours as one run.
+    pub(super) fn runs(&self, start: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let run = if self.stride == 1 { self.length.max(1) } else { 1 };
+        let end = start + self.length * self.stride;
+        (start..end).step_by((run * self.stride).max(1)).map(move |at| at..at + run)
+    }
+
     /// The elements of a line.
     pub(super) fn places(&self, start: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         (start..start + self.length * self.stride).step_by(self.stride.max(1))
     }
+}
+
+/// The largest of some elements.
+pub(super) fn maximum<S: Scalar>(x: View<'_, S>, places: impl Iterator<Item = usize>) -> f64 {
+    places.map(|i| x.at(i).primal()).fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// The largest of some elements, and the sum of e^(x - largest) over them: the softmax and its logarithm without an overflow. The shift
@@ -188,7 +205,7 @@ pub(super) fn shifted_sum<S: Scalar>(
     x: View<'_, S>,
     places: impl Iterator<Item = usize> + Clone,
 ) -> (f64, S) {
-    let most = places.clone().map(|i| x.at(i).primal()).fold(f64::NEG_INFINITY, f64::max);
+    let most = maximum(x, places.clone());
     let mut sum = S::constant(0.0);
     places.for_each(|i| sum += (x.at(i) + -most).exp());
     (most, sum)

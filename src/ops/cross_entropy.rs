@@ -84,7 +84,7 @@ impl Op for CrossEntropy {
             let weight = cotangent.at(sample) * super::reciprocal(classes.positions);
             for position in 0..classes.positions {
                 let base = classes.base(sample, position);
-                let class = super::class_at(y, sample * classes.positions + position);
+                let class = super::index_at(y, sample * classes.positions + position);
                 let total = log_sum_exp(&classes, z, base);
                 let share = self.label_smoothing * super::reciprocal(classes.count);
                 for c in 0..classes.count {

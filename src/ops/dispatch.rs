@@ -104,6 +104,12 @@ impl OpKind {
         op!(self, o => Op::kinks(o))
     }
 
+    /// Whether each result is the largest of the elements that its window meets.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        op!(self, o => o.chooses())
+    }
+
     /// What an elementwise function does to standard normal input.
     #[must_use]
     pub fn response(&self) -> Option<Response> {
@@ -147,6 +153,12 @@ impl OpKind {
     #[must_use]
     pub fn classes(&self, inputs: &[&Shape]) -> Option<usize> {
         op!(self, o => o.classes(inputs))
+    }
+
+    /// How many tokens an operator has rows for that takes whole numbers.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<usize> {
+        op!(self, o => o.vocabulary())
     }
 
     /// Updates the state after a training step.

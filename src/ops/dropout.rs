@@ -30,6 +30,13 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// With keep probability 1.
+    #[must_use]
+    pub fn keeping_all(&self) -> Self {
+        let Self { p: _ } = self;
+        Self { p: 0.0 }
+    }
+
     /// What the first `n` elements are multiplied with in training.
     #[must_use]
     pub fn factors(&self, n: usize, draws: Draws) -> Vec<f64> {

@@ -39,10 +39,12 @@ impl Activation for Elu {
         &[0.0]
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {
         if piece == 1 { x } else { x.exp_m1() * self.alpha }
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, piece: u32) -> S {
         // y + alpha would cancel where the unit saturates.
         if piece == 1 { S::constant(1.0) } else { x.exp() * self.alpha }

@@ -31,10 +31,24 @@ const TWICE: f64 = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 /// Beyond, the gate of the approximation is 0 or 1 to the last bit (its argument exceeds 1900), while x^3 may overflow.
 const SATURATED: f64 = 30.0;
 
-/// The argument of the approximation's gate; constant where the gate is saturated.
+/// x, constant where the gate of the approximation is saturated.
+#[inline(always)]
+fn bounded<S: Scalar>(x: S) -> S {
+    if x.primal().abs() > SATURATED { S::constant(SATURATED.copysign(x.primal())) } else { x }
+}
+
+/// The argument of the approximation's gate.
+#[inline(always)]
 fn gate<S: Scalar>(x: S) -> S {
-    let x = if x.primal().abs() > SATURATED { S::constant(SATURATED.copysign(x.primal())) } else { x };
+    let x = bounded(x);
     (x + x * x * x * CUBIC) * TWICE
+}
+
+impl Gelu {
+    /// The same function computed the other way.
+    pub(crate) fn other(&self) -> Self {
+        Self { approx: if self.approx == "tanh" { "none" } else { "tanh" } }
+    }
 }
 
 impl Activation for Gelu {
@@ -54,17 +68,18 @@ impl Activation for Gelu {
         vec![("approx", (*approx).to_owned())]
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, _: u32) -> S {
         if self.approx == "tanh" { x * gate(x).sigmoid() } else { x * (x * -FRAC_1_SQRT_2).erfc() * 0.5 }
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, _: u32) -> S {
         if self.approx == "tanh" {
             let argument = gate(x);
             let (on, off) = (argument.sigmoid(), (-argument).sigmoid());
-            if x.primal().abs() > SATURATED {
-                return on;
-            }
+            // One of the two is 0 where the gate is saturated.
+            let x = bounded(x);
             on + x * on * off * ((x * x * (3.0 * CUBIC) + 1.0) * TWICE)
         } else {
             // Phi(x) + x phi(x), with phi(x) = exp(-x^2/2) / sqrt(2 pi). The exponent is the square of what the kernel takes: 1/sqrt(2) is

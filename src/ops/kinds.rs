@@ -20,6 +20,8 @@ pub enum Category {
     Noise,
     /// Moves, copies or interpolates elements: what comes out has the range of what goes in.
     Layout,
+    /// Rows of a table by whole numbers: it reads tokens, and nothing flows through it.
+    Lookup,
     /// Joins several values.
     Combine,
     /// Multiplies matrices that are values, none of them weights.
@@ -40,6 +42,7 @@ impl Category {
             Self::Pool => "pool",
             Self::Noise => "noise",
             Self::Layout => "layout",
+            Self::Lookup => "lookup",
             Self::Combine => "combine",
             Self::Product => "product",
             Self::Loss => "loss",
@@ -74,8 +77,10 @@ pub enum ModeEffect {
 /// What a parameter is for; decides whether `l2 on weights` reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The kernel of a linear layer, a convolution or an embedding.
+    /// The kernel of a linear layer or a convolution.
     Kernel,
+    /// The rows of an embedding.
+    Table,
     /// An additive constant of such a layer.
     Bias,
     /// The factor of a norm, or of a channel at the end of a branch.

@@ -70,8 +70,18 @@ impl Op for LogSoftmax {
         for start in lines.starts(output.len()) {
             let places = lines.places(start);
             let mut sum = S::constant(0.0);
-            places.clone().for_each(|i| sum += cotangent.at(i));
-            places.for_each(|i| grad.set(i, cotangent.at(i) - output.at(i).exp() * sum));
+            places.for_each(|i| sum += cotangent.at(i));
+            for run in lines.runs(start) {
+                let (y, g) = (output.part(run.clone()), cotangent.part(run.clone()));
+                S::zip(
+                    y,
+                    g,
+                    g,
+                    &mut grad.part(run),
+                    #[inline(always)]
+                    |y, g, _| g - y.exp() * sum,
+                );
+            }
         }
     }
 

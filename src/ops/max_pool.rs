@@ -70,6 +70,10 @@ impl Op for MaxPool {
         Some([window.rows.into(), window.columns.into()])
     }
 
+    fn chooses(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Shape]) -> Result<Inferred, Misfit> {
         let (window, shape) = self.pool.over("max_pool", inputs[0])?;
         let flops = shape.elements().saturating_mul(window.taps());

@@ -28,6 +28,7 @@ mod convolution;
 mod cross_entropy;
 mod dropout;
 mod elu;
+mod embedding;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
@@ -84,8 +85,8 @@ pub use perturb::{Advance, Block, Column, Spread};
 pub use prelu::USUAL_SLOPE;
 
 use common::{
-    LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, class_at, copy_backward, copy_forward,
-    exact, masked, reciprocal, same_shapes, shifted_sum,
+    LayerInits, Lines, TIE, affine_energy, affine_moments, axis_of, copy_backward, copy_forward, exact,
+    index_at, masked, maximum, reciprocal, same_shapes, shifted_sum,
 };
 
 use crate::args::{Param, Reader};
@@ -133,6 +134,7 @@ registry! {
     add::Add,
     mul::Mul,
     concat::Concat,
+    embedding::Embedding,
     class_token::ClassToken,
     position_embedding::PositionEmbedding,
     layer_scale::LayerScale,
@@ -450,6 +452,11 @@ pub trait Op: Sized {
         Vec::new()
     }
 
+    /// Whether each result is the largest of the elements that its window meets, so that several may tie.
+    fn chooses(&self) -> bool {
+        false
+    }
+
     /// What an elementwise function does to standard normal input; `None` for everything else.
     fn response(&self) -> Option<Response> {
         None
@@ -468,6 +475,11 @@ pub trait Op: Sized {
 
     /// What a window that slides over maps of this shape meets along either axis.
     fn taps(&self, _input: &Shape) -> Option<[Taps; 2]> {
+        None
+    }
+
+    /// How many tokens an operator has rows for that takes whole numbers; `None` for one that takes numbers of any kind.
+    fn vocabulary(&self) -> Option<usize> {
         None
     }
 

@@ -51,7 +51,7 @@ impl Op for Nll {
         for sample in 0..batch {
             let weight = cotangent.at(sample) * super::reciprocal(classes.positions);
             for position in 0..classes.positions {
-                let class = super::class_at(y, sample * classes.positions + position);
+                let class = super::index_at(y, sample * classes.positions + position);
                 grad.set(classes.place(classes.base(sample, position), class), -weight);
             }
         }

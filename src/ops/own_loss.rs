@@ -67,7 +67,7 @@ fn quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-10.0, 10.0);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < share {
+        if 0.5 * Scalar::erfc(-middle / std::f64::consts::SQRT_2) < share {
             low = middle;
         } else {
             high = middle;

@@ -36,10 +36,12 @@ impl Activation for Selu {
         &[0.0]
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {
         if piece == 1 { x * SCALE } else { x.exp_m1() * (ALPHA * SCALE) }
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, piece: u32) -> S {
         if piece == 1 { S::constant(SCALE) } else { x.exp() * (ALPHA * SCALE) }
     }

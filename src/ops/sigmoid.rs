@@ -26,10 +26,12 @@ impl Activation for Sigmoid {
         Some(Self)
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, _: u32) -> S {
         x.sigmoid()
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, _: u32) -> S {
         // y (1 - y) has no digits left once y rounds to 1; 1 - y is sigmoid(-x).
         x.sigmoid() * (-x).sigmoid()

@@ -24,10 +24,12 @@ impl Activation for Silu {
         Some(Self)
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, _: u32) -> S {
         x * x.sigmoid()
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, _: u32) -> S {
         // 1 - sigmoid(x) is sigmoid(-x), without cancellation.
         x.sigmoid() * (x * (-x).sigmoid() + 1.0)

@@ -51,8 +51,18 @@ impl Op for Softmax {
         let lines = Lines::of(shape, self.axis);
         for start in lines.starts(x.len()) {
             let places = lines.places(start);
-            let (most, sum) = super::shifted_sum(x, places.clone());
-            places.for_each(|i| output.set(i, (x.at(i) + -most).exp() / sum));
+            let most = super::maximum(x, places.clone());
+            for run in lines.runs(start) {
+                S::map(
+                    x.part(run.clone()),
+                    &mut output.part(run),
+                    #[inline(always)]
+                    |x| (x + -most).exp(),
+                );
+            }
+            let mut sum = S::constant(0.0);
+            places.clone().for_each(|i| sum += output.at(i));
+            places.for_each(|i| output.set(i, output.at(i) / sum));
         }
     }
 

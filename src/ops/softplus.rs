@@ -32,10 +32,12 @@ impl Activation for Softplus {
         &[THRESHOLD]
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, piece: u32) -> S {
         if piece == 1 { x } else { x.softplus() }
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, piece: u32) -> S {
         if piece == 1 { S::constant(1.0) } else { x.sigmoid() }
     }

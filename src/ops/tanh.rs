@@ -25,10 +25,12 @@ impl Activation for Tanh {
         Some(Self)
     }
 
+    #[inline(always)]
     fn value<S: Scalar>(&self, x: S, _: u32) -> S {
         x.tanh()
     }
 
+    #[inline(always)]
     fn slope<S: Scalar>(&self, x: S, _: S, _: u32) -> S {
         // sech^2(x) = 4 e^(-2|x|) / (1 + e^(-2|x|))^2; 1 - y^2 has no digits left once y rounds to 1.
         let e = (x.abs() * -2.0).exp();

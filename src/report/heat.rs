@@ -64,6 +64,17 @@ fn colour(x: f64) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
+/// A sentence in two lines at most, broken between words.
+fn wrapped(text: &str) -> Vec<String> {
+    const FIRST: usize = 125;
+    let end = match text.char_indices().nth(FIRST) {
+        Some((end, _)) => text[..end].rfind(' ').unwrap_or(end),
+        None => text.len(),
+    };
+    let (first, rest) = text.split_at(end);
+    [first, rest.trim_start()].into_iter().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 /// The picture of a failing tensor, with what was done in words, and the names of the right gradient and of the wrong one.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a few cells")]
@@ -105,7 +116,9 @@ pub fn svg(map: &Map, why: Option<&str>, [right, wrong]: [&str; 2]) -> String {
         &format!("fill=\"{GREY}\""),
         &format!("{point}; relative error {relative}"),
     );
-    text(&mut out, (LEFT, 68.0), 12, "", why.unwrap_or_default());
+    for (line, y) in wrapped(why.unwrap_or_default()).iter().zip([66.0, 81.0]) {
+        text(&mut out, (LEFT, y), 12, "", line);
+    }
     for (at, ((title, matrix), scale)) in panels.iter().zip(scales).enumerate() {
         let left = LEFT + (PANEL + GAP) * at as f64;
         text(&mut out, (left, TOP - 12.0), 13, "font-weight=\"bold\"", title);

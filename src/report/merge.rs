@@ -46,6 +46,8 @@ struct Spec {
     snapshot: Option<Status>,
     #[serde(default)]
     unopened: bool,
+    #[serde(default)]
+    unanswered: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,7 +149,7 @@ fn same(one: &RawValue, other: &RawValue) -> bool {
 /// Counts as [`super::Report::summary`] does.
 fn summary<'a>(specs: impl Iterator<Item = &'a Spec>) -> Summary {
     let mut summary = Summary::default();
-    for Spec { path: _, diagnostics, properties, snapshot: _, unopened } in specs {
+    for Spec { path: _, diagnostics, properties, snapshot: _, unopened, unanswered } in specs {
         summary.specs += 1;
         for Finding { severity, expected } in diagnostics {
             match (expected, severity.as_str()) {
@@ -160,6 +162,7 @@ fn summary<'a>(specs: impl Iterator<Item = &'a Spec>) -> Summary {
         let late = |law: &&Law| law.verdict == Verdict::Skipped.word() && law.detail == OUT_OF_TIME;
         summary.out_of_time += properties.iter().filter(late).count();
         summary.unopened += usize::from(*unopened);
+        summary.unanswered += usize::from(*unanswered);
     }
     summary
 }

@@ -14,7 +14,7 @@ pub use partition::Partition;
 
 use crate::diag::{Diagnostics, Severity};
 use crate::source::Sources;
-use crate::valid::{against, audit, declared, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties, structure};
 use serde::{Deserialize, Serialize};
 
 /// One run over one or more specs.
@@ -46,6 +46,8 @@ pub struct Regressions {
     pub cases: usize,
     /// How many of them fail.
     pub failed: usize,
+    /// How many were not run: the law cannot fail on this graph, or the spec no longer allows the values.
+    pub left_out: usize,
 }
 
 /// What was found of one spec.
@@ -67,10 +69,14 @@ pub struct SpecReport {
     pub gradcheck: Option<gradcheck::Report>,
     /// The comparison with another program, if it was made.
     pub against: Option<against::Report>,
+    /// The other program gave no answer that could be read.
+    pub unanswered: bool,
     /// The property tests, if they ran.
     pub properties: Vec<properties::Report>,
     /// The tests of the properties that the spec declares, if they ran.
     pub declared: Vec<declared::Report>,
+    /// The models that the ranges of the spec allow and that were tested, too, if it declares any.
+    pub structures: Option<structure::Report>,
     /// The failing cases that are committed beside the spec, if there are any and they ran.
     pub regressions: Option<Regressions>,
     /// The comparison with the stored statistics, if it was made and the spec fits any.
@@ -94,8 +100,10 @@ impl SpecReport {
             data: None,
             gradcheck: None,
             against: None,
+            unanswered: false,
             properties: Vec::new(),
             declared: Vec::new(),
+            structures: None,
             regressions: None,
             statistics: None,
             snapshot: None,
@@ -170,15 +178,17 @@ pub struct Summary {
     pub expected: usize,
     /// Specs that could not be opened.
     pub unopened: usize,
-    /// Laws that were not tested because the time was up.
+    /// Specs whose other program gave no answer that could be read.
+    pub unanswered: usize,
+    /// Laws and properties that were not tested because the time was up.
     pub out_of_time: usize,
 }
 
 impl Summary {
-    /// The exit code: 2 if a spec could not be opened, 1 if something was found, else 0.
+    /// The exit code: 2 if a spec could not be opened or another program gave no answer, 1 if something was found, else 0.
     #[must_use]
     pub fn exit_code(&self, deny_warnings: bool) -> u8 {
-        if self.unopened > 0 {
+        if self.unopened > 0 || self.unanswered > 0 {
             return 2;
         }
         u8::from(self.errors > 0 || (deny_warnings && self.warnings > 0))
@@ -202,7 +212,9 @@ impl Report {
             summary.infos += spec.found.count(Severity::Info);
             summary.expected += spec.found.iter().filter(|finding| finding.expected).count();
             summary.unopened += usize::from(spec.unopened);
+            summary.unanswered += usize::from(spec.unanswered);
             summary.out_of_time += spec.properties.iter().filter(|law| law.out_of_time()).count();
+            summary.out_of_time += spec.declared.iter().filter(|property| property.out_of_time()).count();
         }
         summary
     }

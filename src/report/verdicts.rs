@@ -3,7 +3,7 @@
 use super::SpecReport;
 use crate::text::{number, plural};
 use crate::valid::properties::Verdict;
-use crate::valid::{audit, gradcheck};
+use crate::valid::{audit, gradcheck, structure};
 
 /// The heading of a spec's verdicts: path, model, size.
 #[must_use]
@@ -62,6 +62,29 @@ pub fn gradients(report: &gradcheck::Report) -> String {
     }
     line
 }
+
+/// Which models were tested besides the declared one, the first few by their values.
+#[must_use]
+pub fn structures(report: &structure::Report) -> String {
+    let structure::Report { verdict: _, ranges, drawn, compiled, cut, faults: _, late } = report;
+    let few = |all: &[String]| {
+        let mut shown = all.iter().take(FEW).cloned().collect::<Vec<_>>();
+        shown.extend((all.len() > FEW).then(|| format!("{} more", all.len() - FEW)));
+        shown.join("; ")
+    };
+    let tested = if *late { "tested as far as the time went with" } else { "tested with" };
+    let mut line = format!("{}: {tested} {}", ranges.join(", "), few(drawn));
+    if *compiled > 0 {
+        line.push_str(&format!("; compiled with {compiled} more"));
+    }
+    if !cut.is_empty() {
+        line.push_str(&format!("; compiled and too expensive to be run: {}", few(cut)));
+    }
+    line
+}
+
+/// Models that are named.
+const FEW: usize = 6;
 
 /// What the property tests conclude: the laws that hold by the number of their cases, the names of those that were skipped (the JSON
 /// report says why), and each of the others with its reason; a line for each declared one.

@@ -185,7 +185,7 @@ impl<T: Scalar, V: Tangent<T>> Scalar for DualOf<T, V> {
     fn tanh(self) -> Self {
         // 1 - tanh^2 = 4 e^(-2|x|) / (1 + e^(-2|x|))^2: the left side has lost every digit once tanh rounds to 1.
         let x = self.value;
-        let e = (if x.primal() < 0.0 { x } else { -x } * 2.0).exp();
+        let e = (x.below_zero() * 2.0).exp();
         let sum = e + 1.0;
         self.chain(x.tanh(), e * 4.0 / (sum * sum))
     }

@@ -79,6 +79,12 @@ pub trait Scalar:
     /// 1 - erf(x), with all its digits where erf rounds to 1.
     fn erfc(self) -> Self;
 
+    /// -|x|, on which exponentials do not overflow, with the derivative of x at 0.
+    #[must_use]
+    fn below_zero(self) -> Self {
+        if self.primal() > 0.0 { -self } else { self }
+    }
+
     /// The logistic function 1 / (1 + e^-x), without overflow on either side.
     #[must_use]
     fn sigmoid(self) -> Self {
@@ -111,22 +117,23 @@ pub trait Scalar:
     /// `c = a b`, or `c += a b`.
     fn gemm(product: Product, a: View<'_, Self>, b: View<'_, Self>, c: &mut ViewMut<'_, Self>);
 
-    /// `out[i] = f(x[i])`; all lengths are equal.
+    /// `out[i] = f(x[i])`; all lengths are equal. Closures say `#[inline(always)]`, without which the loop would not become vector code.
     fn map(x: View<'_, Self>, out: &mut ViewMut<'_, Self>, f: impl Fn(Self) -> Self) {
         for i in 0..x.len() {
             out.set(i, f(x.at(i)));
         }
     }
 
-    /// `out[i] = f(x[i], y[i])`; all lengths are equal.
+    /// `out[i] = f(x[i], y[i], z[i])`; all lengths are equal.
     fn zip(
         x: View<'_, Self>,
         y: View<'_, Self>,
+        z: View<'_, Self>,
         out: &mut ViewMut<'_, Self>,
-        f: impl Fn(Self, Self) -> Self,
+        f: impl Fn(Self, Self, Self) -> Self,
     ) {
         for i in 0..x.len() {
-            out.set(i, f(x.at(i), y.at(i)));
+            out.set(i, f(x.at(i), y.at(i), z.at(i)));
         }
     }
 }

@@ -151,7 +151,7 @@ fn hand_back(graph: &Graph, signal: &Signal, handle: Handle<Node>, energy: Energ
         Category::Product => through(),
         // The average of a map divides the energy by its size, but weights below sum it up again over as many places.
         Category::Pool | Category::Noise | Category::Layout => Some(vec![energy; node.inputs.len()]),
-        Category::Norm | Category::Distribution | Category::Loss => None,
+        Category::Norm | Category::Lookup | Category::Distribution | Category::Loss => None,
     }
 }
 

@@ -63,7 +63,7 @@ impl Signal {
 /// Analyses a graph with what the spec declares of its inputs.
 #[must_use]
 pub fn analyse(graph: &Verified<Graph>, mode: Mode) -> Signal {
-    let declared: Vec<(Moments, bool)> = graph.feeds.iter().map(|(_, feed)| declared(graph, feed)).collect();
+    let declared: Vec<(Moments, bool)> = graph.feeds.handles().map(|feed| declared(graph, feed)).collect();
     let feeds = declared.iter().map(|(moments, _)| *moments).collect();
     let assumed = declared.iter().map(|(_, assumed)| *assumed).collect();
     propagate(graph, mode, feeds, assumed)
@@ -218,7 +218,8 @@ fn forward(
                 io.inputs.iter().map(weight).zip(taken.iter().copied()).collect();
             border::mixed(&parts)
         }
-        Category::Combine
+        Category::Lookup
+        | Category::Combine
         | Category::Product
         | Category::Layout
         | Category::Distribution
@@ -234,9 +235,14 @@ fn forward(
 fn variety(node: &Node, io: Transfer<'_>, moments: &Moments) -> f64 {
     let by_position = match node.op.category() {
         Category::Product => return moments.variety,
-        Category::Layer | Category::Activation | Category::Norm | Category::Noise | Category::Combine => {
-            io.shape.rank() == 3 && !node.op.mixes_batch(io.mode)
-        }
+        // It gives each position something of its own, and all samples the same.
+        Category::Combine if node.op.name() == "position_embedding" => return moments.variety,
+        Category::Layer
+        | Category::Lookup
+        | Category::Activation
+        | Category::Norm
+        | Category::Noise
+        | Category::Combine => io.shape.rank() == 3 && !node.op.mixes_batch(io.mode),
         Category::Pool | Category::Layout | Category::Distribution | Category::Loss => false,
     };
     if !by_position {
@@ -416,7 +422,11 @@ fn placed(
         },
         // Positions become features or places, of which nothing is known.
         Category::Layout => (by_channel(Energy { variety: 1.0, ..arrived }, shape), border::uniform(shape)),
-        Category::Combine | Category::Product | Category::Distribution | Category::Loss => (arrived, None),
+        Category::Lookup
+        | Category::Combine
+        | Category::Product
+        | Category::Distribution
+        | Category::Loss => (arrived, None),
     }
 }
 
@@ -463,22 +473,26 @@ fn along_the_value(graph: &Graph, signal: &mut Signal, elasticities: &[Vec<f64>]
     }
 }
 
+/// The indicators of one word in n, all as likely: E x = E x^2 = 1/n, and two of them agree on a word with probability 1/n.
+fn indicators(words: usize) -> Moments {
+    #[expect(clippy::cast_precision_loss, reason = "vocabularies are far below 2^53")]
+    let share = 1.0 / words.max(1) as f64;
+    Moments::new(share, share, share * share)
+}
+
 /// What a spec says of an input, and whether its scale is an assumption.
-fn declared(graph: &Graph, feed: &Feed) -> (Moments, bool) {
+fn declared(graph: &Graph, handle: Handle<Feed>) -> (Moments, bool) {
+    let feed = &graph.feeds[handle];
     // Uniform on [0, 1]: E x = 1/2, E x^2 = 1/3, and two independent inputs have E x x' = 1/4.
     let unit = Moments::new(1.0 / 3.0, 0.5, 0.25);
     let group = graph.group(feed);
     let mut moments = match (&feed.kind, group.map(crate::data::Group::one_hot)) {
-        // An indicator of one word in n: E x = E x^2 = 1/n, and two inputs agree on a word with probability 1/n.
-        (_, Some(true)) => {
-            let words = feed.shape.as_ref().map_or(1, Shape::elements);
-            #[expect(clippy::cast_precision_loss, reason = "vocabularies are far below 2^53")]
-            let share = 1.0 / words.max(1) as f64;
-            Moments::new(share, share, share * share)
-        }
+        (_, Some(true)) => indicators(feed.shape.as_ref().map_or(1, Shape::elements)),
+        // What looks tokens up takes the moments of their indicators.
+        (FeedKind::Int, _) => graph.vocabulary(handle).map_or(Moments::STANDARD, indicators),
         (FeedKind::Unit, _) => unit,
         (FeedKind::Byte, _) => unit.scaled(255.0),
-        (FeedKind::Real | FeedKind::Int | FeedKind::Class(..) | FeedKind::OneHot, _) => Moments::STANDARD,
+        (FeedKind::Real | FeedKind::Class(..) | FeedKind::OneHot, _) => Moments::STANDARD,
     };
     let mut assumed = matches!(feed.kind, FeedKind::Real) && group.is_some();
     let chain = group.map_or(&feed.chain, |group| &group.chain);

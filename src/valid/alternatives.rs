@@ -21,6 +21,8 @@ const BUDGET: f64 = 2e9;
 pub(super) struct Alternative {
     pub why: String,
     pub params: Vec<Vec<f64>>,
+    /// By the index of the input; empty for a mistake that leaves rows out.
+    pub feeds: Vec<Vec<f64>>,
 }
 
 /// Where the gradients are taken.
@@ -34,7 +36,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn run(&self, feeds: &[Tensor], penalties: bool, reverse: &impl Reverse) -> Vec<Vec<f64>> {
+    fn run(&self, feeds: &[Tensor], penalties: bool, reverse: &impl Reverse) -> Gradients {
         let batch = feeds.first().map_or(1, |feed| feed.dims[0]);
         let settings = Settings { penalties, ..self.settings };
         let mut session: Session<'_, f64> = Session::new(self.graph, batch, Keep::All);
@@ -42,7 +44,7 @@ impl Place<'_> {
         let point = self.weights.at(feeds);
         session.forward(&point, settings, Tapes::Live);
         session.backward(self.objective, &point, settings, reverse, &mut gradients);
-        gradients.params
+        gradients
     }
 }
 
@@ -64,8 +66,8 @@ pub(super) fn alternatives(place: Place<'_>) -> Vec<Alternative> {
             break;
         }
         let mistaken = Mistaken { mistake, graph: place.graph };
-        let params = place.run(place.feeds, place.settings.penalties, &mistaken);
-        found.push(Alternative { why: mistake.why(place.graph), params });
+        let Gradients { params, feeds } = place.run(place.feeds, place.settings.penalties, &mistaken);
+        found.push(Alternative { why: mistake.why(place.graph), params, feeds });
     }
     found
 }
@@ -73,8 +75,9 @@ pub(super) fn alternatives(place: Place<'_>) -> Vec<Alternative> {
 /// Gradients of some of the rows, still divided by all of them.
 fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
     let Place { graph, settings, .. } = place;
-    let data = place.run(place.feeds, false, &Registry);
-    let whole = if settings.penalties { place.run(place.feeds, true, &Registry) } else { data.clone() };
+    let data = place.run(place.feeds, false, &Registry).params;
+    let whole =
+        if settings.penalties { place.run(place.feeds, true, &Registry).params } else { data.clone() };
     // Masks are numbered from the first row on.
     let fixed =
         settings.mode == Mode::Eval || graph.nodes.iter().all(|(_, node)| node.op.name() != "dropout");
@@ -82,13 +85,13 @@ fn fewer_rows(place: Place<'_>, rows: usize) -> Vec<Alternative> {
         let feeds: Vec<Tensor> = place.feeds.iter().map(|feed| slice(feed, range.clone())).collect();
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch")]
         let share = range.len() as f64 / rows as f64;
-        let mut params = place.run(&feeds, false, &Registry);
+        let mut params = place.run(&feeds, false, &Registry).params;
         for ((some, whole), data) in params.iter_mut().zip(&whole).zip(&data) {
             some.iter_mut()
                 .zip(whole.iter().zip(data))
                 .for_each(|(g, (all, data))| *g = share * *g + (all - data));
         }
-        Alternative { why: why.to_owned(), params }
+        Alternative { why: why.to_owned(), params, feeds: Vec::new() }
     };
     let mut found = Vec::new();
     if fixed {
@@ -125,7 +128,8 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
                 node.op.attributes().iter().find(|(name, _)| *name == "p").and_then(|(_, p)| p.parse().ok());
             let kept = kept.map_or(1.0, |p: f64| 1.0 - p);
             if kept < 1.0 {
-                found.extend([Mistake::Unmasked(handle), Mistake::Unscaled(handle, kept)]);
+                found.extend([1.0, 1.0 / kept].map(|scale| Mistake::Unmasked(handle, scale)));
+                found.push(Mistake::Unscaled(handle, kept));
             }
         }
     }
@@ -152,8 +156,8 @@ fn mistakes(place: Place<'_>) -> Vec<Mistake> {
 /// One mistake at one place.
 #[derive(Clone, Copy, Debug)]
 enum Mistake {
-    /// Dropout lets every derivative through as it is.
-    Unmasked(Handle<Node>),
+    /// Dropout lets every derivative through, times a factor.
+    Unmasked(Handle<Node>, f64),
     /// Dropout does not scale derivatives as it scales values.
     Unscaled(Handle<Node>, f64),
     /// A value is used in several places, and one of them does not count.
@@ -166,7 +170,7 @@ impl Mistake {
     fn why(self, graph: Runnable<'_>) -> String {
         let path = |node: Handle<Node>| graph.nodes[node].path.to_string();
         match self {
-            Self::Unmasked(node) => {
+            Self::Unmasked(node, _) => {
                 format!("the dropout mask of `{}` is not applied to derivatives", path(node))
             }
             Self::Unscaled(node, _) => {
@@ -199,7 +203,7 @@ struct Mistaken<'a> {
 impl Mistaken<'_> {
     fn here(&self, node: &Node) -> bool {
         let at = match self.mistake {
-            Mistake::Unmasked(at)
+            Mistake::Unmasked(at, _)
             | Mistake::Unscaled(at, _)
             | Mistake::Dropped { to: at, .. }
             | Mistake::Unshared { by: at, .. } => at,
@@ -211,10 +215,10 @@ impl Mistaken<'_> {
 impl Reverse for Mistaken<'_> {
     fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
         match self.mistake {
-            Mistake::Unmasked(_) if self.here(node) => {
+            Mistake::Unmasked(_, scale) if self.here(node) => {
                 let Backward { cotangent, inputs_grad, .. } = io;
                 if let Some(grad) = &mut inputs_grad[0] {
-                    grad.copy(cotangent);
+                    (0..grad.len()).for_each(|i| grad.set(i, cotangent.at(i) * scale));
                 }
             }
             _ => node.op.backward(io),
@@ -231,7 +235,7 @@ impl Reverse for Mistaken<'_> {
             return;
         }
         match self.mistake {
-            Mistake::Unmasked(_) => {}
+            Mistake::Unmasked(..) => {}
             Mistake::Unscaled(_, kept) => scale(inputs, 0, kept),
             Mistake::Dropped { slot, .. } => scale(inputs, slot, 0.0),
             Mistake::Unshared { slot, .. } => scale(params, slot, 0.0),

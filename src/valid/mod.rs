@@ -6,16 +6,19 @@
 pub mod against;
 mod alternatives;
 pub mod audit;
+pub mod chains;
 pub mod claims;
 pub mod declared;
 mod diagnose;
 pub mod gradcheck;
 pub mod naive;
+pub mod power;
 pub mod properties;
 pub mod regressions;
 pub mod rows;
 mod samples;
 pub mod scale;
+pub mod structure;
 pub mod student;
 mod ties;
 

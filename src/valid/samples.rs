@@ -1,5 +1,6 @@
 //! The batches that checks run on: rows of the training split where there is data, else what the declarations say.
 
+use super::chains::{self, Chain};
 use crate::data::{self, Split, Statistics};
 use crate::diag::Diagnostics;
 use crate::graph::{FeedKind, Graph};
@@ -17,6 +18,8 @@ pub struct Samples {
     rows: usize,
     /// Whether they come from the data set.
     pub real: bool,
+    /// What the fitted steps and the way back make of all rows, where they come from the data set.
+    pub chains: Vec<Chain>,
 }
 
 impl Samples {
@@ -42,16 +45,17 @@ impl Samples {
                 feeds[i] = Tensor::new(dims, rows.data.clone());
             }
         }
-        Ok(Some(Self { feeds, rows: loaded.rows, real: true }))
+        let chains = chains::follow(plan, statistics, loader)?;
+        Ok(Some(Self { feeds, rows: loaded.rows, real: true, chains }))
     }
 
-    /// Standard normal inputs and uniform classes; inputs of a stated range are uniform in it and pass their declared chain.
+    /// Standard normal inputs, uniform classes and tokens; inputs of a stated range are uniform in it and pass their declared chain.
     #[must_use]
     pub fn draw(graph: &Graph, rows: usize, seed: u64) -> Self {
         let feeds = graph
             .feeds
             .iter()
-            .map(|(_, feed)| {
+            .map(|(handle, feed)| {
                 let shape = feed.shape.clone().unwrap_or_default();
                 let draws = Draws { seed, stream: stream(&format!("feed/{}", feed.name)) };
                 // Rows are drawn as they are declared; a step may leave columns out.
@@ -66,7 +70,9 @@ impl Samples {
                     },
                     FeedKind::Unit => uniform(1.0),
                     FeedKind::Byte => uniform(256.0).into_iter().map(f64::floor).collect(),
-                    FeedKind::Int => uniform(2.0).into_iter().map(f64::floor).collect(),
+                    FeedKind::Int => {
+                        tokens(graph.vocabulary(handle).unwrap_or(2), shape.elements(), rows, draws)
+                    }
                     FeedKind::Class(classes, _) => {
                         let classes = classes.unwrap_or_else(|| implied_classes(graph));
                         #[expect(clippy::cast_precision_loss, reason = "class counts are far below 2^53")]
@@ -89,7 +95,7 @@ impl Samples {
                 Tensor::new(shape.with_batch(rows), data)
             })
             .collect();
-        Self { feeds, rows, real: false }
+        Self { feeds, rows, real: false, chains: Vec::new() }
     }
 
     /// How many rows there are.
@@ -126,8 +132,12 @@ impl Samples {
 
     /// The moments that the rows of a batch have: what the signal analysis starts from when it is compared with a measurement.
     #[must_use]
-    pub fn moments(feeds: &[Tensor]) -> Vec<Moments> {
-        feeds.iter().map(moments).collect()
+    pub fn moments(graph: &Graph, feeds: &[Tensor]) -> Vec<Moments> {
+        let of = |(handle, batch)| match graph.vocabulary(handle) {
+            Some(_) => of_tokens(batch),
+            None => moments(batch),
+        };
+        graph.feeds.handles().zip(feeds).map(of).collect()
     }
 }
 
@@ -164,6 +174,31 @@ fn moments(batch: &Tensor) -> Moments {
     }
 }
 
+/// The moments of the indicators of a batch of tokens: two places agree as often as they do in the batch, of which there are few pairs.
+fn of_tokens(batch: &Tensor) -> Moments {
+    let rows = batch.dims[0];
+    let width = batch.data.len() / rows.max(1);
+    let across = (0..width).map(|at| batch.data[at..].iter().step_by(width).copied().collect());
+    let within = batch.data.chunks(width.max(1)).map(<[f64]>::to_vec);
+    let apart = |lines: Vec<Vec<f64>>| 1.0 - agreement(&lines);
+    let (contrast, variety) = (apart(across.collect()), apart(within.collect()));
+    Moments { contrast, variety, ..Moments::STANDARD }
+}
+
+/// The share of pairs of equal numbers among all pairs of a line, over lines of the same length.
+#[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
+fn agreement(lines: &[Vec<f64>]) -> f64 {
+    let pairs = |n: f64| n * (n - 1.0);
+    let (mut equal, mut all) = (0.0, 0.0);
+    for line in lines {
+        let mut line = line.clone();
+        line.sort_by(f64::total_cmp);
+        equal += line.chunk_by(|a, b| a == b).map(|same| pairs(same.len() as f64)).sum::<f64>();
+        all += pairs(line.len() as f64);
+    }
+    if all > 0.0 { equal / all } else { 0.0 }
+}
+
 /// E x x' over all pairs of different positions of a row.
 #[expect(clippy::cast_precision_loss, reason = "element counts are far below 2^53")]
 fn beside(data: &[f64], positions: usize, features: usize) -> f64 {
@@ -180,6 +215,26 @@ fn scatter(data: &[f64], width: usize) -> f64 {
     let squares = data.chunks(width.max(1)).map(|row| row.iter().map(|x| x * x).sum::<f64>());
     let ln: Vec<f64> = squares.filter(|square| *square > 0.0).map(f64::ln).collect();
     super::scale::mean_and_variance(&ln).1
+}
+
+/// Uniform tokens, of which every fourth repeats one of those before it as far as a row is long: what adds up at repeated tokens is
+/// met however large the vocabulary is, and each token is still as likely as any other.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "vocabularies are far below 2^53"
+)]
+fn tokens(vocabulary: usize, width: usize, rows: usize, draws: Draws) -> Vec<f64> {
+    let mut drawn = Vec::with_capacity(width * rows);
+    let mut uniform = draws.uniform();
+    let mut next = |n: usize| uniform.next().map_or(0, |u| (u * n as f64) as usize);
+    for at in 0..width * rows {
+        let repeats = next(4) == 0 && at > 0;
+        let token = if repeats { drawn[at - 1 - next(at.min(width))] } else { next(vocabulary) as f64 };
+        drawn.push(token);
+    }
+    drawn
 }
 
 /// Rows of zeros with a one at a class, each class as likely as the others.

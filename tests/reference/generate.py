@@ -5,7 +5,7 @@ For every NAME.nn in this folder the same model is defined here, independently, 
 inputs, runs the model in float64 and writes, in the safetensors format,
 
     NAME.weights.safetensors    the state dict: trainable tensors and running statistics
-    NAME.input.safetensors      inputs (F64) and targets (F64, or I64 for class labels), by the names of the spec
+    NAME.input.safetensors      inputs (F64, or I64 for tokens) and targets (F64, or I64 for class labels), by the names of the spec
     NAME.expected.safetensors   loss (with the penalties of the spec), output (what the loss reads first),
                                 grad/<param>, grad_input/<input>
 
@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 FOLDER = pathlib.Path(__file__).parent
-LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
 
 def save(path, tensors):
@@ -66,7 +66,7 @@ def inside(outer, **layers):
 
 
 def kernels(model):
-    """The weights of linear layers and convolutions: what `on weights` covers."""
+    """The weights of linear layers, convolutions and embeddings: what `on weights` covers."""
     return [m.weight for m in model.modules() if isinstance(m, LAYERS)]
 
 
@@ -418,6 +418,47 @@ class Transformer(Model):
         return F.mse_loss(output, y) + l2(1e-2, kernels(self))
 
 
+class Positions(nn.Module):
+    def __init__(self, positions, features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(positions, features))
+
+    def forward(self, x):
+        return x + self.weight
+
+
+class Words(Model):
+    """Tokens that repeat, beside numbers and a token for each sample; attention; a penalty that reaches both tables of tokens."""
+
+    def __init__(self):
+        linears = {name: nn.Linear(8, 8, bias=name != "k") for name in ("q", "k", "v", "o")}
+        super().__init__(
+            tok=nn.Embedding(11, 8),
+            pos=Positions(6, 8),
+            norm=nn.LayerNorm(8),
+            **linears,
+            fc=nn.Linear(48, 7),
+            who=nn.Embedding(4, 7),
+            head=nn.Linear(14, 3),
+        )
+
+    inputs = {"x": (5, 6, 8)}
+    tokens = {"ids": (11, (5, 6)), "kind": (4, (5,))}
+    classes = {"y": (3, (5,))}
+
+    def forward(self, x, ids, kind):
+        def split(x):
+            return x.view(x.shape[0], x.shape[1], 2, -1).transpose(1, 2)
+
+        h = self.pos(self.tok(ids) + x)
+        z = self.norm(h)
+        q, k, v = (split(layer(z)) for layer in (self.q, self.k, self.v))
+        shares = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+        h = h + self.o((shares @ v).transpose(1, 2).flatten(2))
+        return self.head(torch.cat([self.fc(h.flatten(1)), self.who(kind)], dim=1))
+
+    def loss(self, output, y):
+        return F.cross_entropy(output, y) + l2(3e-2, kernels(self))
 class Factors(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -484,6 +525,7 @@ MODELS = {
     "unet": Unet,
     "tokens": Tokens,
     "transformer": Transformer,
+    "words": Words,
     "tied": Tied,
     "branches": Branches,
 }
@@ -520,19 +562,21 @@ def generate(name, kind):
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     scale = getattr(kind, "scale", 1.0)
     inputs = {key: torch.randn(dims, dtype=torch.float64) * scale for key, dims in kind.inputs.items()}
+    for key, (vocabulary, dims) in getattr(kind, "tokens", {}).items():
+        inputs[key] = torch.randint(vocabulary, dims)
     targets = {key: torch.randn(dims, dtype=torch.float64) for key, dims in getattr(kind, "targets", {}).items()}
     for key, dims in getattr(kind, "units", {}).items():
         targets[key] = torch.rand(dims, dtype=torch.float64)
     for key, (classes, dims) in getattr(kind, "classes", {}).items():
         targets[key] = torch.randint(classes, dims)
     for tensor in inputs.values():
-        tensor.requires_grad_()
+        tensor.requires_grad_(tensor.is_floating_point())
     output = model(*inputs.values())
     loss = model.loss(output, *targets.values())
     loss.backward()
     expected = {"loss": loss, "output": output}
     expected.update({"grad/" + key: value.grad for key, value in model.named_parameters()})
-    expected.update({"grad_input/" + key: value.grad for key, value in inputs.items()})
+    expected.update({"grad_input/" + key: value.grad for key, value in inputs.items() if value.requires_grad})
     save(FOLDER / f"{name}.weights.safetensors", weights)
     save(FOLDER / f"{name}.input.safetensors", {**inputs, **targets})
     save(FOLDER / f"{name}.expected.safetensors", expected)

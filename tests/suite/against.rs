@@ -10,11 +10,17 @@ use std::time::{Duration, Instant};
 use wellposed::diag::Diagnostics;
 use wellposed::diag::suppress::Notation;
 use wellposed::exec::files::{Elements, Stored, read, write};
-use wellposed::exec::{self, Feeds, Settings, Weights};
-use wellposed::graph::Runnable;
+use wellposed::exec::{
+    self, Feeds, Gradients, Keep, Objective, Registry, Reverse, Session, Settings, Tapes, Weights,
+};
+use wellposed::graph::{Node, Runnable};
+use wellposed::ops::Backward;
+use wellposed::scalar::Scalar;
 use wellposed::tensor::Mode;
 use wellposed::valid::Samples;
-use wellposed::valid::against::{self, Against, Case, Fault, Foreign, Precision, Report, Request, diagnose};
+use wellposed::valid::against::{
+    self, Against, Case, Compared, Fault, Foreign, Precision, Report, Request, diagnose,
+};
 use wellposed::valid::gradcheck::{Options, Verdict};
 
 const MLP: &str = "spec 1
@@ -49,6 +55,11 @@ type Change = fn(&mut Tensors);
 
 /// What a program without mistakes answers: the model of a spec, run by the library on what the request holds.
 fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
+    by_rules(text, files, &Registry, 0)
+}
+
+/// The same with other reverse rules, and with draws of a seed in training that is `off` that of the forward run.
+fn by_rules(text: &str, files: &BTreeMap<String, Vec<u8>>, reverse: &impl Reverse, off: u64) -> Vec<Tensors> {
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let manifest: Value = serde_json::from_slice(&files["request.json"]).expect("JSON");
@@ -74,6 +85,16 @@ fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
             .map(|(name, tensor)| (name, real(tensor.dims, tensor.data)))
             .collect();
         tensors.remove("output");
+        let mut session: Session<'_, f64> = Session::new(graph, feeds.rows, Keep::All);
+        let mut gradients = Gradients::zeros::<f64>(&graph, feeds.rows);
+        let there = weights.at(&feeds.tensors);
+        session.forward(&there, settings, Tapes::Live);
+        let turned = Settings { seed: settings.seed + off, ..settings };
+        session.backward(&Objective::Loss, &there, turned, reverse, &mut gradients);
+        for ((_, param), gradient) in graph.params.iter().zip(gradients.params) {
+            *numbers(&mut tensors, &format!("grad/{}", param.path)) = gradient;
+        }
+        *numbers(&mut tensors, "grad_input/x") = gradients.feeds.swap_remove(0);
         for (i, (_, param)) in graph.params.iter().enumerate() {
             let Elements::Real(v) = &directions[&format!("direction/{}", param.path)].elements else {
                 panic!("directions are numbers")
@@ -89,6 +110,18 @@ fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
             weights.params[i].data = base;
             tensors.insert(format!("losses/{}", param.path), real(vec![losses.len() / 4, 4], losses));
         }
+        let Elements::Real(v) = &directions["direction_input/x"].elements else {
+            panic!("directions are numbers")
+        };
+        let mut losses = Vec::new();
+        for v in v.chunks(feeds.tensors[0].data.len()) {
+            for s in [h, -h, 2.0 * h, -2.0 * h] {
+                let mut moved = feeds.clone();
+                moved.tensors[0].data.iter_mut().zip(v).for_each(|(x, v)| *x += s * v);
+                losses.push(exec::run(graph, &weights, &moved, settings, false).loss.expect("a loss"));
+            }
+        }
+        tensors.insert("losses_input/x".to_owned(), real(vec![losses.len() / 4, 4], losses));
         answers.push(tensors);
     }
     answers
@@ -121,12 +154,21 @@ fn checked_in(
     text: &'static str,
     mistake: fn(&mut Tensors),
 ) -> (Option<Report>, Diagnostics, String) {
+    asked(text, Arc::new(Fake { text, mistake }), precision)
+}
+
+/// What is found of a program that computes, or does not compute, the model of a spec.
+fn asked(
+    text: &str,
+    foreign: Arc<dyn Foreign>,
+    precision: Precision,
+) -> (Option<Report>, Diagnostics, String) {
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let samples = Samples::draw(&compiled.graph, 32, 0);
     let options = Options { seeds: vec![0, 1], steps: 3, batch: 8, ..Options::default() };
-    let program = Against { foreign: Arc::new(Fake { text, mistake }), precision, directions: 3 };
-    let (report, found) = against::check(graph, &samples, &options, &program);
+    let program = Against { foreign, precision, directions: 3 };
+    let Compared { report, found, .. } = against::check(graph, &samples, &options, &program);
     let text = concise(found.clone(), &compiled.sources);
     (report, found, text)
 }
@@ -149,7 +191,8 @@ fn a_program_without_mistakes_passes() {
             let (error, bound) = (tensor.own_error.expect("a number"), tensor.own_bound.expect("a number"));
             assert!(error <= 1e-7 && bound <= 1e-6, "{tensor:?}");
         }
-        assert!(report.tensors.iter().any(|tensor| tensor.name == "grad_input/x"));
+        let input = report.tensors.iter().find(|tensor| tensor.name == "grad_input/x").expect("its report");
+        assert!(input.own_error.expect("a number") <= 1e-7 && input.own_bound.expect("a number") <= 1e-6);
     }
 }
 
@@ -201,10 +244,7 @@ fn a_wrong_gradient_is_found_against_both_and_named() {
         assert!(said.contains(&message) && said.contains(why), "{tensor}, {why}: {said}");
         assert_eq!(found.iter().count(), 1, "{said}");
         let wrong = report.tensors.iter().find(|report| report.name == tensor).expect("its report");
-        assert!(
-            wrong.error > 1e-4 && (wrong.wrong_by_own_loss || tensor.starts_with("grad_input")),
-            "{wrong:?}"
-        );
+        assert!(wrong.error > 1e-4 && wrong.wrong_by_own_loss, "{wrong:?}");
         if !tensor.starts_with("grad_input") {
             let node = found.iter().next().and_then(|finding| finding.node.clone());
             assert_eq!(node.as_deref(), tensor.split_once('.').map(|(node, _)| node));
@@ -231,6 +271,129 @@ fn single_precision_has_its_own_step_and_bounds() {
     let (report, _, said) = checked_in(Precision::F32, MLP, wrong);
     assert!(said.contains("`fc2.weight` is wrong: it is 0.5 times ours"), "{said}");
     assert!(report.expect("a report").tensors.iter().any(|tensor| tensor.wrong_by_own_loss));
+}
+
+/// A program whose reverse pass treats dropout in a way of its own.
+#[derive(Debug)]
+struct Dropping {
+    /// What derivatives are multiplied with where the forward run has kept or dropped an element; the right ones where there is nothing.
+    factors: Option<[f64; 2]>,
+    /// How far the seed of the mask is off.
+    off: u64,
+}
+
+impl Reverse for Dropping {
+    fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
+        let Some([kept, dropped]) =
+            self.factors.filter(|_| node.op.name() == "dropout" && io.mode == Mode::Train)
+        else {
+            return node.op.backward(io);
+        };
+        let Backward { inputs, output, cotangent, inputs_grad, .. } = io;
+        let Some(grad) = &mut inputs_grad[0] else { return };
+        for i in 0..grad.len() {
+            // Where the ReLU gives 0 its slope is 0, too.
+            let gone = output.at(i).primal() == 0.0 && inputs[0].at(i).primal() != 0.0;
+            grad.set(i, cotangent.at(i) * if gone { dropped } else { kept });
+        }
+    }
+}
+
+impl Foreign for Dropping {
+    fn answer(&self, request: &Request) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let files = request.files.iter().cloned().collect();
+        Ok(by_rules(MLP, &files, self, self.off).iter().map(|tensors| Some(write(tensors))).collect())
+    }
+}
+
+#[test]
+fn a_mask_that_is_forgotten_in_the_reverse_pass_is_named() {
+    let right = Dropping { factors: None, off: 0 };
+    let (report, _, said) = asked(MLP, Arc::new(right), Precision::F64);
+    assert_eq!((report.expect("a report").verdict, &*said), (Verdict::Pass, ""));
+    let not_applied = "the dropout mask of `fc1.dropout` is not applied to derivatives";
+    for (program, why) in [
+        (Dropping { factors: Some([1.0, 1.0]), off: 0 }, not_applied),
+        (Dropping { factors: Some([1.0 / 0.75, 1.0 / 0.75]), off: 0 }, not_applied),
+        (
+            Dropping { factors: Some([1.0, 0.0]), off: 0 },
+            "derivatives are not divided by the keep probability of `fc1.dropout`",
+        ),
+        (
+            Dropping { factors: None, off: 1 },
+            "it is right in evaluation mode and wrong in training mode: look at `fc1.dropout`; a mask is to be that of the request",
+        ),
+    ] {
+        let (report, _, said) = asked(MLP, Arc::new(program), Precision::F64);
+        let report = report.expect("a report");
+        for name in ["fc1.weight", "fc1.bias", "grad_input/x"] {
+            let tensor = report.tensors.iter().find(|tensor| tensor.name == name).expect("its report");
+            let found = tensor.diagnosis.as_deref().unwrap_or_default();
+            assert!(tensor.wrong_by_own_loss && found.contains(why), "{name}: {why}: {found}");
+        }
+        assert!(said.contains(why), "{said}");
+        let behind = report.tensors.iter().find(|tensor| tensor.name == "fc2.weight").expect("its report");
+        assert_eq!(behind.verdict, Verdict::Pass);
+    }
+}
+
+/// A program that makes a mistake with dropout in both passes, by the text of its own model.
+#[derive(Debug)]
+struct Other(fn(&BTreeMap<String, Vec<u8>>) -> Vec<Tensors>);
+
+impl Foreign for Other {
+    fn answer(&self, request: &Request) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let files = request.files.iter().cloned().collect();
+        Ok(self.0(&files).iter().map(|tensors| Some(write(tensors))).collect())
+    }
+}
+
+#[test]
+fn a_mask_that_is_forgotten_in_both_passes_is_named() {
+    let cases: [(Other, &str); 3] = [
+        (
+            Other(|files| truth(&MLP.replace("dropout(0.25)", "dropout(0)"), files)),
+            "your loss differs from that of the spec: it is the loss without dropout: the masks are not applied",
+        ),
+        // What reads the dropout has smaller weights: the loss is that without the scale.
+        (
+            Other(|files| {
+                let mut answers = truth(MLP, files);
+                for (i, answer) in answers.iter_mut().enumerate().filter(|(i, _)| i % 2 == 0) {
+                    numbers(answer, "loss")[0] = unscaled(files, i);
+                }
+                answers
+            }),
+            "it is the loss with a mask of 0 and 1 in `fc1.dropout`: 1/keep is missing",
+        ),
+        // Another dropout in the same place has other draws.
+        (
+            Other(|files| truth(&MLP.replace("dropout(0.25)", "dropout(0.3)"), files)),
+            "right in evaluation mode and wrong in training mode: look at `fc1.dropout`",
+        ),
+    ];
+    for (program, why) in cases {
+        let (_, _, said) = asked(MLP, Arc::new(program), Precision::F64);
+        assert!(said.contains("error[K004]") && said.contains(why), "{why}: {said}");
+    }
+}
+
+/// The loss of a point whose dropout does not divide by the keep probability.
+fn unscaled(files: &BTreeMap<String, Vec<u8>>, point: usize) -> f64 {
+    let compiled = compiled(MLP, Notation::Dsl);
+    let graph = Runnable::new(&compiled.graph).expect("a complete graph");
+    let file = |what: &str| &files[&format!("point{point}.{what}.safetensors")];
+    let mut weights = Weights::from_safetensors(&graph, "w", file("weights")).expect("weights");
+    let feeds = Feeds::from_safetensors(graph, "x", file("rows"), true).expect("rows");
+    let settings = Settings { mode: Mode::Train, seed: 0, penalties: false };
+    let loss = |weights: &Weights, penalties| {
+        let settings = Settings { penalties, ..settings };
+        exec::run(graph, weights, &feeds, settings, false).loss.expect("a loss")
+    };
+    let penalty = loss(&weights, true) - loss(&weights, false);
+    let at = graph.params.iter().position(|(_, param)| param.path == "fc2.weight").expect("a tensor");
+    weights.params[at].data.iter_mut().for_each(|w| *w *= 0.75);
+    loss(&weights, false) + penalty
 }
 
 #[test]
@@ -361,7 +524,7 @@ fn a_program_is_run_once_and_its_answer_compared() {
     let here = folder.path();
     // The first run leaves the request; the program of the second one copies prepared answers.
     let empty = gradcheck(here, &["--against", "echo run >> runs; true", "--keep", "request"]);
-    assert_eq!(empty.status.code(), Some(1), "{}{}", text(&empty.stdout), text(&empty.stderr));
+    assert_eq!(empty.status.code(), Some(2), "{}{}", text(&empty.stdout), text(&empty.stderr));
     assert_eq!(std::fs::read_to_string(here.join("runs")).expect("a file"), "run\n");
     let files: BTreeMap<String, Vec<u8>> = std::fs::read_dir(here.join("request"))
         .expect("the request")
@@ -414,7 +577,7 @@ fn programs_that_fail_hang_or_are_not_there() {
     let here = folder.path();
     let crash = gradcheck(here, &["--against", "echo boom >&2; exit 3; true"]);
     let out = text(&crash.stdout);
-    assert_eq!(crash.status.code(), Some(1), "{out}");
+    assert_eq!(crash.status.code(), Some(2), "{out}");
     assert!(out.contains("K006") && out.contains("exit status: 3") && out.contains("boom"), "{out}");
 
     // Its child would write after a while; the whole group is ended.
@@ -422,7 +585,7 @@ fn programs_that_fail_hang_or_are_not_there() {
     let line = "(sleep 2; touch late) & sleep 30; true";
     let late = gradcheck(here, &["--against", line, "--time-limit", "0.2"]);
     let out = text(&late.stdout);
-    assert_eq!(late.status.code(), Some(1), "{out}");
+    assert_eq!(late.status.code(), Some(2), "{out}");
     assert!(out.contains("took longer than 0.2 s"), "{out}");
     assert!(start.elapsed() < Duration::from_secs(20));
     std::thread::sleep(Duration::from_secs(3));
@@ -436,8 +599,13 @@ fn programs_that_fail_hang_or_are_not_there() {
         ],
     );
     let out = text(&broken.stdout);
-    assert_eq!(broken.status.code(), Some(1), "{out}");
+    assert_eq!(broken.status.code(), Some(2), "{out}");
     assert!(out.contains("point0.answer.safetensors cannot be read"), "{out}");
+
+    let crash = gradcheck(here, &["--against", "exit 3; true", "--format", "json"]);
+    let report: Value = serde_json::from_slice(&crash.stdout).expect("JSON");
+    assert_eq!(report["specs"][0]["unanswered"], true);
+    assert_eq!((&report["summary"]["unanswered"], crash.status.code()), (&Value::from(1), Some(2)));
 
     let absent = gradcheck(here, &["--against", "./there-is-no-such-program"]);
     assert_eq!(absent.status.code(), Some(2), "{}", text(&absent.stdout));

@@ -2,6 +2,8 @@
 
 use crate::support::{Memory, compiled};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wellposed::diag::suppress::Notation;
 use wellposed::exec::{self, Feeds, Settings, Weights};
 use wellposed::front::properties as kinds;
@@ -10,7 +12,8 @@ use wellposed::pipeline::compile;
 use wellposed::tensor::Mode;
 use wellposed::valid::Samples;
 use wellposed::valid::declared::{Again, Options, PAGES, Replay, Report, run};
-use wellposed::valid::properties::{Subject, Verdict};
+use wellposed::valid::properties::{OUT_OF_TIME, Subject, TimeUp, Verdict};
+use wellposed::valid::structure::Structure;
 
 /// The reports of a text, whose findings must not keep it from being run.
 fn reports(text: &str, options: &Options) -> Vec<Report> {
@@ -267,7 +270,34 @@ fn a_case_of_another_spec_is_an_error_and_mistakes_are_explained() {
     }
     assert!(matches!("finite:seed=1".parse(), Ok(Again::Law(_))));
     let broken = "monotone(out[1],\n      x[3]):seed=2,batch=1".parse::<Replay>().expect("a case");
-    assert_eq!(broken, Replay { subject: "monotone(out[1], x[3])".to_owned(), seed: 2, rows: 1 });
+    assert_eq!(
+        broken,
+        Replay {
+            subject: "monotone(out[1], x[3])".to_owned(),
+            structure: Structure::default(),
+            seed: 2,
+            rows: 1
+        }
+    );
+}
+
+/// What was begun has one initialisation; what was not is SKIPPED for lack of time; a replay has its turn whatever the time is.
+#[test]
+fn the_time_is_obeyed() {
+    let text = mlp(HE, "relu", LAST, "rms(out) < 9\n  monotone(out[0], x[0])\n");
+    let after = |cases: usize| {
+        let asked = AtomicUsize::new(0);
+        Some(TimeUp(Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= cases)))
+    };
+    let late = reports(&text, &Options { time_up: after(0), ..Options::default() });
+    assert!(late.iter().all(|report| report.out_of_time() && report.detail == OUT_OF_TIME), "{late:?}");
+    let some = reports(&text, &Options { time_up: after(3), ..Options::default() });
+    assert_eq!((some[0].verdict, some[0].cases), (Verdict::Pass, 3));
+    assert!(some[0].detail.ends_with(", the time was up after 3 of 16"), "{:?}", some[0]);
+    assert!(some[1].out_of_time(), "{:?}", some[1]);
+    let replay = "rms(out):seed=0,batch=1".parse().ok();
+    let replayed = reports(&text, &Options { replay, time_up: after(0), ..Options::default() });
+    assert_eq!((replayed[0].verdict, replayed[0].cases), (Verdict::Pass, 1));
 }
 
 #[test]

@@ -9,6 +9,10 @@ use wellposed::valid::Samples;
 use wellposed::valid::gradcheck::{Method, Options, Report, Verdict, check};
 
 use crate::support::Memory;
+use wellposed::diag::Diagnostics;
+use wellposed::diag::render::Look;
+use wellposed::report::SpecReport;
+use wellposed::report::format::{full, json};
 
 const NET: &str = "spec 1
 model m(w = 12)
@@ -150,6 +154,92 @@ fn beyond_the_budget_at_least_two_hundred_components_of_each_tensor_are_checked(
     assert!(report.method.starts_with("200 components"), "{}", report.method);
     assert!(report.tensors.iter().all(|tensor| tensor.checked >= 200.min(tensor.components)));
     assert!(!report.verdict.is_bad(), "{report:#?}");
+}
+
+/// Among them, one that no difference looked at is wrong: ledger and directions see it.
+#[test]
+fn a_fault_outside_of_the_sample_is_found() {
+    let text = NET.replace("w = 12", "w = 400").replace(
+        "  c: linear",
+        "     batch_norm\n  n: linear(w, init=he_normal)\n     batch_norm\n     relu\n  c: linear",
+    );
+    let start = Options { seeds: vec![0], steps: 0, ..Options::default() };
+    let report = with(&text, &Planted("n", 0, |g, i| if i == 77_780 { 1.5 * g } else { g }), &start);
+    assert!(report.method.starts_with("200 components of each tensor, as a full sweep would cost"));
+    // A sampled component that is half as large again would give about 0.5 / (2 sqrt(200)).
+    assert!(report.points[0].error < 1e-5, "the sample does not see it: {:#?}", report.points[0]);
+    let tensor = report.tensors.iter().find(|tensor| tensor.name == "n.weight").expect("a tensor");
+    assert_eq!((tensor.verdict, tensor.components), (Verdict::Fail, 160_000));
+    let why = tensor.diagnosis.as_deref().unwrap_or_default();
+    assert!(why.starts_with("one component alone is wrong, [194, 180]"), "{why}");
+}
+
+/// Many layers whose samples are coupled: not even ten components of each tensor are affordable.
+fn deep() -> String {
+    let layer = |i: usize| {
+        format!(
+            "  r{i}: residual {{\n    h: linear(w, init=he_normal)\n       batch_norm\n       relu\n  }}\n"
+        )
+    };
+    let layers: String = (0..32).map(layer).collect();
+    NET.replace("w = 12", "w = 90").replace("  c: linear", &format!("{layers}  c: linear"))
+}
+
+const DIRECTIONS: &str = "ledger and random directions, 3 of them by differences";
+
+/// The gradient check of a spec, as people and as programs see it.
+fn shown(text: &str, check: Report) -> (String, serde_json::Value) {
+    let compiled = compiled(text);
+    let mut spec = SpecReport::new("m.nn".to_owned(), compiled.sources, Diagnostics::default());
+    spec.found.extend(check.findings(&compiled.graph));
+    spec.gradcheck = Some(check);
+    let report = wellposed::report::Report::new(vec![spec]);
+    let people = full::gradients(&report, Look { colour: false, width: 200 });
+    (people, serde_json::from_str(&json::render(&report)).expect("JSON"))
+}
+
+#[test]
+fn beyond_every_sample_ledger_and_directions_speak_and_say_so() {
+    let start = Options { seeds: vec![0], steps: 0, ..Options::default() };
+    let clean = with(&deep(), &Registry, &start);
+    assert!(!clean.verdict.is_bad(), "{clean:#?}");
+    assert!(clean.tensors.iter().all(|tensor| tensor.checked == 0 && tensor.bound.is_some()));
+    let anchor = clean.points[0].anchor.expect("differences along directions");
+    assert!(anchor.error <= anchor.bound.max(1e-4) && anchor.directions == 3, "{anchor:?}");
+    let method = format!("{DIRECTIONS}, as a sweep over every component would cost ");
+    let (people, programs) = shown(&deep(), clean);
+    assert!(people.contains(&method), "{people}");
+    let check = &programs["specs"][0]["gradcheck"];
+    assert!(check["method"].as_str().is_some_and(|text| text.starts_with(&method)), "{check}");
+    assert_eq!(check["points"][0]["anchor"]["directions"], 3);
+}
+
+/// One wrong component of one of a net's tensors, without a difference of any component.
+fn without_differences(text: &str, node: &'static str, at: usize, why: &str) {
+    let options = Options { seeds: vec![0], steps: 0, components: Some(0), ..Options::default() };
+    let wrong = with(text, &Planted(node, 0, move |g, i| if i == at { g * 1.01 } else { g }), &options);
+    assert!(wrong.method.starts_with(DIRECTIONS), "{}", wrong.method);
+    let failed = wrong.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Fail);
+    let failed: Vec<&str> = failed.map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(failed, [format!("{node}.weight")]);
+    let (people, programs) = shown(text, wrong);
+    let finding = format!("the reverse rule of `{node}` (linear) is wrong in its weight gradient");
+    assert!(people.contains(DIRECTIONS) && people.contains(&finding), "{people}");
+    assert!(people.matches(why).count() >= 2, "in the table and in the finding: {people}");
+    let check = &programs["specs"][0]["gradcheck"];
+    assert_eq!(check["verdict"], "FAIL");
+    assert_eq!(check["faults"][0]["slips"][0]["operand"], "weight");
+}
+
+#[test]
+fn a_fault_is_found_without_a_difference_of_any_component() {
+    without_differences(NET, "b", 17, "one component alone is wrong, [1, 5]");
+}
+
+#[test]
+#[ignore = "a large net in double-double arithmetic"]
+fn a_fault_is_found_beyond_every_sample() {
+    without_differences(&deep(), "r7.h", 1_234, "one component alone is wrong, [13, 64]");
 }
 
 /// Without a coupling of samples the same widths are checked component by component, by as many differences as there are units.

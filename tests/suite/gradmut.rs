@@ -10,6 +10,7 @@
 
 mod mutants;
 mod nets;
+mod words;
 
 use crate::support::Memory;
 use mutants::{ABSENT, MUTANTS, Mutant};

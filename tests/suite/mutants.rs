@@ -42,6 +42,7 @@ const SMALLER: &[(&str, &[(&str, &str)])] = &[
         &[
             ("w = 768, heads = 12", "w = 128, heads = 4"),
             ("seq = 512, words = 30522", "seq = 16, words = 32"),
+            ("expect { params 132_955_194 }", ""),
         ],
     ),
     ("good/dcgan_discriminator", &[("w = 64", "w = 16")]),
@@ -53,7 +54,7 @@ const SMALLER: &[(&str, &[(&str, &str)])] = &[
         &[
             ("w = 768, heads = 12", "w = 128, heads = 4"),
             ("seq = 1024, words = 50257", "seq = 16, words = 32"),
-            ("expect { params 123_653_376 }", ""),
+            ("expect { params 163_037_184 }", ""),
         ],
     ),
     ("good/mobilenet_v2", &[("224, 224", "64, 64")]),

@@ -73,7 +73,7 @@ fn compare(text: &str, batch: usize, seeds: u32) -> Compared {
         0..u64::from(seeds),
         |seed| Weights::draw(graph, seed),
     );
-    let predicted = signal::analyse_measured(graph, Mode::Train, Samples::moments(&feeds));
+    let predicted = signal::analyse_measured(graph, Mode::Train, Samples::moments(graph, &feeds));
     let exact = is_exact(graph, Mode::Train);
     let slack = Slack::of(graph, &predicted, batch).energy;
     let (mut compared, mut worst) = (0, (0.0, String::new()));

@@ -182,6 +182,93 @@ fn on_a_kink_any_subgradient_is_right_and_nothing_else() {
     }
 }
 
+/// A maximum with a rule of its own for ties: the shares of tied elements, given how many there are, and that of an element that is
+/// smaller.
+struct AtTies(fn(usize) -> Vec<f64>, f64);
+
+impl Reverse for AtTies {
+    fn backward<S: Scalar>(&self, node: &Node, io: Backward<'_, S>) {
+        if node.op.name() != "max_pool" {
+            return node.op.backward(io);
+        }
+        let Backward { shapes, shape, inputs, cotangent, inputs_grad, .. } = io;
+        let Some(grad) = &mut inputs_grad[0] else { return };
+        let [rows, columns] = node.op.taps(shapes[0]).expect("a window");
+        let (height, width) = (rows.input, columns.input);
+        let positions = shape.sample()[1] * shape.sample()[2];
+        grad.fill(S::constant(0.0));
+        for i in 0..cotangent.len() {
+            let (map, position) = (i / positions, i % positions);
+            let (row, column) =
+                (&rows.met[position / columns.met.len()], &columns.met[position % columns.met.len()]);
+            let window = row.iter().flat_map(|row| column.iter().map(move |column| row * width + column));
+            let window: Vec<usize> = window.map(|at| map * height * width + at).collect();
+            let most = window.iter().map(|&at| inputs[0].at(at).primal()).fold(f64::NEG_INFINITY, f64::max);
+            let (tied, rest): (Vec<usize>, Vec<usize>) =
+                window.iter().partition(|&&at| inputs[0].at(at).primal() == most);
+            let shares = if tied.len() > 1 { (self.0)(tied.len()) } else { vec![1.0] };
+            tied.iter().zip(shares).for_each(|(&at, share)| grad.add(at, cotangent.at(i) * share));
+            if let (true, Some(&at)) = (tied.len() > 1, rest.first()) {
+                grad.add(at, cotangent.at(i) * self.1);
+            }
+        }
+    }
+}
+
+/// The convex combinations of the choices at a tie are subgradients of a maximum, and nothing else is (Clarke 1990, theorem 2.5.1); with
+/// windows that overlap and with those that do not.
+#[test]
+#[expect(clippy::cast_precision_loss, reason = "elements of a window")]
+fn at_a_tie_any_share_of_the_choices_is_right_and_nothing_else() {
+    let text = |pool: &str| {
+        format!(
+            "spec 1\nmodel m()\ninput x: f64[B, 1, 5, 5]\ntarget y: class(3)\nnet {{\n  a: conv2d(2, kernel=1, init=zeros, bias_init=constant(1)) <- x\n     {pool}\n     flatten\n  c: linear(3, init=lecun_normal)\n}}\ntrain {{ loss cross_entropy(c, y) }}\n"
+        )
+    };
+    let cases: [(AtTies, Verdict, &str); 7] = [
+        (AtTies(|n| [vec![1.0], vec![0.0; n - 1]].concat(), 0.0), Verdict::KinkOk, "the first"),
+        (AtTies(|n| [vec![0.0; n - 1], vec![1.0]].concat(), 0.0), Verdict::KinkOk, "the last"),
+        (AtTies(|n| vec![1.0 / n as f64; n], 0.0), Verdict::KinkOk, "equal shares"),
+        (AtTies(|n| [vec![0.3, 0.7], vec![0.0; n - 2]].concat(), 0.0), Verdict::KinkOk, "uneven shares"),
+        (AtTies(|n| vec![1.0; n], 0.0), Verdict::KinkBad, "all of it for each"),
+        (
+            AtTies(|n| [vec![2.0, -1.0], vec![0.0; n - 2]].concat(), 0.0),
+            Verdict::KinkBad,
+            "no convex combination",
+        ),
+        (AtTies(|n| [vec![0.5], vec![0.0; n - 1]].concat(), 0.5), Verdict::KinkBad, "half to a smaller one"),
+    ];
+    for pool in ["max_pool(2)", "max_pool(3, stride=1)", "max_pool(3, stride=2, pad=1)"] {
+        for (rule, verdict, what) in &cases {
+            let report = run(&text(pool), &start(), rule);
+            assert_eq!(report.verdict, *verdict, "{pool}, {what}: {:#?}", report.faults);
+            assert!(report.faults.iter().all(|fault| fault.kind == FaultKind::Kink), "{pool}, {what}");
+            assert_eq!(report.faults.is_empty(), *verdict == Verdict::KinkOk, "{pool}, {what}");
+            let before = tensor(&report, "a.weight").verdict;
+            assert_eq!(before, *verdict, "{pool}, {what}");
+            assert!(report.points[0].ties > 0, "{pool}");
+        }
+        let report = run(&text(pool), &start(), &cases[4].0);
+        let why: Vec<&str> = report.faults[0].slips.iter().map(|slip| slip.why.as_str()).collect();
+        assert_eq!(
+            why,
+            ["at a tie each of the largest elements gets all of it: the shares add up to more than 1"]
+        );
+        assert_eq!(run(&text(pool), &start(), &Registry).verdict, Verdict::KinkOk, "{pool}");
+        // A rule that is wrong where nothing is tied is no matter of ties.
+        let doubled = Planted("a.max_pool", 0, |g, _| 2.0 * g);
+        assert_eq!(run(&text(pool), &start(), &doubled).verdict, Verdict::Fail, "{pool}");
+    }
+}
+
+/// Elements that a ReLU holds down are tied, and no derivative depends on which of them is taken.
+#[test]
+fn a_tie_of_elements_that_do_not_move_is_none() {
+    let text = "spec 1\nmodel m()\ninput x: f64[B, 1, 4, 4]\ntarget y: class(3)\nnet {\n  a: conv2d(2, kernel=1, init=constant(1), bias_init=constant(-1)) <- x\n     relu\n     max_pool(2)\n     flatten\n  c: linear(3, init=lecun_normal)\n}\ntrain { loss cross_entropy(c, y) }\n";
+    let report = run(text, &start(), &Registry);
+    assert_eq!((report.verdict, report.points[0].ties), (Verdict::Pass, 0), "{report:#?}");
+}
+
 /// A rule that is right in exact arithmetic and loses digits in `f64`.
 struct Cancelling;
 

@@ -59,7 +59,8 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         "a single component is always rejected, and was when it was planted; error: |g - d| / (|g| + |d|) against differences".to_owned(),
     ];
     for tensor in &check.tensors {
-        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
+        let worst = tensor.worst.as_ref().filter(|_| !tensor.verdict.is_pass());
+        let worst = worst.map_or(String::new(), |worst| {
             let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
             format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
         });
@@ -109,6 +110,15 @@ fn style(verdict: gradcheck::Verdict) -> &'static str {
         GREEN
     } else {
         YELLOW
+    }
+}
+
+/// The colour of a law's verdict.
+fn law_style(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => GREEN,
+        Verdict::Fail => RED,
+        Verdict::Skipped | Verdict::Inconclusive => DIM,
     }
 }
 
@@ -177,17 +187,21 @@ fn verdict_lines(spec: &SpecReport, look: Look) -> Vec<String> {
         ));
     }
     for (verdict, text) in verdicts::properties(spec) {
-        let style = match verdict {
-            Verdict::Pass => GREEN,
-            Verdict::Fail => RED,
-            Verdict::Skipped | Verdict::Inconclusive => DIM,
-        };
-        lines.push(line("properties", style, verdict.word(), &text));
+        lines.push(line("properties", law_style(verdict), verdict.word(), &text));
     }
-    if let Some(Regressions { cases, failed }) = spec.regressions {
+    if let Some(structures) = &spec.structures {
+        lines.push(line(
+            "structures",
+            law_style(structures.verdict),
+            structures.verdict.word(),
+            &verdicts::structures(structures),
+        ));
+    }
+    if let Some(Regressions { cases, failed, left_out }) = spec.regressions {
         let (style, word) = if failed > 0 { (RED, "FAIL") } else { (GREEN, "PASS") };
         let broken = if failed > 0 { format!(", {failed} of them broken") } else { String::new() };
-        let text = format!("{}{broken}", plural(cases, "committed case"));
+        let left = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+        let text = format!("{}{broken}{left}", plural(cases, "committed case"));
         lines.push(line("regressions", style, word, &text));
     }
     if let Some(status) = spec.statistics {
@@ -230,7 +244,7 @@ fn summary(report: &Report, look: Look) -> String {
 /// Numbers of findings in one line, and more that is worth a word.
 #[must_use]
 pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
-    let Summary { specs, errors, warnings, infos: _, expected, unopened, out_of_time } = summary;
+    let Summary { specs, errors, warnings, infos: _, expected, unopened, unanswered, out_of_time } = summary;
     let mut parts = vec![plural(errors, "error"), plural(warnings, "warning")];
     if expected > 0 {
         parts.push(format!("{} as expected", plural(expected, "finding")));
@@ -239,10 +253,13 @@ pub fn totals(summary: Summary, more: Vec<String>, look: Look) -> String {
     if unopened > 0 {
         parts.push(format!("{unopened} could not be opened"));
     }
+    if unanswered > 0 {
+        parts.push(format!("no answer to {}", plural(unanswered, "request")));
+    }
     if out_of_time > 0 {
         parts.push(format!("{} not tested for lack of time", plural(out_of_time, "law")));
     }
-    let style = if errors > 0 || unopened > 0 {
+    let style = if errors > 0 || unopened > 0 || unanswered > 0 {
         RED
     } else if warnings > 0 || out_of_time > 0 {
         YELLOW

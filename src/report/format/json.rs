@@ -7,16 +7,18 @@
 //!    "diagnostics": [{"code", "name", "severity", "message", "file", "line", "column", "end_line", "end_column",
 //!                     "node", "notes", "help", "fix", "expected"}],
 //!    "data": {"verdict", "rows", "moments": {group: {split: {"mean", "variance"}}}, "condition": {"raw", "input", ...}},
-//!    "gradcheck": {"verdict", "method", "points": [...], "faults": [...], "ng": {"error", "band", "tensors": [...]},
+//!    "gradcheck": {"verdict", "method", "points": [...], "faults": [{"node", "op", "operands", "slips": [{"operand", "why"}], ...}], "ng": {"error", "band", "tensors": [...]},
 //!                  "tensors": [{"name", "verdict", "error", "bound", "detectable", "sensitivity", "diagnosis", "worst", ...}]},
 //!    "against": {"verdict", "precision", "step", "directions", "points": [{"name", "loss", "our_loss", "agrees", ...}],
 //!                "tensors": [{"name", "verdict", "error", "own_error", "own_bound", "diagnosis", "worst", ...}]},
+//!    "unanswered",
 //!    "properties": [{"name", "verdict", "cases", "detail", "replay"}],
-//!    "regressions": {"cases", "failed"},
+//!    "structures": {"verdict", "ranges", "drawn", "compiled", "cut", "faults", "late"},
+//!    "regressions": {"cases", "failed", "left_out"},
 //!    "statistics": {"status"},
 //!    "snapshot": {"status"},
 //!    "unopened"}],
-//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened", "out_of_time"}}
+//!  "summary": {"specs", "errors", "warnings", "infos", "expected", "unopened", "unanswered", "out_of_time"}}
 //! ```
 //!
 //! Lines and columns count from 1, columns in characters; an end is exclusive. What did not run or is not known is `null`.
@@ -25,7 +27,7 @@
 use crate::diag::{Diagnostic, Fix, Safety};
 use crate::report::{Regressions, Report, Run, SnapshotStatus, SpecReport, StatisticsStatus, Summary};
 use crate::source::Sources;
-use crate::valid::{against, audit, declared, gradcheck, properties};
+use crate::valid::{against, audit, declared, gradcheck, properties, structure};
 use serde::Serialize;
 
 /// The version of the format.
@@ -48,7 +50,9 @@ struct Spec<'a> {
     data: &'a Option<audit::Report>,
     gradcheck: &'a Option<gradcheck::Report>,
     against: &'a Option<against::Report>,
+    unanswered: bool,
     properties: Vec<Property<'a>>,
+    structures: &'a Option<structure::Report>,
     regressions: Option<Regressions>,
     statistics: Option<Status<StatisticsStatus>>,
     snapshot: Option<Status<SnapshotStatus>>,
@@ -128,8 +132,10 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
+        unanswered,
         properties,
         declared,
+        structures,
         regressions,
         statistics,
         snapshot,
@@ -143,11 +149,13 @@ fn spec(spec: &SpecReport) -> Spec<'_> {
         data,
         gradcheck,
         against,
+        unanswered: *unanswered,
         properties: properties
             .iter()
             .map(Property::Law)
             .chain(declared.iter().map(Property::Declared))
             .collect(),
+        structures,
         regressions: *regressions,
         statistics: statistics.map(|status| Status { status }),
         snapshot: snapshot.map(|status| Status { status }),

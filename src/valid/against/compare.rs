@@ -2,12 +2,14 @@
 //!
 //! Contract: pure; the only runs are those of our graph. The errors and bounds are those that the manual page of the protocol states.
 
+use super::loss::{self, Losses};
+use super::protocol::Directions;
 use super::{Answer, Component, PointReport, Precision, TensorReport, Visit};
 use crate::exec::{self, Feeds, Keep, Objective, Session, Settings, Tapes};
 use crate::graph::Runnable;
 use crate::tensor::Tensor;
 use crate::valid::alternatives::{self, Alternative, alternatives};
-use crate::valid::diagnose::{Case, diagnose, diagnose_loss};
+use crate::valid::diagnose::{Case, diagnose};
 use crate::valid::gradcheck::{BUDGET, Map, Verdict};
 use crate::valid::step_cost;
 use crate::valid::unravel;
@@ -16,7 +18,7 @@ use crate::valid::unravel;
 pub(super) fn compare(
     graph: Runnable<'_>,
     visit: &Visit,
-    directions: &[Vec<f64>],
+    directions: &Directions,
     precision: Precision,
     answer: &Answer,
 ) -> (Option<PointReport>, Vec<TensorReport>) {
@@ -39,12 +41,38 @@ pub(super) fn compare(
         diagnosis: if agrees {
             None
         } else {
-            diagnose_loss(loss, data_loss, our_loss - data_loss, feeds.rows, precision.loss_tolerance())
+            let penalty = our_loss - data_loss;
+            let tolerance = precision.loss_tolerance();
+            loss::look(graph, visit, Losses { theirs: loss, data: data_loss, penalty, tolerance })
         },
     };
     let largest = ours.params.iter().map(|(_, g)| norm(&g.data)).fold(0.0, f64::max);
     let floor = 100.0 * precision.unit() * (our_loss.abs() + largest);
-    let curved = residuals(graph, visit, directions, precision.step(), &ours.params);
+    let given = |losses: &Option<Vec<f64>>| losses.is_some();
+    let asked = |all: &[Vec<f64>], losses: &[Option<Vec<f64>>]| -> Vec<Vec<f64>> {
+        all.iter().zip(losses).map(|(v, losses)| if given(losses) { v.clone() } else { Vec::new() }).collect()
+    };
+    let asked = Directions {
+        params: asked(&directions.params, &answer.losses),
+        inputs: asked(&directions.inputs, &answer.input_losses),
+    };
+    let curved = residuals(graph, visit, &asked, precision.step(), &ours);
+    let by_own_loss =
+        |report: &mut TensorReport, theirs: &[f64], losses: &[f64], v: &[f64], curved: &[f64]| {
+            let own = own(theirs, losses, v, curved, precision, loss);
+            let both = norm(theirs) + own.size;
+            report.own_error = Some(relative(own.error, both));
+            report.own_bound = Some(relative(own.bound, both));
+            let allowed = 3.0 * own.bound + tolerance * both;
+            report.wrong_by_own_loss = own.error > allowed.max(floor);
+        };
+    let place = alternatives::Place {
+        graph,
+        weights,
+        feeds: &feeds.tensors,
+        settings: *settings,
+        objective: &Objective::Loss,
+    };
     let mut mistakes: Option<Vec<Alternative>> = None;
     let mut tensors = Vec::new();
     for (i, ((path, ours), (_, plain))) in ours.params.iter().zip(&plain.params).enumerate() {
@@ -52,17 +80,11 @@ pub(super) fn compare(
         let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));
         let mut report = TensorReport::new(path, name, relative(error, gradient + size));
         let off_ours = error > floor && report.error > tolerance;
-        let mut off_own = false;
         if let Some(losses) = &answer.losses[i] {
-            let own = own(theirs, losses, &directions[i], &curved[i], precision, loss);
-            report.own_error = Some(relative(own.error, gradient + own.size));
-            report.own_bound = Some(relative(own.bound, gradient + own.size));
-            let allowed = 3.0 * own.bound + tolerance * (gradient + own.size);
-            off_own = own.error > allowed.max(floor);
+            by_own_loss(&mut report, theirs, losses, &directions.params[i], &curved.params[i]);
         }
         report.worst = worst(theirs, ours);
-        report.wrong_by_own_loss = off_own;
-        report.verdict = if off_own || off_ours {
+        report.verdict = if report.wrong_by_own_loss || off_ours {
             Verdict::Fail
         } else if gradient <= floor && size <= floor {
             Verdict::PassZero
@@ -70,13 +92,6 @@ pub(super) fn compare(
             Verdict::Pass
         };
         if report.verdict == Verdict::Fail {
-            let place = alternatives::Place {
-                graph,
-                weights,
-                feeds: &feeds.tensors,
-                settings: *settings,
-                objective: &Objective::Loss,
-            };
             let mistakes = mistakes.get_or_insert_with(|| alternatives(place));
             let mistakes: Vec<(&str, &[f64])> =
                 mistakes.iter().map(|other| (&*other.why, &*other.params[i])).collect();
@@ -95,14 +110,21 @@ pub(super) fn compare(
         }
         tensors.push(report);
     }
-    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| !feed.target);
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| feed.differentiable());
     for ((i, _), (path, ours)) in inputs.zip(&ours.inputs) {
         let Some(theirs) = &answer.inputs[i] else { continue };
         let (error, gradient, size) = (distance(theirs, &ours.data), norm(theirs), norm(&ours.data));
         let mut report =
             TensorReport::new(&format!("grad_input/{path}"), name, relative(error, gradient + size));
         report.worst = worst(theirs, ours);
-        report.verdict = if error > floor && report.error > tolerance {
+        if let Some(losses) = &answer.input_losses[i] {
+            by_own_loss(&mut report, theirs, losses, &directions.inputs[i], &curved.inputs[i]);
+        }
+        let off_ours = error > floor && report.error > tolerance;
+        report.verdict = if report.wrong_by_own_loss || off_ours {
+            let mistakes = mistakes.get_or_insert_with(|| alternatives(place));
+            let mistakes: Vec<(&str, &[f64])> =
+                mistakes.iter().filter_map(|other| Some((&*other.why, &**other.feeds.get(i)?))).collect();
             report.diagnosis = diagnose(&Case {
                 given: theirs,
                 truth: &ours.data,
@@ -111,7 +133,7 @@ pub(super) fn compare(
                 weights: &[],
                 dims: &ours.dims,
                 rows: feeds.rows,
-                alternatives: &[],
+                alternatives: &mistakes,
                 tolerance,
             });
             Verdict::Fail
@@ -163,7 +185,7 @@ fn own(
     let mut squares = [0.0; 3];
     let count = curved.len().max(1);
     for ((losses, v), curved) in losses.chunks(4).zip(directions.chunks(gradient.len().max(1))).zip(curved) {
-        let product: f64 = gradient.iter().zip(v).map(|(g, v)| g * v).sum();
+        let product = dot(gradient, v);
         let (value, truncation) = difference(losses, precision.step());
         let rounding = 4.0 * precision.unit() * loss.abs() / precision.step();
         for (sum, x) in squares.iter_mut().zip([product - value, value, truncation + curved + rounding]) {
@@ -182,43 +204,74 @@ fn difference(losses: &[f64], step: f64) -> (f64, f64) {
     ((4.0 * near - far) / 3.0, (far - near).abs())
 }
 
-/// What the same differences of our loss miss of our gradient, for every direction of every parameter: kinks and curvature. Zero
-/// where the runs would cost too much.
+/// What the same differences of our loss miss of our gradient, for every direction: kinks and curvature. Zero where the runs would
+/// cost too much.
 fn residuals(
     graph: Runnable<'_>,
     visit: &Visit,
-    directions: &[Vec<f64>],
+    directions: &Directions,
     step: f64,
-    ours: &[(String, Tensor)],
-) -> Vec<Vec<f64>> {
+    ours: &exec::Outputs,
+) -> Directions {
     let Visit { settings, weights, feeds, .. } = visit;
-    let counts: Vec<usize> =
-        ours.iter().zip(directions).map(|((_, g), v)| v.len() / g.data.len().max(1)).collect();
-    let mut residuals: Vec<Vec<f64>> = counts.iter().map(|&count| vec![0.0; count]).collect();
+    let widths = |tensors: &[Tensor]| tensors.iter().map(|tensor| tensor.data.len().max(1)).collect();
+    let [of_params, of_inputs]: [Vec<usize>; 2] = [widths(&weights.params), widths(&feeds.tensors)];
+    let zeros = |directions: &[Vec<f64>], widths: &[usize]| -> Vec<Vec<f64>> {
+        directions.iter().zip(widths).map(|(v, width)| vec![0.0; v.len() / width]).collect()
+    };
+    let mut residuals = Directions {
+        params: zeros(&directions.params, &of_params),
+        inputs: zeros(&directions.inputs, &of_inputs),
+    };
+    let count: usize = residuals.params.iter().chain(&residuals.inputs).map(Vec::len).sum();
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let cost = step_cost(&graph, feeds.rows) * 4.0 / 3.0 * counts.iter().sum::<usize>() as f64;
+    let cost = step_cost(&graph, feeds.rows) * 4.0 / 3.0 * count as f64;
     if cost > BUDGET {
         return residuals;
     }
     let mut session: Session<'_, f64> = Session::new(graph, feeds.rows, Keep::Result);
-    let mut moved = weights.clone();
-    for (i, (_, gradient)) in ours.iter().enumerate() {
+    let (mut moved, mut fed) = (weights.clone(), feeds.tensors.clone());
+    let mut loss = |weights: &exec::Weights, feeds: &[Tensor]| {
+        let point = weights.at(feeds);
+        session.forward(&point, *settings, Tapes::Live);
+        session.loss(&Objective::Loss, &point, *settings)
+    };
+    for (i, (_, gradient)) in ours.params.iter().enumerate() {
         let base = &weights.params[i].data;
-        for (residual, v) in residuals[i].iter_mut().zip(directions[i].chunks(base.len().max(1))) {
-            let losses = [1.0, -1.0, 2.0, -2.0].map(|side| {
-                for ((w, base), v) in moved.params[i].data.iter_mut().zip(base).zip(v) {
-                    *w = base + side * step * v;
-                }
-                let point = moved.at(&feeds.tensors);
-                session.forward(&point, *settings, Tapes::Live);
-                session.loss(&Objective::Loss, &point, *settings)
+        for (residual, v) in residuals.params[i].iter_mut().zip(directions.params[i].chunks(of_params[i])) {
+            let losses = SIDES.map(|side| {
+                shift(&mut moved.params[i].data, base, v, side * step);
+                loss(&moved, &fed)
             });
-            let product: f64 = gradient.data.iter().zip(v).map(|(g, v)| g * v).sum();
-            *residual = (difference(&losses, step).0 - product).abs();
+            *residual = (difference(&losses, step).0 - dot(&gradient.data, v)).abs();
         }
         moved.params[i].data.clone_from(base);
     }
+    let inputs = graph.feeds.iter().enumerate().filter(|(_, (_, feed))| feed.differentiable());
+    for ((i, _), (_, gradient)) in inputs.zip(&ours.inputs) {
+        let base = &feeds.tensors[i].data;
+        for (residual, v) in residuals.inputs[i].iter_mut().zip(directions.inputs[i].chunks(of_inputs[i])) {
+            let losses = SIDES.map(|side| {
+                shift(&mut fed[i].data, base, v, side * step);
+                loss(&moved, &fed)
+            });
+            *residual = (difference(&losses, step).0 - dot(&gradient.data, v)).abs();
+        }
+        fed[i].data.clone_from(base);
+    }
     residuals
+}
+
+/// The places of a difference, in steps.
+const SIDES: [f64; 4] = [1.0, -1.0, 2.0, -2.0];
+
+/// `x = base + step v`.
+fn shift(x: &mut [f64], base: &[f64], v: &[f64], step: f64) {
+    x.iter_mut().zip(base).zip(v).for_each(|((x, base), v)| *x = base + step * v);
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn norm(x: &[f64]) -> f64 {

@@ -2,14 +2,14 @@
 //!
 //! CMD is any program that computes the model of the spec: a PyTorch script, the test of a C++ kernel. It is run once by the shell, with the path of a
 //! folder as its last argument and in the environment variable `WELLPOSED_FOLDER`, and answers every question that it finds there. It has
-//! `--time-limit` seconds (60); then it and all that it has started are ended. An exit status other than 0 is an error.
+//! `--time-limit` seconds (60); then it and all that it has started are ended.
 //!
 //! ## The request
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `request.json` | `protocol` (1), `model`, `precision` (`f64`, or `f32` with `--precision f32`), `step`, `directions` (the file's name), `penalties`, `parameters`, `points` |
-//! | `directions.safetensors` | `direction/fc1.weight`, F64 of shape `[K, ...]`: K random directions of each parameter |
+//! | `directions.safetensors` | `direction/fc1.weight`, F64 of shape `[K, ...]`: K random directions of each parameter; `direction_input/x` of shape `[K, rows, ...]` of each input that is no whole number |
 //! | `point0.weights.safetensors` | parameters and running statistics under the names and layouts of PyTorch: `fc1.weight` is `[out, in]` |
 //! | `point0.rows.safetensors` | inputs and targets under their own names, behind all transforms; labels and tokens are I64, all else F64 |
 //! | `point0.masks.safetensors` | in training, `mask/fc1.dropout` for every dropout: what to multiply with, 0 or 1 / (1 - p); for an `alpha_dropout` 1 for what it keeps, else 0 |
@@ -28,6 +28,7 @@
 //! | `grad/fc1.weight` | that of the parameter | the gradient, for every parameter |
 //! | `losses/fc1.weight` | `[K, 4]` | for each direction v the loss at w + s v, all else unchanged, for s = h, -h, 2h, -2h with h = `step` |
 //! | `grad_input/x` | that of the input | may be left out |
+//! | `losses_input/x` | `[K, 4]` | the same losses along the directions of the input; may be left out |
 //!
 //! ## The verdict
 //!
@@ -37,11 +38,20 @@
 //! own gradient (which is what kinks and curvature do), plus 4 u |L| / h for rounding; three times the bound passes. The relative error that is reported
 //! is the root mean square over the directions, which estimates |g - d| / (|g| + |d|).
 //!
+//! Gradients by inputs are compared with ours, and with differences of their own loss where `losses_input` is there.
+//!
 //! A loss that differs is K004, a gradient that is wrong K005, and an answer that cannot be used K006. For the simple mistakes the finding says in words
 //! what was done: a factor (the number of rows, 2, a sign), zero, a transposed matrix, a kernel that was flipped, a penalty that is missing, halved or
 //! doubled, rows that are shifted or exchanged, a component, row or column that is lost, a row of the batch that was left out or that alone counts, a
-//! dropout mask that is not applied, one of several ways through the net that is missing. `--svg FOLDER` draws every gradient that is wrong: ours,
+//! dropout mask that is not applied or not scaled, one of several ways through the net that is missing. Of a loss it says whether it is that without dropout,
+//! without its scale, or of the other mode; and what is right in evaluation mode and wrong in training mode is said to be. `--svg FOLDER` draws every gradient that is wrong: ours,
 //! yours and the difference side by side.
+//!
+//! ## Exit codes
+//!
+//! 0: everything agrees. 1: a finding, a tensor that is missing, of another shape or type or not finite among them. 2: the program could not be
+//! compared: it could not be run, ended with a status other than 0, took longer than the limit, or left no file for a point or one that cannot be read; what
+//! happened is a finding (K006), too, and `"unanswered": true` in the JSON report.
 //!
 //! ## Example
 //!
@@ -90,6 +100,7 @@
 //! CMD may end in arguments, as here, and may be a line of several commands; the folder is put behind the last of them.
 
 mod compare;
+mod loss;
 mod protocol;
 mod report;
 
@@ -150,6 +161,17 @@ pub struct Visit {
     feeds: Feeds,
 }
 
+/// What a comparison gave.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// The comparison; none where the program ended badly.
+    pub report: Option<Report>,
+    /// The findings.
+    pub found: Diagnostics,
+    /// The program ended badly or took too long, or an answer could not be read: it was not compared, or not everywhere.
+    pub unanswered: bool,
+}
+
 /// Asks a program for losses and gradients at the points of a gradient check, and compares.
 #[must_use]
 pub fn check(
@@ -157,7 +179,7 @@ pub fn check(
     samples: &Samples,
     options: &gradcheck::Options,
     against: &Against,
-) -> (Option<Report>, Diagnostics) {
+) -> Compared {
     let mut found = Diagnostics::default();
     if graph.loss.is_none() {
         let message = "the spec has no loss, so no program can be checked against it";
@@ -165,10 +187,11 @@ pub fn check(
             Diagnostic::new(&rules::FOREIGN_ANSWER, graph.span, message)
                 .help("add `train { loss ... }` to the spec"),
         );
-        return (None, found);
+        return Compared { found, ..Compared::default() };
     }
     let visits = visits(graph, samples, options);
-    let directions = protocol::directions(graph, against.directions);
+    let rows = options.batch.min(samples.rows()).max(1);
+    let directions = protocol::Directions::new(graph, against.directions, rows);
     let request = protocol::request(graph, &visits, &directions, against.precision);
     let files = match against.foreign.answer(&request) {
         Ok(files) => files,
@@ -178,25 +201,30 @@ pub fn check(
                 finding = finding.note("stderr", stderr);
             }
             found.push(finding);
-            return (None, found);
+            return Compared { report: None, found, unanswered: true };
         }
     };
     let mut report = Report::new(against.precision, against.directions);
+    let mut unanswered = false;
+    let mut seen = Vec::new();
     for ((visit, file), name) in visits.iter().zip(files).zip(&request.answers) {
         let answer = answer(graph, &visit.feeds, against.directions, name, file.as_deref(), &mut found);
+        unanswered |= !answer.read;
         let (point, tensors) = compare::compare(graph, visit, &directions, against.precision, &answer);
         report.points.extend(point);
         if options.maps {
             report.maps.extend(compare::maps(graph, visit, &tensors, &answer));
         }
-        tensors.into_iter().for_each(|tensor| report.keep(tensor));
+        seen.push((visit.settings.mode, tensors));
     }
+    report::by_mode(graph, &mut report.points, &mut seen);
+    seen.into_iter().flat_map(|(_, tensors)| tensors).for_each(|tensor| report.keep(tensor));
     report.maps.retain(|map| {
         report.tensors.iter().any(|tensor| (&tensor.name, &tensor.point) == (&map.name, &map.point))
     });
     report.conclude(found.has_errors());
     found.extend(report.findings(&graph));
-    (Some(report), found)
+    Compared { report: Some(report), found, unanswered }
 }
 
 /// The points: every seed, by turns in training and in use, and the first one after some training.

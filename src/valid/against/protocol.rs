@@ -4,7 +4,7 @@ use super::Visit;
 use crate::diag::{Diagnostic, Diagnostics, rules};
 use crate::exec::Feeds;
 use crate::exec::files::{self, Elements, Stored};
-use crate::graph::{Graph, Runnable};
+use crate::graph::{Feed, Graph, Runnable};
 use crate::inits;
 use crate::ops::OpKind;
 use crate::tensor::{Draws, Mode, Shape, stream};
@@ -116,30 +116,63 @@ pub struct Request {
     pub answers: Vec<String>,
 }
 
-/// Standard normal directions of every parameter, by its index: K of them one behind the other.
-pub(super) fn directions(graph: Runnable<'_>, count: usize) -> Vec<Vec<f64>> {
-    let draw = |path: &str, n| {
-        let draws = Draws { seed: 0, stream: stream(&format!("against/{path}")) };
-        inits::standard_normal(n, draws)
-    };
-    graph.params.iter().map(|(_, param)| draw(&param.path, count * param.spec.elements())).collect()
+/// Standard normal directions: K of them one behind the other.
+#[derive(Debug)]
+pub(super) struct Directions {
+    /// Of every parameter, by its index.
+    pub params: Vec<Vec<f64>>,
+    /// Of every input that is no whole number, by the index of the feed; empty for all others.
+    pub inputs: Vec<Vec<f64>>,
+}
+
+impl Directions {
+    pub fn new(graph: Runnable<'_>, count: usize, rows: usize) -> Self {
+        let draw = |path: &str, n| {
+            let draws = Draws { seed: 0, stream: stream(&format!("against/{path}")) };
+            inits::standard_normal(n, draws)
+        };
+        let of_input = |feed: &Feed| {
+            let elements = feed.shape.as_ref().filter(|_| feed.differentiable()).map_or(0, Shape::elements);
+            draw(&format!("input/{}", feed.name), count * rows * elements)
+        };
+        Self {
+            params: (graph.params.iter())
+                .map(|(_, param)| draw(&param.path, count * param.spec.elements()))
+                .collect(),
+            inputs: graph.feeds.iter().map(|(_, feed)| of_input(feed)).collect(),
+        }
+    }
+
+    /// The tensors of the file.
+    fn stored(&self, graph: Runnable<'_>, rows: usize) -> BTreeMap<String, Stored> {
+        let one = |name: String, data: &[f64], dims: &[usize]| {
+            let count = data.len() / dims.iter().product::<usize>().max(1);
+            let dims = [&[count], dims].concat();
+            (name, Stored { dims, elements: Elements::Real(data.to_vec()) })
+        };
+        let params = graph.params.iter().zip(&self.params);
+        let params =
+            params.map(|((_, param), data)| one(format!("direction/{}", param.path), data, &param.spec.dims));
+        let inputs = graph.feeds.iter().zip(&self.inputs).filter(|(_, data)| !data.is_empty());
+        let inputs = inputs.map(|((_, feed), data)| {
+            let dims = feed.shape.as_ref().map_or(Vec::new(), |shape| shape.with_batch(rows));
+            one(format!("direction_input/{}", feed.name), data, &dims)
+        });
+        params.chain(inputs).collect()
+    }
 }
 
 /// Writes a request down.
 pub(super) fn request(
     graph: Runnable<'_>,
     visits: &[Visit],
-    directions: &[Vec<f64>],
+    directions: &Directions,
     precision: Precision,
 ) -> Request {
     const DIRECTIONS: &str = "directions.safetensors";
     let mut files = Vec::new();
-    let stored = graph.params.iter().zip(directions).map(|((_, param), data)| {
-        let count = data.len() / param.spec.elements().max(1);
-        let dims = [&[count], &*param.spec.dims].concat();
-        (format!("direction/{}", param.path), Stored { dims, elements: Elements::Real(data.clone()) })
-    });
-    files.push((DIRECTIONS.to_owned(), files::write(&stored.collect())));
+    let rows = visits.first().map_or(1, |visit| visit.feeds.rows);
+    files.push((DIRECTIONS.to_owned(), files::write(&directions.stored(graph, rows))));
     let mut points = Vec::new();
     for (i, visit) in visits.iter().enumerate() {
         let file = |what: &str| format!("point{i}.{what}.safetensors");
@@ -202,6 +235,8 @@ fn masks(graph: Runnable<'_>, visit: &Visit) -> BTreeMap<String, Stored> {
 /// What a program says of one point; `None` for what was missing or cannot be used.
 #[derive(Debug, Default)]
 pub struct Answer {
+    /// Whether there was a file that could be read.
+    pub read: bool,
     /// The loss.
     pub loss: Option<f64>,
     /// Gradients by the index of the parameter.
@@ -210,6 +245,8 @@ pub struct Answer {
     pub losses: Vec<Option<Vec<f64>>>,
     /// Gradients by the index of the feed.
     pub inputs: Vec<Option<Vec<f64>>>,
+    /// Losses beside the point, by the index of the feed.
+    pub input_losses: Vec<Option<Vec<f64>>>,
 }
 
 /// Reads the answer of one point; what cannot be used is a finding.
@@ -248,14 +285,18 @@ pub fn answer(
         gradients.push(taking.take(&format!("grad/{}", param.path), &param.spec.dims, owner));
         losses.push(taking.take(&format!("losses/{}", param.path), &[directions, 4], owner));
     }
-    let inputs = graph.feeds.iter().zip(&feeds.tensors).map(|((_, feed), tensor)| {
-        let name = format!("grad_input/{}", feed.name);
-        let given = !feed.target && taking.stored.contains_key(&name);
-        if given { taking.take(&name, &tensor.dims, Some(&name)) } else { None }
-    });
-    let inputs = inputs.collect();
+    let (mut inputs, mut input_losses) = (Vec::new(), Vec::new());
+    for ((_, feed), tensor) in graph.feeds.iter().zip(&feeds.tensors) {
+        let owner = format!("grad_input/{}", feed.name);
+        let mut optional = |name: String, dims: &[usize]| {
+            let given = feed.differentiable() && taking.stored.contains_key(&name);
+            if given { taking.take(&name, dims, Some(&owner)) } else { None }
+        };
+        inputs.push(optional(owner.clone(), &tensor.dims));
+        input_losses.push(optional(format!("losses_input/{}", feed.name), &[directions, 4]));
+    }
     taking.finish();
-    Answer { loss: loss.map(|loss| loss[0]), gradients, losses, inputs }
+    Answer { read: true, loss: loss.map(|loss| loss[0]), gradients, losses, inputs, input_losses }
 }
 
 struct Taking<'a> {

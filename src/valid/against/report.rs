@@ -2,9 +2,11 @@
 
 use super::Precision;
 use crate::diag::{Diagnostic, Rule, rules};
-use crate::graph::Graph;
+use crate::graph::{Graph, Handle, Node, Runnable};
+use crate::ops::ModeEffect;
+use crate::tensor::Mode;
 use crate::text::{number, plural};
-use crate::valid::gradcheck::{Map, Verdict};
+use crate::valid::gradcheck::{Map, Verdict, downstream};
 use serde::Serialize;
 
 /// The whole comparison.
@@ -115,6 +117,51 @@ pub(super) fn at(graph: &Graph, param: Option<&str>, rule: &'static Rule, messag
             let feed =
                 graph.feeds.iter().map(|(_, feed)| feed).find(|feed| Some(feed.name.as_str()) == input);
             Diagnostic::new(rule, feed.map_or(graph.span, |feed| feed.span), message)
+        }
+    }
+}
+
+/// Says of what is right in evaluation mode and wrong in training mode that it is, where nothing else has been said: what acts in training then is
+/// at fault.
+pub(super) fn by_mode(
+    graph: Runnable<'_>,
+    points: &mut [PointReport],
+    seen: &mut [(Mode, Vec<TensorReport>)],
+) {
+    let train = Mode::Train.to_string();
+    let acts = |node: Handle<Node>| graph.nodes[node].op.effect() != ModeEffect::Same;
+    let named = |nodes: &[Handle<Node>]| {
+        let paths: Vec<String> = nodes
+            .iter()
+            .filter(|node| acts(**node))
+            .map(|node| format!("`{}`", graph.nodes[*node].path))
+            .collect();
+        (!paths.is_empty()).then(|| {
+            format!(
+                "right in evaluation mode and wrong in training mode: look at {}; a mask is to be that of the request, in both passes",
+                paths.join(", ")
+            )
+        })
+    };
+    let all: Vec<Handle<Node>> = graph.nodes.handles().collect();
+    if points.iter().any(|point| point.mode != train && point.agrees) {
+        let off = points.iter_mut().filter(|point| point.mode == train && !point.agrees);
+        off.filter(|point| point.diagnosis.is_none()).for_each(|point| point.diagnosis = named(&all));
+    }
+    let right: Vec<String> = seen
+        .iter()
+        .filter(|(mode, _)| *mode == Mode::Eval)
+        .flat_map(|(_, tensors)| tensors.iter().filter(|tensor| tensor.verdict == Verdict::Pass))
+        .map(|tensor| tensor.name.clone())
+        .collect();
+    let training = seen.iter_mut().filter(|(mode, _)| *mode == Mode::Train);
+    for tensor in training.flat_map(|(_, tensors)| tensors) {
+        if tensor.verdict == Verdict::Fail && tensor.diagnosis.is_none() && right.contains(&tensor.name) {
+            let behind = match graph.params.iter().find(|(_, param)| param.path == tensor.name) {
+                Some((param, _)) => downstream(graph, param),
+                None => all.clone(),
+            };
+            tensor.diagnosis = named(&behind).map(|why| format!("it is {why}"));
         }
     }
 }

@@ -35,6 +35,7 @@
 use super::{Subject, audit, column, percent, place};
 use crate::data::{Content, Group, Split};
 use crate::diag::{Diagnostic, Diagnostics, Rule, Severity};
+use crate::scalar::Scalar;
 use crate::text::number;
 use std::collections::BTreeMap;
 
@@ -146,7 +147,7 @@ pub fn significance(x: f64, freedom: usize) -> f64 {
             term += (x / 2.0).ln() - (j as f64).ln();
         }
     } else {
-        p = libm::erfc((x / 2.0).sqrt());
+        p = Scalar::erfc((x / 2.0).sqrt());
         let mut term = 0.5 * (2.0 * x / std::f64::consts::PI).ln() - x / 2.0;
         for r in 1..=freedom / 2 {
             p += term.exp();

@@ -23,7 +23,7 @@
 
 use super::{Outcome, batch, distance, in_use, rounding};
 use crate::exec::Weights;
-use crate::graph::{Feed, Handle, Source, Symmetry};
+use crate::graph::{Feed, FeedKind, Handle, Source, Symmetry};
 use crate::inits::standard_normal;
 use crate::tensor::{Draws, Tensor, stream};
 use crate::text::number;
@@ -41,6 +41,11 @@ pub fn skip(subject: Subject<'_>, symmetry: Symmetry, input: Handle<Feed>) -> Op
     let say = |what: &str| Some(format!("`{}` is {shape}, {what}", feed.name));
     if !matches!(subject.graph.prediction(), Some(Source::Node(_))) {
         return Some("the prediction is an input".to_owned());
+    }
+    if feed.kind == FeedKind::Int {
+        return say(
+            "which holds whole numbers: what rounding does to the prediction cannot be measured by moving them",
+        );
     }
     match (symmetry, shape.sample()) {
         (Symmetry::Transpose, [_, h, w]) if h != w => say("which is not square"),

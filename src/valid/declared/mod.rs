@@ -28,9 +28,10 @@
 //! them. Each kind has a page: `rms`, `mean`, `max_abs`; `dead`, `saturated`; `loss_at_init`, `grad_rms`; `invariant`;
 //! `monotone`; `causal`.
 //!
-//! A property is tested on several initialisations (`--cases`, from `--seed` on; fewer of an expensive model, never fewer than 4) and
+//! A property is tested on several initialisations (`--cases`, from `--seed` on; fewer of an expensive model, never fewer than 4; no
+//! further one behind `--time`), and on a few of each model that the ranges of the parameters allow and `explain structure` draws. It
 //! fails if one of them breaks it. The first seed that does is reported, with the smallest number of rows that still
-//! shows it and the command that replays it. A pass says how often and how tightly: between which values all initialisations lie. It
+//! shows it and the command that replays it; `validate --record` keeps the case beside the spec, where it is run before any other. A pass says how often and how tightly: between which values all initialisations lie. It
 //! is no proof: what happens once in a hundred initialisations is missed by 16 of them with probability 0.85.
 //!
 //! ## Verdicts
@@ -41,14 +42,17 @@
 mod causal;
 mod invariant;
 mod monotone;
+mod over;
 mod replay;
 mod scale;
 mod training;
 mod units;
 
+pub use over::run_over;
 pub use replay::{Again, Replay};
 
-use super::properties::{Subject, Verdict};
+use super::properties::{OUT_OF_TIME, Subject, TimeUp, Verdict};
+use super::structure::Structure;
 use crate::diag::{Diagnostic, did_you_mean, rules};
 use crate::exec::{Gradients, Keep, Objective, Registry, Session, Settings, Tapes, Weights};
 use crate::graph::{Bound, Graph, Law, Property, Quantity};
@@ -94,11 +98,20 @@ pub struct Options {
     pub cases: u32,
     /// One case of one property instead.
     pub replay: Option<Replay>,
+    /// Asked before each initialisation: from when on no further one is begun.
+    pub time_up: Option<TimeUp>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, cases: 16, replay: None }
+        Self { seed: 0, cases: 16, replay: None, time_up: None }
+    }
+}
+
+impl Options {
+    /// Whether the time is up; a case that is replayed always has its turn.
+    fn late(&self) -> bool {
+        self.replay.is_none() && self.time_up.as_ref().is_some_and(TimeUp::late)
     }
 }
 
@@ -121,11 +134,23 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the property was not tested because the time was up.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        self.verdict == Verdict::Skipped && self.detail == OUT_OF_TIME
+    }
+
     /// The finding of a property that fails, on its own line.
     #[must_use]
     pub fn finding(&self, spec: &str) -> Option<Diagnostic> {
-        let replay = self.replay.as_ref()?;
-        let message = format!("`{}` fails: {}", self.name, self.detail);
+        let keep = format!("that case in {spec}.regressions, which `validate --record {spec}` writes");
+        Some(self.failure("fails", spec)?.note("keep", keep))
+    }
+
+    /// The finding of a property that fails, or fails again.
+    pub(super) fn failure(&self, fails: &str, spec: &str) -> Option<Diagnostic> {
+        let replay = self.failing()?;
+        let message = format!("`{}` {fails}{}: {}", self.name, replay.structure.with(), self.detail);
         Some(
             Diagnostic::new(&rules::DECLARED_PROPERTY, self.span, message)
                 .note("replay", format!("wellposed validate {spec} --replay \"{replay}\"")),
@@ -168,7 +193,7 @@ pub fn run(subject: Subject<'_>, options: &Options) -> Result<Vec<Report>, Box<D
 
 /// The seeds and the number of rows of the cases.
 fn cases(subject: Subject<'_>, options: &Options, most: usize, runs: usize) -> (Range<u64>, usize) {
-    if let Some(Replay { seed, rows, .. }) = &options.replay {
+    if let Some(Replay { seed, rows, subject: _, structure: _ }) = &options.replay {
         return (*seed..seed.saturating_add(1), *rows);
     }
     let rows = most.min(subject.samples.rows()).max(1);
@@ -186,9 +211,25 @@ fn report(property: &Property, verdict: Verdict, cases: usize, detail: String) -
     Report { name: property.to_string(), verdict, cases, detail, replay: None, span: property.span }
 }
 
-fn failed(property: &Property, cases: usize, detail: String, seed: u64, rows: usize) -> Report {
-    let replay = Some(format!("{}:seed={seed},batch={rows}", property.subject));
-    Report { replay, ..report(property, Verdict::Fail, cases, detail) }
+fn failed(
+    property: &Property,
+    cases: usize,
+    detail: String,
+    (options, seed, rows): (&Options, u64, usize),
+) -> Report {
+    let structure = options.replay.as_ref().map_or(Structure::default(), |replay| replay.structure.clone());
+    let replay = Replay { subject: property.subject.clone(), structure, seed, rows };
+    Report { replay: Some(replay.to_string()), ..report(property, Verdict::Fail, cases, detail) }
+}
+
+/// A property that did not get its turn.
+fn untested(property: &Property) -> Report {
+    report(property, Verdict::Skipped, 0, OUT_OF_TIME.to_owned())
+}
+
+/// What is said where the time was up before all initialisations were drawn.
+fn cut(tested: usize, count: usize) -> String {
+    if tested < count { format!(", the time was up after {tested} of {count}") } else { String::new() }
 }
 
 /// Numbers of rows below a given one, for a smaller case: powers of two from `least` on.
@@ -214,8 +255,17 @@ fn quantities(subject: Subject<'_>, options: &Options, properties: &[&Property])
     if open.is_empty() {
         return reports;
     }
+    if options.late() {
+        open.iter().for_each(|(i, ..)| reports[*i] = Some(untested(properties[*i])));
+        return reports;
+    }
     let wanted: Vec<Quantity> = open.iter().map(|(_, quantity, _)| *quantity).collect();
-    let measured: Vec<Vec<f64>> = seeds.clone().map(|seed| measure(subject, &wanted, seed, rows)).collect();
+    // Properties that were begun have at least one initialisation.
+    let in_time = |seed: &u64| *seed == seeds.start || !options.late();
+    let measured: Vec<Vec<f64>> =
+        seeds.clone().take_while(in_time).map(|seed| measure(subject, &wanted, seed, rows)).collect();
+    let cut = cut(measured.len(), count);
+    let count = measured.len();
     for (at, (i, quantity, bound)) in open.into_iter().enumerate() {
         let values: Vec<f64> = measured.iter().map(|values| values[at]).collect();
         let property = properties[i];
@@ -225,19 +275,18 @@ fn quantities(subject: Subject<'_>, options: &Options, properties: &[&Property])
         reports[i] = Some(match broken.first() {
             None => {
                 let inits = plural(count, "initialisation");
-                report(property, Verdict::Pass, count, format!("{inits}, {spread}, bound {bound}"))
+                report(property, Verdict::Pass, count, format!("{inits}, {spread}, bound {bound}{cut}"))
             }
             Some(&(seed, x)) => {
                 let (few, value) = shrunk(subject, quantity, bound, (seed, x), rows);
                 let (of, missed) = (plural(few, "row"), bound.missed(value));
-                let detail = format!(
-                    "{} at seed {seed} on {of}, {missed}; {} of {} fail it, with {spread} on {}",
-                    number(value),
-                    broken.len(),
-                    plural(count, "initialisation"),
-                    plural(rows, "row"),
-                );
-                failed(property, count, detail, seed, few)
+                let mut detail = format!("{} at seed {seed} on {of}, {missed}", number(value));
+                if count > 1 {
+                    let (inits, rows) = (plural(count, "initialisation"), plural(rows, "row"));
+                    let broken = broken.len();
+                    detail.push_str(&format!("; {broken} of {inits} fail it, with {spread} on {rows}"));
+                }
+                failed(property, count, detail, (options, seed, few))
             }
         });
     }
@@ -338,8 +387,16 @@ fn law(subject: Subject<'_>, options: &Options, property: &Property) -> Report {
     let runs = if matches!(property.law, Law::Monotone { .. }) { monotone::GRID } else { 3 };
     let (seeds, rows) = cases(subject, options, LAW_ROWS, runs);
     let count = usize::try_from(seeds.end - seeds.start).unwrap_or(usize::MAX);
+    if options.late() {
+        return untested(property);
+    }
     let (mut deviation, mut held, mut moot, mut unsure) = (0.0f64, 0, None, None);
+    let mut tested = 0;
     for seed in seeds {
+        if tested > 0 && options.late() {
+            break;
+        }
+        tested += 1;
         match test(seed, rows) {
             Ok(Outcome::Held(far)) => (deviation, held) = (deviation.max(far), held + 1),
             Ok(Outcome::Moot(reason)) => moot = Some(reason),
@@ -348,7 +405,7 @@ fn law(subject: Subject<'_>, options: &Options, property: &Property) -> Report {
                 let smaller = fewer(1, rows).find_map(|few| Some((few, test(seed, few).err()?)));
                 let (few, detail) = smaller.unwrap_or((rows, detail));
                 let detail = format!("at seed {seed} on {}, {detail}", plural(few, "row"));
-                return failed(property, count, detail, seed, few);
+                return failed(property, count, detail, (options, seed, few));
             }
         }
     }
@@ -357,7 +414,8 @@ fn law(subject: Subject<'_>, options: &Options, property: &Property) -> Report {
         (0, None, Some(reason)) => report(property, Verdict::Skipped, 0, reason.to_owned()),
         (held, ..) => {
             let (inits, rows) = (plural(held, "initialisation"), plural(rows, "row"));
-            let detail = format!("{inits} on {rows} each, largest deviation {}", number(deviation));
+            let (deviation, cut) = (number(deviation), cut(tested, count));
+            let detail = format!("{inits} on {rows} each, largest deviation {deviation}{cut}");
             report(property, Verdict::Pass, held, detail)
         }
     }

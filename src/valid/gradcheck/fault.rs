@@ -19,7 +19,7 @@ pub enum FaultKind {
     Sum,
     /// The derivative of the penalties is not theirs.
     Penalty,
-    /// A reverse rule is right everywhere but on a kink, where it gives no subgradient.
+    /// A reverse rule is right everywhere but on a kink or at a tie, where it gives no subgradient.
     Kink,
     /// Two runs of a kernel or rule on the same arguments differ.
     Repeat,
@@ -60,6 +60,15 @@ impl FaultKind {
     }
 }
 
+/// What was done in a rule to the derivative by one operand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Slip {
+    /// `input`, `input 2`, `weight`.
+    pub operand: String,
+    /// What was done, in words.
+    pub why: String,
+}
+
 /// Where the ledger does not balance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
@@ -71,6 +80,8 @@ pub struct Fault {
     pub op: String,
     /// In which of its operands: `input`, `input 2`, `weight`.
     pub operands: Vec<String>,
+    /// What was done to them, where it has a name.
+    pub slips: Vec<Slip>,
     /// The tensors whose own contribution is wrong.
     pub tensors: Vec<String>,
     /// The mismatch as a part of the magnitudes that were added up; 1 for a law that holds or does not.
@@ -82,13 +93,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(graph: &Graph, fault: &ledger::Fault, point: &str) -> Self {
+    pub(super) fn of(graph: &Graph, fault: &ledger::Fault, slips: Vec<(usize, String)>, point: &str) -> Self {
         let ledger::Fault { site, error, bound } = fault;
         let bare = |kind, node: String| Self {
             kind,
             node,
             op: String::new(),
             operands: Vec::new(),
+            slips: Vec::new(),
             tensors: Vec::new(),
             error: *error,
             bound: *bound,
@@ -109,6 +121,7 @@ impl Fault {
                 Self {
                     op: node.op.name().to_owned(),
                     operands: operands.iter().map(word).collect(),
+                    slips: slips.into_iter().map(|(i, why)| Slip { operand: word(&i), why }).collect(),
                     tensors: own.map(|slot| graph.params[node.params[slot]].path.clone()).collect(),
                     ..bare(kind, node.path.to_string())
                 }
@@ -138,6 +151,7 @@ impl Fault {
             node: node.path.to_string(),
             op: node.op.name().to_owned(),
             operands: Vec::new(),
+            slips: Vec::new(),
             tensors: Vec::new(),
             error: 1.0,
             bound: 0.0,
@@ -160,7 +174,7 @@ impl Fault {
             FaultKind::Sum => format!("the contributions to the gradient of `{node}` do not add up"),
             FaultKind::Penalty => format!("the gradient of the penalty on `{node}` is wrong"),
             FaultKind::Kink => format!(
-                "on a kink the reverse rule of `{node}` ({op}) gives neither side's derivative nor one between"
+                "on a kink or at a tie the reverse rule of `{node}` ({op}) gives no subgradient: neither side's derivative nor a mixture of them"
             ),
             FaultKind::Repeat => format!("two runs of `{node}` ({op}) on the same arguments differ"),
             FaultKind::Leftover => {
@@ -209,6 +223,10 @@ impl Fault {
             if let Some(why) = &tensor.diagnosis {
                 diagnostic = diagnostic.note("looks like", format!("`{}`: {why}", tensor.name));
             }
+        }
+        // What was done to inputs no tensor shows.
+        for Slip { operand, why } in self.slips.iter().filter(|slip| slip.operand.starts_with("input")) {
+            diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
         }
         placed(diagnostic, owner)
     }

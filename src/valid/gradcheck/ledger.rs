@@ -5,8 +5,8 @@
 //! `sum_i <c_i, dx_i> = <g, dy>`. With random dx a wrong rule breaks this with probability 1 and the node that breaks it is the
 //! faulty one, because nothing of another node's rule enters. Each node is asked three times: with the tangents and cotangents
 //! of the whole net at the point; with random ones, because those of a net are structured (behind a softmax they add up
-//! to 0) and may hide an error along a fixed direction; and, where f is piecewise, with inputs on and around the kinks, which a
-//! few random samples may not meet. For every value the sum of the contributions must be the cotangent that arrived,
+//! to 0) and may hide an error along a fixed direction; and, where f is piecewise, with inputs on and around the kinks, where it is a maximum, with tied
+//! ones, which a few random samples may not meet. For every value the sum of the contributions must be the cotangent that arrived,
 //! where the derivative of the objective itself counts as a contribution to what it reads, and for every tensor that of the penalties.
 //!
 //! Bound: with u = 2^-53 and gamma_k = k u / (1 - k u), a sum of k products errs by at most gamma_k times the sum of their magnitudes
@@ -22,6 +22,7 @@
 use super::exact::vanished;
 use super::spread::spread;
 use super::sweep::Place;
+use super::ties::{Tie, Windows, levels};
 use crate::exec::{self, Alone, Gradients, Keep, Reverse, Session, Tapes};
 use crate::graph::{Handle, Node, ParamTensor, Source};
 use crate::ops::{Arity, Category};
@@ -68,6 +69,24 @@ fn exceeds(error: f64, bound: f64) -> bool {
     error > bound || error.is_nan()
 }
 
+/// The values of a node's operands at a place: inputs, then parameters.
+pub(super) fn operands<'a>(place: &'a Place<'_, '_>, node: &Node) -> Vec<&'a [f64]> {
+    let inputs = node.inputs.iter().map(|source| place.base.input(*source, place.point).plane(0));
+    let own = node.params.iter().map(|param| &*place.weights.params[param.index()].data);
+    inputs.chain(own).collect()
+}
+
+/// The running statistics of a node at a place.
+pub(super) fn states<'a>(place: &'a Place<'_, '_>, node: &Node) -> Vec<&'a [f64]> {
+    node.states.iter().map(|state| &*place.weights.states[state.index()].data).collect()
+}
+
+/// Which operands of a node have derivatives.
+pub(super) fn wanted(place: &Place<'_, '_>, node: &Node) -> Vec<bool> {
+    let inputs = node.inputs.iter().map(|source| place.base.wants(*source));
+    inputs.chain(node.params.iter().map(|_| true)).collect()
+}
+
 /// How many terms the longest sum of a kernel or its reverse rule has, for a batch.
 pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     let elements = |shape: Option<&Shape>| shape.map_or(0, Shape::elements);
@@ -80,6 +99,10 @@ pub(super) fn length(place: &Place<'_, '_>, node: &Node) -> usize {
     });
     let within = match node.op.category() {
         Category::Layer => 0,
+        // A row adds up all places that hold its token.
+        Category::Lookup => {
+            batch * node.inputs.iter().map(|source| elements(graph.shape(*source))).sum::<usize>()
+        }
         _ => {
             let whole = node.inputs.iter().map(|source| elements(graph.shape(*source))).max().unwrap_or(0);
             let samples = if node.op.mixes_batch(place.settings.mode) { batch } else { 1 };
@@ -276,6 +299,9 @@ impl<R: Reverse> Case<'_, '_, R> {
     /// Whether a rule that does not balance gives a subgradient: its contributions lie between those that it gives where every input on
     /// a kink is moved off it, down and up, and where it balances. `None` if it is wrong there, too, or nothing lies on a kink.
     fn on_kinks(&self, node: &Node, trial: &Trial<'_>) -> Option<bool> {
+        if let Some(windows) = Windows::of(self.alone.graph, node, self.alone.batch) {
+            return self.on_ties(trial, &windows);
+        }
         let kinks = node.op.kinks();
         let targets = (node.op.arity() == Arity::Loss).then(|| trial.operands[1]);
         let at = |i: usize| targets.and_then(|targets| targets.get(i)).copied().unwrap_or(0.0);
@@ -291,27 +317,53 @@ impl<R: Reverse> Case<'_, '_, R> {
             };
             first.iter().enumerate().map(off).collect()
         };
-        let contributions = |first: &[f64], settled: bool| -> Option<Vec<Vec<f64>>> {
-            let mut operands = trial.operands.clone();
-            operands[0] = first;
-            let trial = Trial { operands, tangents: trial.tangents.clone(), cotangent: trial.cotangent };
-            let ran = self.alone.forward::<f64>(&trial.operands, &self.states);
-            let contributions = self.rule(&trial, [&ran.output, &ran.saved]);
-            let right = || {
-                let parts = self.parts::<f64>(&contributions, &trial.tangents);
-                let along = self.along::<f64, Dual>(&trial.operands, &trial.tangents);
-                self.judge(&trial, &parts, &along).is_none()
-            };
-            (!settled || right()).then_some(contributions)
-        };
-        let (down, up) = (contributions(&moved(-1.0), true)?, contributions(&moved(1.0), true)?);
-        let here = contributions(first, false)?;
+        let (down, up) = (self.settled(trial, &moved(-1.0), true)?, self.settled(trial, &moved(1.0), true)?);
+        let here = self.settled(trial, first, false)?;
         let between = |((c, down), up): ((&f64, &f64), &f64)| {
             let slack = self.bound * (down.abs() + up.abs()) + f64::MIN_POSITIVE;
             (down.min(*up) - slack..=down.max(*up) + slack).contains(c)
         };
         let operands = here.iter().zip(&down).zip(&up);
         Some(operands.into_iter().all(|((c, down), up)| c.iter().zip(down).zip(up).all(between)))
+    }
+
+    /// The same of a maximum whose largest elements are tied.
+    fn on_ties(&self, trial: &Trial<'_>, windows: &Windows) -> Option<bool> {
+        let first = trial.operands[0];
+        let ties = windows.ties(first);
+        if ties.is_empty() {
+            return None;
+        }
+        for last in [false, true] {
+            self.settled(trial, &windows.broken(first, last), true)?;
+        }
+        let shares = |group: &Vec<Tie>| {
+            let mut cotangent = vec![0.0; trial.cotangent.len()];
+            group.iter().for_each(|tie| cotangent[tie.output] = 1.0);
+            let asked = Trial {
+                operands: trial.operands.clone(),
+                tangents: trial.tangents.clone(),
+                cotangent: &cotangent,
+            };
+            let here = self.settled(&asked, first, false)?;
+            Some(windows.are_shares(group, &here[0], self.bound))
+        };
+        Some(windows.groups(ties).iter().all(|group| shares(group) == Some(true)))
+    }
+
+    /// What the rule hands back for another first operand; where that is to be `right`, `None` if it does not balance.
+    fn settled(&self, trial: &Trial<'_>, first: &[f64], right: bool) -> Option<Vec<Vec<f64>>> {
+        let mut operands = trial.operands.clone();
+        operands[0] = first;
+        let trial = Trial { operands, tangents: trial.tangents.clone(), cotangent: trial.cotangent };
+        let ran = self.alone.forward::<f64>(&trial.operands, &self.states);
+        let contributions = self.rule(&trial, [&ran.output, &ran.saved]);
+        let balances = || {
+            let parts = self.parts::<f64>(&contributions, &trial.tangents);
+            let along = self.along::<f64, Dual>(&trial.operands, &trial.tangents);
+            self.judge(&trial, &parts, &along).is_none()
+        };
+        (!right || balances()).then_some(contributions)
     }
 
     /// What the reverse rule hands back.
@@ -334,15 +386,20 @@ impl<R: Reverse> Case<'_, '_, R> {
     }
 }
 
-/// Checks every node that a reverse run reached, every value and every tensor: what does not balance, and the nodes whose rules take another
-/// subgradient than the forward kernel on kinks that the net's values lie on.
+/// What the ledger of a point says.
+pub(super) struct Audit {
+    /// What does not balance.
+    pub faults: Vec<Fault>,
+    /// Nodes whose rules take another subgradient than the forward kernel on kinks that the net's values lie on.
+    pub conventions: Vec<Handle<Node>>,
+    /// By node, maxima of several elements that move apart when the net's operands move.
+    pub ties: Vec<usize>,
+}
+
+/// Checks every node that a reverse run reached, every value and every tensor.
 ///
 /// `place.base` has just run forward and back and gave `gradients`.
-pub(super) fn audit(
-    place: &Place<'_, '_>,
-    gradients: &Gradients,
-    reverse: &impl Reverse,
-) -> (Vec<Fault>, Vec<Handle<Node>>) {
+pub(super) fn audit(place: &Place<'_, '_>, gradients: &Gradients, reverse: &impl Reverse) -> Audit {
     let Place { graph, settings, base, weights, .. } = place;
     let (graph, batch, seed) = (*graph, place.batch(), settings.seed);
     let params: Vec<Vec<f64>> = graph
@@ -359,8 +416,11 @@ pub(super) fn audit(
         .zip(place.feeds)
         .map(|((_, feed), data)| {
             let n = data.data.len();
-            let tangent =
-                if feed.target { vec![0.0; n] } else { spread(n, seed, &format!("ledger/{}", feed.name)) };
+            let tangent = if feed.differentiable() {
+                spread(n, seed, &format!("ledger/{}", feed.name))
+            } else {
+                vec![0.0; n]
+            };
             planes(&data.data, &tangent, 1)
         })
         .collect();
@@ -370,6 +430,7 @@ pub(super) fn audit(
     duals.forward(&moved, *settings, Tapes::Replay);
 
     let (mut faults, mut conventions) = (Vec::new(), Vec::new());
+    let mut ties = vec![0; graph.nodes.len()];
     // What arrived at each value and tensor.
     let mut values = vec![Sum::<f64>::zero(); graph.nodes.len()];
     let mut tensors = vec![Sum::<f64>::zero(); graph.params.len()];
@@ -380,26 +441,25 @@ pub(super) fn audit(
         }
         let cotangent = cotangent.plane(0);
         let along = duals.value(handle).plane(1);
-        let wanted =
-            node.inputs.iter().map(|source| base.wants(*source)).chain(node.params.iter().map(|_| true));
-        let states = node.states.iter().map(|state| &*weights.states[state.index()].data);
         let case = Case {
             alone: Alone { graph, node: handle, batch, settings: *settings, fill: 0.0 },
-            states: states.collect(),
-            wanted: wanted.collect(),
+            states: states(place, node),
+            wanted: wanted(place, node),
             bound: gamma(length(place, node)),
             reverse,
         };
-        let inputs = node.inputs.iter().map(|source| base.input(*source, place.point).plane(0));
-        let own = node.params.iter().map(|param| &*weights.params[param.index()].data);
         let tangents = node.inputs.iter().map(|source| duals.input(*source, &moved).plane(1).to_vec());
         let own_tangents =
             node.params.iter().map(|param| View::<Dual>::new(&params[param.index()]).plane(1).to_vec());
         let trial = Trial {
-            operands: inputs.chain(own).collect(),
+            operands: operands(place, node),
             tangents: tangents.chain(own_tangents).collect(),
             cotangent,
         };
+        if let Some(windows) = Windows::of(graph, node, batch) {
+            ties[handle.index()] =
+                windows.ties(trial.operands[0]).iter().filter(|tie| tie.parts(&trial.tangents[0])).count();
+        }
         let held = [base.value(handle).plane(0), base.saved(handle).plane(0)];
         let contributions = case.rule(&trial, held);
         let parts = case.parts::<f64>(&contributions, &trial.tangents);
@@ -461,7 +521,7 @@ pub(super) fn audit(
             faults.push(Fault { site, error, bound });
         }
     }
-    (faults, conventions)
+    Audit { faults, conventions, ties }
 }
 
 /// The same with a random cotangent and random tangents.
@@ -491,14 +551,14 @@ fn fresh<R>(case: &Case<'_, '_, R>, operands: &[&[f64]], seed: u64, path: &str) 
     operands.iter().zip(&case.wanted).enumerate().map(one).collect()
 }
 
-/// The same with the first input on and around the kinks of a piecewise function.
-fn at_kinks<R: Reverse>(case: &Case<'_, '_, R>, node: &Node, trial: &Trial<'_>, seed: u64) -> Found {
-    let kinks = node.op.kinks();
-    if kinks.is_empty() {
-        return Found::Right;
+/// The first operand of a piecewise function on and around its kinks, that of a maximum with many ties; `None` for a smooth one.
+pub(super) fn near_kinks(node: &Node, operands: &[&[f64]]) -> Option<Vec<f64>> {
+    if node.op.chooses() {
+        return Some(levels(operands[0].len()));
     }
+    let kinks = node.op.kinks();
     // For a loss the kinks are those of the difference of output and target.
-    let targets = (node.op.arity() == Arity::Loss).then(|| trial.operands[1]);
+    let targets = (node.op.arity() == Arity::Loss).then(|| operands[1]);
     let near = |i: usize| {
         let step = i32::try_from(i / (2 * kinks.len()) % 13).map_or(0.0, |k| 10f64.powi(-k));
         let kink = kinks[i % kinks.len()];
@@ -507,7 +567,12 @@ fn at_kinks<R: Reverse>(case: &Case<'_, '_, R>, node: &Node, trial: &Trial<'_>, 
         let from = if step == 1.0 { kink } else { kink + side };
         from + targets.and_then(|targets| targets.get(i)).copied().unwrap_or(0.0)
     };
-    let first: Vec<f64> = (0..trial.operands[0].len()).map(near).collect();
+    (!kinks.is_empty()).then(|| (0..operands[0].len()).map(near).collect())
+}
+
+/// The same with the first input on and around the kinks of a piecewise function.
+fn at_kinks<R: Reverse>(case: &Case<'_, '_, R>, node: &Node, trial: &Trial<'_>, seed: u64) -> Found {
+    let Some(first) = near_kinks(node, &trial.operands) else { return Found::Right };
     let mut operands = trial.operands.clone();
     operands[0] = &first;
     let path = node.path.to_string();

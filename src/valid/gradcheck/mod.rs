@@ -3,7 +3,8 @@
 //! At every point three kinds of test run, from cheap to costly:
 //!
 //! 1. **Purity and ledger.** Every reverse rule is asked by itself: it depends on its arguments alone and is linear, and what it hands back
-//!    balances with the tangent of its own kernel. What is at fault is named: the node, the operator and the operand.
+//!    balances with the tangent of its own kernel. What is at fault is named: the node, the operator and the operand; and what was done there is
+//!    said in words, where the rule gives exactly the numbers of a known mistake.
 //! 2. **Equalised random directions.** The tangent of the forward kernels along random directions, in which every component weighs as much as rounding
 //!    lets it be known, must be the gradient's product with them: one wrong component among 10^8 is seen. The threshold follows from
 //!    rounding, so that no tolerance is chosen; each tensor gets an *error bound* (the error of no component exceeds this part of its sensitivity,
@@ -38,24 +39,29 @@ mod points;
 mod purity;
 mod report;
 mod sensitivity;
+mod slip;
 mod spread;
 mod stacked;
 mod sweep;
+mod terms;
+mod ties;
 mod truth;
 mod verdict;
 mod visit;
 
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, Slip};
 pub use ng::{Band, Ng, NgTensor};
 pub use plan::Method;
 pub use points::SCALES;
+pub(super) use points::kept;
 pub use report::{Anchor, Component, Map, NotFinite, PointReport, Report, TensorReport};
+pub(super) use sweep::downstream;
 pub use verdict::{PAGE as VERDICTS, RESOLUTION, Verdict};
 
-use crate::exec::{Objective, Reverse};
+use crate::exec::{Objective, Reverse, Weights};
 use crate::graph::{Graph, Runnable};
 use crate::inits;
-use crate::tensor::{Draws, Mode, Shape, stream};
+use crate::tensor::{Draws, Mode, Shape, Tensor, stream};
 use crate::valid::Samples;
 
 /// How large a model is checked where nothing else is asked of it: bytes, and operations of one training step on the rows of a check.
@@ -163,6 +169,26 @@ pub fn check(graph: Runnable<'_>, samples: &Samples, options: &Options, reverse:
         report.verdict = report.verdict.max(Verdict::KinkBad);
     }
     report
+}
+
+/// What ledger and random directions find wrong in training mode at weights that the caller gives; `None` if nothing.
+#[must_use]
+pub fn wrong_at(
+    graph: Runnable<'_>,
+    weights: &Weights,
+    feeds: &[Tensor],
+    seed: u64,
+    reverse: &impl Reverse,
+) -> Option<String> {
+    let place = points::Place { name: String::new(), mode: Mode::Train, seed, full: false };
+    let how = visit::How { most: 0, method: None, maps: false };
+    let objective = objective(graph, seed);
+    let visit::Seen { tensors, faults, .. } =
+        visit::visit(graph, &place, weights, feeds, &objective, how, reverse);
+    let fault = faults.first().map(|fault| format!("the ledger of `{}` does not balance", fault.node));
+    let wrong = |tensor: &&TensorReport| matches!(tensor.verdict, Verdict::Fail | Verdict::KinkBad);
+    let tensor = tensors.iter().find(wrong);
+    fault.or_else(|| tensor.map(|tensor| format!("the gradient of `{}` is not the derivative", tensor.name)))
 }
 
 /// How many components of each tensor are differenced, and how to say it.

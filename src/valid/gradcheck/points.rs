@@ -114,7 +114,7 @@ pub(super) fn each(
 }
 
 /// The graph without what acts in training only; `None` if it has nothing of that kind.
-fn kept(graph: &Graph) -> Option<Verified<Graph>> {
+pub(in crate::valid) fn kept(graph: &Graph) -> Option<Verified<Graph>> {
     const KEPT: Pass = Pass {
         name: "kept",
         page: "Removes what drops or adds noise in training: what is left is training mode with keep probability 1.",

@@ -146,12 +146,13 @@ impl Report {
         }
     }
 
-    /// The largest fault of each place over all points, in the order in which they were seen.
+    /// The largest fault of each place over all points, one with a name before one without, in the order in which they were seen.
     fn largest(&self) -> Vec<&Fault> {
         let mut kept: Vec<&Fault> = Vec::new();
+        let weight = |fault: &Fault| (!fault.slips.is_empty(), fault.error);
         for fault in &self.faults {
             match kept.iter_mut().find(|known| (known.kind, &known.node) == (fault.kind, &fault.node)) {
-                Some(known) if fault.error > known.error => *known = fault,
+                Some(known) if weight(fault) > weight(known) => *known = fault,
                 Some(_) => {}
                 None => kept.push(fault),
             }

@@ -294,7 +294,7 @@ fn pool<J: Sync, R: Send, W>(
 }
 
 /// The nodes whose values depend on a tensor, in order.
-pub(super) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec<Handle<Node>> {
+pub(in crate::valid) fn downstream(graph: Runnable<'_>, param: Handle<ParamTensor>) -> Vec<Handle<Node>> {
     let mut reached = vec![false; graph.nodes.len()];
     for (handle, node) in graph.nodes.iter() {
         let upstream =

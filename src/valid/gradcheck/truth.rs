@@ -66,17 +66,21 @@ pub(super) fn look(
         let mistakes = mistakes.get_or_insert_with(|| alternatives(place_of));
         let mistakes: Vec<(&str, &[f64])> =
             mistakes.iter().map(|other| (&*other.why, &*other.params[handle.index()])).collect();
-        tensor.diagnosis = diagnose(&Case {
-            given,
-            truth: &truth,
-            name: "the derivative",
-            penalty: &penalty(place, handle),
-            weights: &place.weights.params[handle.index()].data,
-            dims: &param.spec.dims,
-            rows: place.batch(),
-            alternatives: &mistakes,
-            tolerance: if exact { TANGENTS } else { DIFFERENCES },
-        });
+        let whole = || {
+            diagnose(&Case {
+                given,
+                truth: &truth,
+                name: "the derivative",
+                penalty: &penalty(place, handle),
+                weights: &place.weights.params[handle.index()].data,
+                dims: &param.spec.dims,
+                rows: place.batch(),
+                alternatives: &mistakes,
+                tolerance: if exact { TANGENTS } else { DIFFERENCES },
+            })
+        };
+        // What was said of the rule by itself says more.
+        tensor.diagnosis = tensor.diagnosis.take().or_else(whole);
         if kept {
             let (name, point, dims) = (param.path.clone(), tensor.point.clone(), param.spec.dims.clone());
             maps.push(Map { name, point, dims, truth, given: given.clone() });

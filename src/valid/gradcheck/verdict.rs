@@ -7,12 +7,12 @@
 //! | --- | --- |
 //! | PASS | the directions agree, and the smallest detectable error is at most 10^-6 |
 //! | PASS-ZERO | the same, and every component is zero within rounding of its terms: a bias before a batch norm |
-//! | KINK-OK | PASS with values that lie exactly on a kink; or the reverse rule takes another subgradient there, one between both sides |
+//! | KINK-OK | PASS with values that lie exactly on a kink, or elements of a maximum that are exactly tied; or the reverse rule takes another subgradient there: one between both sides, of a maximum shares of at least 0 that add up to 1 and go to tied elements only |
 //! | SURROGATE | PASS of the chain with the surrogates that the spec declares: differences of the loss, which know nothing of them, are not taken |
 //! | VACUOUS | nothing was tested: no term reaches the tensor, all its terms are smaller than what rounding of the loss does to a difference, or the negative control was not rejected |
 //! | UNRESOLVED | the oracles cannot decide: tangent and gradient differ and double-double arithmetic is not affordable; rounding alone moves the gradient by more than 10^-6; or differences contradict what the tangent confirms |
 //! | INVALID | a value or a derivative is not finite |
-//! | KINK-BAD | on a kink the reverse rule takes neither side's derivative nor one between |
+//! | KINK-BAD | on a kink the reverse rule takes neither side's derivative nor one between, at a tie no such shares |
 //! | FAIL | the directions contradict the gradient, and so does a second oracle: double-double arithmetic, or differences where that costs too much; or the ledger has found a wrong rule |
 //!
 //! Over all points a tensor has the worst of its verdicts; but a point where nothing was tested, or where the gradient is zero, says less than a pass at

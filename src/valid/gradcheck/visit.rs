@@ -5,7 +5,7 @@ use super::points::Place;
 use super::report::{Component, Map, NotFinite, PointReport, TensorReport};
 use super::sensitivity::Sensitivities;
 use super::verdict::{Known, RESOLUTION, Verdict};
-use super::{Fault, Method, anchor, exact, ledger, plain, purity, sweep, truth};
+use super::{Fault, Method, anchor, exact, ledger, plain, purity, slip, sweep, truth};
 use crate::exec::{Gradients, Keep, Objective, Point, Reverse, Session, Settings, Tapes, Weights};
 use crate::graph::{Handle, Node, ParamTensor, Runnable};
 use crate::ops::Own;
@@ -62,7 +62,7 @@ pub(super) fn visit(
     session.forward(&point, settings, Tapes::Record);
     session.backward(objective, &point, settings, reverse, &mut gradients);
     let loss = session.loss(objective, &point, settings);
-    let tied = tied(graph, &session, &point);
+    let mut tied = tied(graph, &session, &point);
     let finite = |param: Handle<ParamTensor>| {
         loss.is_finite() && gradients.params[param.index()].iter().all(|g| g.is_finite())
     };
@@ -72,10 +72,11 @@ pub(super) fn visit(
     let sound = graph.nodes.handles().all(|node| session.value(node).iter().all(f64::is_finite))
         && graph.params.handles().all(finite);
     let sound = sound.then(|| {
-        let (faults, conventions) = ledger::audit(&at, &gradients, reverse);
+        let ledger::Audit { faults, conventions, ties } = ledger::audit(&at, &gradients, reverse);
         let impure = purity::audit(&at, &gradients, reverse);
         let of = Sensitivities::new(&at, &gradients, reverse);
         let evidence = directions::ask(&at, &gradients, &of);
+        tied.iter_mut().zip(ties).for_each(|(count, ties)| *count += ties);
         Sound { faults, conventions, impure, of, evidence }
     });
     let chosen: Vec<Vec<usize>> = graph
@@ -134,7 +135,7 @@ pub(super) fn visit(
     if let Some(sound) = &sound {
         let contradicted = anchor.is_some_and(|anchor| anchor.error > anchor.bound);
         confirm(&at, &gradients, &sound.of, reverse, &mut known, contradicted, &mut tensors);
-        faults = blame(&at, sound, &mut tensors, &tied);
+        faults = blame(&at, sound, reverse, &mut tensors, &tied);
         maps = truth::look(&at, &gradients, &numeric, how.maps, &mut tensors);
     }
     for (handle, tensor) in graph.params.handles().zip(&mut tensors) {
@@ -167,6 +168,7 @@ pub(super) fn visit(
 fn blame(
     at: &sweep::Place<'_, '_>,
     sound: &Sound,
+    reverse: &impl Reverse,
     tensors: &mut [TensorReport],
     tied: &[usize],
 ) -> Vec<Fault> {
@@ -201,12 +203,24 @@ fn blame(
         .iter()
         .filter(|(node, _)| !blamed(*node))
         .map(|(node, law)| Fault::impure(&graph, *node, *law, &name));
-    let faults: Vec<Fault> =
-        faults.iter().map(|fault| Fault::of(&graph, fault, &name)).chain(impure).collect();
+    let mut budget = slip::BUDGET;
+    let named = faults.iter().map(|fault| {
+        let slips = match &fault.site {
+            ledger::Site::Rule(node, operands) | ledger::Site::Kink(node, operands) => {
+                slip::look(at, *node, operands, reverse, &mut budget)
+            }
+            _ => Vec::new(),
+        };
+        Fault::of(&graph, fault, slips, &name)
+    });
+    let faults: Vec<Fault> = named.chain(impure).collect();
     // A tensor whose own contribution is wrong fails, however small the error is next to its gradient.
     for tensor in tensors {
         for fault in faults.iter().filter(|fault| fault.tensors.contains(&tensor.name)) {
             tensor.verdict = tensor.verdict.max(fault.kind.verdict());
+            let mut own =
+                fault.slips.iter().filter(|slip| tensor.name.ends_with(&format!(".{}", slip.operand)));
+            tensor.diagnosis = own.next().map(|slip| slip.why.clone());
         }
     }
     faults
@@ -301,7 +315,8 @@ fn compare(
     squares
 }
 
-/// The components to perturb: all, or the first, the last, the largest and the smallest gradients and random ones.
+/// The components to perturb: all, or the first, the last, the largest and the smallest gradients and random ones, every other of which
+/// has a gradient: of a table most rows have none, as few tokens occur in a batch.
 fn components(gradient: &[f64], most: usize, seed: u64, path: &str) -> Vec<usize> {
     if gradient.len() <= most {
         return (0..gradient.len()).collect();
@@ -314,6 +329,7 @@ fn components(gradient: &[f64], most: usize, seed: u64, path: &str) -> Vec<usize
     let smallest = (0..gradient.len()).min_by(|a, b| size(a).total_cmp(&size(b)));
     let mut chosen: Vec<usize> =
         [Some(0), Some(gradient.len() - 1), largest, smallest].into_iter().flatten().collect();
+    let alive: Vec<usize> = (0..gradient.len()).filter(|i| gradient[*i] != 0.0).collect();
     let draws = Draws { seed, stream: stream(&format!("components/{path}")) };
     #[expect(
         clippy::cast_precision_loss,
@@ -322,7 +338,9 @@ fn components(gradient: &[f64], most: usize, seed: u64, path: &str) -> Vec<usize
         reason = "an index"
     )]
     for u in draws.uniform() {
-        chosen.push((u * gradient.len() as f64) as usize);
+        let below = |n: usize| (u * n as f64) as usize;
+        let any = chosen.len().is_multiple_of(2) || alive.is_empty();
+        chosen.push(if any { below(gradient.len()) } else { alive[below(alive.len())] });
         if chosen.len() >= 2 * most {
             break;
         }
@@ -347,4 +365,22 @@ fn tied(graph: Runnable<'_>, session: &Session<'_, f64>, point: &Point<'_>) -> V
         session.input(*source, point).iter().filter(|x| kinks.contains(&x.primal())).count()
     };
     graph.nodes.iter().map(|(_, node)| count(node)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::components;
+
+    #[test]
+    fn components_with_a_gradient_are_among_those_that_are_perturbed() {
+        let mut gradient = vec![0.0; 100_000];
+        (40_000..40_020).for_each(|i| gradient[i] = 1.0);
+        let chosen = components(&gradient, 100, 0, "e.weight");
+        let alive = chosen.iter().filter(|i| gradient[**i] != 0.0).count();
+        // 98 draws out of 20 miss one with the probability (19/20)^98 = 0.7 %; 98 others are drawn from all.
+        assert!(alive >= 18 && chosen.len() >= 90 + alive, "{alive} of {}", chosen.len());
+        let dense: Vec<f64> = (1..=1000u32).map(f64::from).collect();
+        assert!(components(&dense, 100, 0, "w").len() > 150);
+        assert_eq!(components(&dense, 1000, 0, "w").len(), 1000);
+    }
 }

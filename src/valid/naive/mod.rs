@@ -32,7 +32,7 @@ pub use call::argument;
 type Definition = fn(&Call<'_>) -> Vec<Double>;
 
 /// Every operator that is defined here, by its name.
-const DEFINITIONS: [(&str, Definition); 49] = [
+const DEFINITIONS: [(&str, Definition); 50] = [
     ("linear", mixing::linear),
     ("conv2d", windows::conv2d),
     ("conv_transpose2d", windows::conv_transpose2d),
@@ -66,6 +66,7 @@ const DEFINITIONS: [(&str, Definition); 49] = [
     ("add", elementwise::add),
     ("mul", elementwise::mul),
     ("concat", shapes::concat),
+    ("embedding", shapes::embedding),
     ("class_token", shapes::class_token),
     ("position_embedding", shapes::position_embedding),
     ("layer_scale", elementwise::layer_scale),

@@ -1,7 +1,7 @@
 //! What moves elements and does not change them.
 
 use super::call::{Call, at, batched, indices};
-use crate::scalar::Double;
+use crate::scalar::{Double, Scalar};
 
 /// Row-major order knows no axes.
 pub(super) fn same(call: &Call<'_>) -> Vec<Double> {
@@ -25,6 +25,21 @@ pub(super) fn concat(call: &Call<'_>) -> Vec<Double> {
             index[axis] -= sizes[axis];
         }
         unreachable!("internal: the parts make up the whole")
+    })
+}
+
+/// The row of the table that a token numbers.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens are small whole numbers")]
+pub(super) fn embedding(call: &Call<'_>) -> Vec<Double> {
+    let (tokens, sizes) =
+        (batched(call.batch, call.shapes[0]), call.list("vocab").into_iter().chain(call.list("dim")));
+    let sizes: Vec<usize> = sizes.filter_map(|n| usize::try_from(n).ok()).collect();
+    from(call, |index| match index.split_last() {
+        Some((feature, place)) => {
+            let token = call.x()[at(&tokens, place)].primal() as usize;
+            call.params[0][at(&sizes, &[token, *feature])]
+        }
+        None => unreachable!("internal: a token is a vector"),
     })
 }
 

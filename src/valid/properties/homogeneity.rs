@@ -33,12 +33,10 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
             .collect();
         let scales = inputs.iter().all(Option::is_some)
             && match node.op.category() {
-                Category::Layer => {
-                    graph.slots(node).all(|(_, spec)| {
-                        spec.role == Role::Kernel
-                            || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
-                    }) && node.op.name() != "embedding"
-                }
+                Category::Layer => graph.slots(node).all(|(_, spec)| {
+                    spec.role == Role::Kernel
+                        || spec.init.as_ref().is_some_and(|init| matches!(init.value, Init::Zeros(_)))
+                }),
                 Category::Activation => {
                     bent = true;
                     ["relu", "leaky_relu"].contains(&node.op.name())
@@ -56,6 +54,9 @@ fn depth(graph: &Graph) -> Option<Option<i32>> {
 }
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
+    if subject.graph.nodes.iter().any(|(_, node)| node.op.vocabulary().is_some()) {
+        return Some("tokens have no scale".to_owned());
+    }
     depth(subject.graph).is_none().then(|| "the net is not one of ReLUs without biases".to_owned())
 }
 

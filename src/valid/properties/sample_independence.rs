@@ -21,7 +21,7 @@ pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
     let case = Case { batch: case.batch.max(2), ..case };
     let Some(output) = lab.output() else { return Ok(()) };
     let (weights, feeds) = lab.draw(case);
-    let (_, others) = lab.draw(Case { seed: case.seed.wrapping_add(case.batch as u64), batch: 1, ..case });
+    let others = lab.rows(Case { seed: case.seed.wrapping_add(case.batch as u64), batch: 1, ..case });
     let mut replaced = feeds.clone();
     for (feed, other) in replaced.iter_mut().zip(&others) {
         feed.data[..other.data.len()].copy_from_slice(&other.data);

@@ -2,15 +2,17 @@
 //!
 //! ## What it tests
 //!
-//! Every trainable tensor and every running statistic through the safetensors file that `wellposed weights` writes: names, shapes and bits.
+//! Every trainable tensor and every running statistic through the safetensors file that `wellposed weights` writes: names, shapes and bits. A
+//! flipped bit, two bytes in each other's place and another byte order are seen, since every bit of the data counts.
 //!
 //! ## Tolerance
 //!
 //! None.
 
-use super::{Case, Lab, Subject};
+use super::{Case, Lab, Ran, Run, Subject};
 use crate::exec::Weights;
 use crate::graph::Graph;
+use crate::tensor::Mode;
 
 pub fn skip(subject: Subject<'_>) -> Option<String> {
     (subject.graph.params.is_empty() && subject.graph.states.is_empty())
@@ -19,8 +21,10 @@ pub fn skip(subject: Subject<'_>) -> Option<String> {
 
 pub fn test(lab: &Lab<'_>, case: Case) -> Result<(), String> {
     let (weights, _) = lab.draw(case);
-    let bytes = weights.to_safetensors(lab.graph());
-    let read = Weights::from_safetensors(lab.graph(), "the file", &bytes).map_err(|found| {
+    let file = weights.to_safetensors(lab.graph());
+    let run = Run { mode: Mode::Eval, seed: case.seed, batch: case.batch };
+    let written = lab.spoilt(run, Ran { file, ..Ran::clone(&lab.base(case, Mode::Eval)) });
+    let read = Weights::from_safetensors(lab.graph(), "the file", &written.file).map_err(|found| {
         let first = found.iter().next().map_or(String::new(), |found| found.message.clone());
         format!("the file that was written cannot be read: {first}")
     })?;

@@ -106,6 +106,8 @@ pub const MUTANTS: &[Mutant] = &[
     same(UNSCALED, "mlp, nothing dropped", "the factor 1/keep is 1"),
     REMASKED,
     same(REMASKED, "mlp, nothing dropped", "every mask keeps all"),
+    mutant(52, "embed_overwrite", "embedding", "words", "e", WEIGHT),
+    mutant(52, "embed_overwrite", "embedding", "words, many rows", "e", WEIGHT),
     mutant(53, "softmax_diag_only", "softmax", "reg", "b.softmax", INPUT),
     mutant(54, "softmax_wrong_axis", "softmax", "reg", "b.softmax", INPUT),
     mutant(55, "attn_scale_missing", "attention", "tfm", "a", &["input 1", "input 2"]),
@@ -129,17 +131,16 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(72, "matmul_gA_no_transpose", "matmul", "tfm", "m", &["input 1"]),
     mutant(73, "matmul_gB_transposed_a", "matmul", "tfm", "m", &["input 2"]),
     mutant(74, "matmul_swapped", "matmul", "tfm", "m", &["input 1", "input 2"]),
-    mutant(75, "scale_no_spatial", "layer_scale", "branch", "r.c", &["gamma"]),
-    mutant(76, "scale_gx_unscaled", "layer_scale", "branch", "s.t", INPUT),
-    mutant(77, "scale_gamma_uses_y", "layer_scale", "branch", "s.t", &["gamma"]),
+    mutant(75, "embed_row_off1", "embedding", "words", "e", WEIGHT),
+    mutant(76, "embed_mean", "embedding", "words", "e", WEIGHT),
+    mutant(77, "scale_no_spatial", "layer_scale", "branch", "r.c", &["gamma"]),
+    mutant(78, "scale_gx_unscaled", "layer_scale", "branch", "s.t", INPUT),
+    mutant(79, "scale_gamma_uses_y", "layer_scale", "branch", "s.t", &["gamma"]),
 ];
 
 /// What the list has and the language has not.
-pub const ABSENT: &[(usize, &str, &str)] = &[
-    (52, "embed_overwrite", "no embedding"),
-    (61, "lstm_forget_sign", "no recurrent layer"),
-    (62, "bptt_truncated", "no recurrent layer"),
-];
+pub const ABSENT: &[(usize, &str, &str)] =
+    &[(61, "lstm_forget_sign", "no recurrent layer"), (62, "bptt_truncated", "no recurrent layer")];
 
 /// What a rule reads.
 #[derive(Clone)]
@@ -266,7 +267,12 @@ fn mean<S: Scalar>(values: impl Iterator<Item = S>, n: usize) -> S {
 }
 
 impl Mutant {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small numbers")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers"
+    )]
     fn wrong<S: Scalar>(&self, node: &Node, io: &Context<'_, S>, like: Results) -> Results {
         let mut own = io.run(node, &like);
         let batch = io.batch as f64;
@@ -530,6 +536,24 @@ impl Mutant {
                 own[1][0].clone_from(&less[1][0]);
             }
             "mul_operands_swapped" | "matmul_swapped" => own[0].swap(0, 1),
+            // The last place of a token overwrites the others, or their mean stands for their sum, or each goes to the next row.
+            name if name.starts_with("embed_") => {
+                let n = io.shape.last().unwrap_or(1);
+                let rows = io.params[0].len() / n;
+                let token = |at: usize| x.at(at).primal() as usize;
+                each(&mut own[1][0], &|i, d| {
+                    let places = || (0..elements).filter(|at| token(*at) == i / n);
+                    match name {
+                        "embed_overwrite" => places().next_back().map_or(d, |at| g.at(at * n + i % n)),
+                        "embed_mean" => d * (1.0 / places().count().max(1) as f64),
+                        _ => {
+                            let before = (i / n + rows - 1) % rows;
+                            let moved = (0..elements).filter(|at| token(*at) == before);
+                            mean(moved.map(|at| g.at(at * n + i % n)), 1)
+                        }
+                    }
+                });
+            }
             name if name.starts_with("attn_") => self.attention(&mut own, io, node, &like),
             // Of C = A^T B with square matrices: dA = B G^T and dB = A G.
             "matmul_gA_no_transpose" | "matmul_gB_transposed_a" => {

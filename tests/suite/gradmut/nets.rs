@@ -106,6 +106,28 @@ net {
 train { loss mse(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
 ";
 
+/// Tokens of a small vocabulary, which repeat within a row and over the batch, before attention.
+const WORDS: &str = "spec 1
+model words()
+input ids: int[B, 6]
+target y: class(3)
+default linear(init=lecun_normal, bias_init=normal(0.1))
+net {
+  e: embedding(5, 6)                <- ids
+  n: layer_norm(gamma=normal(1, 0.2), beta=normal(0.2))
+  q: linear(6)                      <- n
+  k: linear(6)                      <- n
+  v: linear(6)                      <- n
+  a: attention(2)                   <- q, k, v
+  r: add                            <- a, e
+     flatten
+  z: linear(3)
+}
+train { loss cross_entropy(z, y)  l2 1e-4 on weights  adam(lr=1e-2) }
+";
+
+/// The same with more rows than tokens: most rows are not looked up, and those that are, are looked up more than once.
+const RARE: [&str; 2] = ["embedding(5, 6)", "embedding(500, 6)"];
 /// Branches that end in factors of their channels, over maps and over positions.
 const BRANCH: &str = "spec 1
 model branch()
@@ -169,6 +191,8 @@ pub fn net(name: &str) -> String {
         "reg, huber" => return REG.replace("loss mse(c, y)", "loss huber(c, y, delta=0.3)"),
         "up" => UP,
         "tfm" => TFM,
+        "words" => WORDS,
+        "words, many rows" => return WORDS.replace(RARE[0], RARE[1]),
         "branch" => BRANCH,
         "tied" => TIED,
         _ => panic!("no net is called {name}"),
@@ -224,7 +248,7 @@ const ACTIVATIONS: &[&str] = &[
     "log_softmax",
 ];
 
-/// Seeds from here on give nets of tokens, with attention and products.
+/// Seeds from here on give nets of sequences, with attention and products; every other one looks them up in a table.
 pub const TOKENS: u64 = 1_000;
 
 /// A random clean spec: layers, norms, activations, pools and losses in any order, with ties by zeros and ones.
@@ -233,8 +257,13 @@ pub fn clean(seed: u64) -> String {
     let tokens = seed >= TOKENS;
     let maps = dice.below(2) == 1 && !tokens;
     let mut net = String::new();
+    let looked_up = tokens && seed % 2 == 1;
     let mut layers = Vec::new();
     let mut line = |text: String| net.push_str(&format!("  {text}\n"));
+    if looked_up {
+        let table = dice.one(&["3, 4", "40, 4, init=normal(0.02)", "7, 4, init=ones", "5, 4, init=zeros"]);
+        line(format!("e: embedding({table}) <- x"));
+    }
     for i in 0..=dice.below(4) {
         let init = dice.one(INITS);
         let bias = dice.one(&["zeros", "normal(0.1)", "ones"]);
@@ -309,6 +338,7 @@ pub fn clean(seed: u64) -> String {
     let penalty = dice.one(&["", "l2 1e-3 on weights", "l1 1e-2 on all"]);
     let input = match (maps, tokens) {
         (true, _) => "f64[B, 4, 4, 4]",
+        (_, true) if looked_up => "int[B, 4]",
         (_, true) => "f64[B, 4, 4]",
         _ => "f64[B, 4]",
     };

@@ -32,11 +32,12 @@ pub fn cost(graph: &Graph) -> usize {
     once.saturating_mul(3 * BATCH * STEPS)
 }
 
-/// How many classes a graph tells apart, one for each row; `None` if it is no such classifier.
+/// How many classes a graph tells apart by numbers, one for each row; `None` if it is no such classifier. Tokens form no clusters.
 pub fn classes(graph: &Graph) -> Option<usize> {
     let loss = &graph.nodes[graph.loss?];
     let logits = graph.shape(*loss.inputs.first()?)?;
-    (loss.op.name() == "cross_entropy" && logits.rank() == 2).then(|| logits.elements())
+    let numbers = graph.feeds.iter().all(|(_, feed)| feed.target || feed.differentiable());
+    (numbers && loss.op.name() == "cross_entropy" && logits.rank() == 2).then(|| logits.elements())
 }
 
 /// Where accuracy is measured.

@@ -2,7 +2,7 @@
 //!
 //! A batch of exchangeable samples is drawn: every element is mean + common part + own part, so that any two samples have a stated
 //! correlation. The common part has a value of its own in every element; for an operator that takes statistics over the batch, which
-//! it takes over positions, too, one value in every channel. Second moment, mean and cross-moment of the result are averaged over elements and compared with what the moment
+//! it takes over positions, too, one value in every channel. Tokens agree as often as numbers correlate. Second moment, mean and cross-moment of the result are averaged over elements and compared with what the moment
 //! rule says, once for each of many draws of weights and inputs.
 //!
 //! Bound: five standard errors over the draws, and what a finite width adds: sums over n elements scatter by 2/n relative to
@@ -62,6 +62,10 @@ pub fn widened(row: &Row) -> Option<Case> {
             let (last, outer) = sample.split_last()?;
             Some(Input::Values([outer, &[last * WIDER]].concat()))
         }
+        Input::Tokens(sample) => {
+            let (last, outer) = sample.split_last()?;
+            Some(Input::Tokens([outer, &[last * WIDER]].concat()))
+        }
         Input::Unit(_) | Input::Labels(_) => None,
     };
     let inputs: Option<Vec<Input>> = row.inputs.iter().map(wider).collect();
@@ -88,7 +92,8 @@ impl Sample {
         let node = &case.graph.nodes[case.node];
         let outputs = node.shape.as_ref().map_or(1, Shape::elements);
         let kernels = node.params.iter().map(|param| &case.graph.params[*param].spec);
-        let kernels = kernels.filter(|spec| spec.role == Role::Kernel).map(ParamSpec::elements);
+        let kernels =
+            kernels.filter(|spec| matches!(spec.role, Role::Kernel | Role::Table)).map(ParamSpec::elements);
         let seeds = (ELEMENTS / kernels.fold(outputs, usize::min)).clamp(48, 300) as u64;
         let draws: Vec<Vec<f64>> = (0..seeds).map(|seed| once(case, &mut session, seed, inputs)).collect();
         let column = |i: usize| Measured::of(&draws.iter().map(|draw| draw[i]).collect::<Vec<_>>());
@@ -131,9 +136,12 @@ impl Sample {
 #[expect(clippy::cast_precision_loss, reason = "element counts are small")]
 fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs) -> Vec<f64> {
     let weights = Weights::draw(&case.graph, seed);
-    let feeds = case.graph.feeds.iter().zip(inputs.iter().cycle()).map(|((_, feed), input)| {
+    let feeds = case.graph.feeds.iter().zip(inputs.iter().cycle()).map(|((handle, feed), input)| {
         let (mean, variance, correlation) = *input;
         let n = feed.shape.as_ref().map_or(0, Shape::elements);
+        if let Some(vocabulary) = case.graph.vocabulary(handle) {
+            return Tensor::new(vec![BATCH, n], tokens(vocabulary, n, correlation, seed));
+        }
         let normal = |part: &str, n| {
             standard_normal(n, Draws { seed, stream: stream(&format!("{} {part}", feed.name)) })
         };
@@ -169,10 +177,27 @@ fn once(case: &Case, session: &mut Session<'_, f64>, seed: u64, inputs: &Inputs)
     sums.iter().map(|sum| sum / n as f64).chain(below).collect()
 }
 
+/// Uniform tokens, each the common one of its place with the probability that has two samples agree with `correlation`, or else by
+/// chance.
+#[expect(clippy::cast_precision_loss, reason = "vocabularies are small")]
+fn tokens(vocabulary: usize, n: usize, correlation: f64, seed: u64) -> Vec<f64> {
+    let uniform = |name: &str| Draws { seed, stream: stream(name) }.uniform();
+    let token = |u: f64| (u * vocabulary as f64).floor();
+    let common: Vec<f64> = uniform("common").take(n).map(token).collect();
+    let own = uniform("own").zip(uniform("chosen")).take(BATCH * n).enumerate();
+    own.map(|(i, (own, chosen))| if chosen < correlation.sqrt() { common[i % n] } else { token(own) })
+        .collect()
+}
+
 /// What the operator's moment rule says of the result, and its energy rule of the inputs.
 pub fn stated(case: &Case, inputs: &Inputs) -> (Moments, Vec<Energy>) {
     let node = &case.graph.nodes[case.node];
-    let moments = inputs.iter().cycle().take(node.inputs.len()).map(|&(mean, variance, correlation)| {
+    let moments = inputs.iter().cycle().zip(&node.inputs).map(|(&(mean, variance, correlation), _)| {
+        if let Some(vocabulary) = node.op.vocabulary() {
+            #[expect(clippy::cast_precision_loss, reason = "vocabularies are small")]
+            let contrast = (1.0 - correlation) * (1.0 - 1.0 / vocabulary as f64);
+            return Moments { contrast, ..Moments::STANDARD };
+        }
         let centre = mean * mean;
         Moments::new(variance + centre, mean, correlation * variance + centre)
     });

@@ -1,7 +1,7 @@
 //! The `## Shapes` table of an operator's manual page, and the one-op graph that each row stands for.
 //!
 //! A row is `| call | inputs | output |`: the call as a spec writes it, the shapes of the inputs (`[B,4]`, `unit[B,4]` for numbers
-//! in 0..1, or `class[B]` for labels), and the shape of the result or `error`.
+//! in 0..1, `int[B,4]` for tokens, or `class[B]` for labels), and the shape of the result or `error`.
 
 use crate::support::lower_text;
 use wellposed::graph::{Graph, Handle, Node, Verified, verify};
@@ -15,6 +15,8 @@ pub enum Input {
     Values(Vec<usize>),
     /// Numbers in 0..1.
     Unit(Vec<usize>),
+    /// Tokens.
+    Tokens(Vec<usize>),
     /// Class labels.
     Labels(Vec<usize>),
 }
@@ -22,7 +24,7 @@ pub enum Input {
 impl Input {
     pub fn sample(&self) -> &[usize] {
         match self {
-            Self::Values(sample) | Self::Unit(sample) | Self::Labels(sample) => sample,
+            Self::Values(sample) | Self::Unit(sample) | Self::Tokens(sample) | Self::Labels(sample) => sample,
         }
     }
 }
@@ -50,6 +52,7 @@ fn row(op: &'static Callable, line: &str) -> Row {
     let [call, inputs, output] = cells[..] else { panic!("{}: {line} has not three cells", op.name) };
     let inputs = quoted(inputs).into_iter().map(|text| match text.split_once('[') {
         Some(("class", _)) => Input::Labels(sample(&text["class".len()..])),
+        Some(("int", _)) => Input::Tokens(sample(&text["int".len()..])),
         Some(("unit", _)) => Input::Unit(sample(&text["unit".len()..])),
         _ => Input::Values(sample(text)),
     });
@@ -112,6 +115,7 @@ impl Row {
             let kind = match input {
                 Input::Values(_) => format!("f64{shape}"),
                 Input::Unit(_) => format!("unit{shape}"),
+                Input::Tokens(_) => format!("int{shape}"),
                 Input::Labels(_) => format!("class({}){shape}", self.classes()),
             };
             text += &[word, " ", &name, ": ", &kind, "\n"].concat();

@@ -42,7 +42,7 @@ impl Values {
     }
 
     /// Standard normal values (parameters too, so that no factor hides behind ones and zeros), numbers in 0..1 where they are declared
-    /// so, labels below `classes`, and positive changes of the state, which may hold variances.
+    /// so, labels below `classes`, tokens that have a row, and positive changes of the state, which may hold variances.
     pub fn random(case: &Case, batch: usize, seed: u64) -> Self {
         let graph: &Graph = &case.graph;
         let normal = |name: &str, n: usize| standard_normal(n, Draws { seed, stream: stream(name) });
@@ -51,10 +51,15 @@ impl Values {
             let noise = normal(&s.path, s.spec.dims.iter().product());
             noise.into_iter().map(|z| s.spec.initial + 0.5 * z.abs()).collect()
         });
-        let feeds = graph.feeds.iter().map(|(_, feed)| {
+        let feeds = graph.feeds.iter().map(|(handle, feed)| {
             let n = batch * feed.shape.as_ref().map_or(0, Shape::elements);
             let uniform = || Draws { seed, stream: stream(&feed.name) }.uniform().take(n);
             match feed.kind {
+                #[expect(clippy::cast_precision_loss, reason = "vocabularies are small")]
+                FeedKind::Int => {
+                    let tokens = graph.vocabulary(handle).map_or(2.0, |tokens| tokens as f64);
+                    uniform().map(|u| (u * tokens).floor()).collect()
+                }
                 #[expect(clippy::cast_precision_loss, reason = "class counts are small")]
                 FeedKind::Class(..) => uniform().map(|u| (u * case.classes as f64).floor()).collect(),
                 // Away from the ends, where a logarithm has no derivative to compare with.
@@ -176,7 +181,7 @@ impl<'g> Trial<'g> {
 
     /// Every tensor with a derivative.
     pub fn slots(&self) -> Vec<Slot> {
-        let feeds = self.graph.feeds.iter().filter(|(_, feed)| !feed.target);
+        let feeds = self.graph.feeds.iter().filter(|(_, feed)| feed.differentiable());
         let feeds = feeds.map(|(handle, _)| Slot::Feed(handle.index()));
         feeds.chain(self.node().params.iter().map(|param| Slot::Param(param.index()))).collect()
     }
@@ -278,13 +283,20 @@ impl<'g> Trial<'g> {
         );
         scratch.fill(fill);
         let targets = node.op.arity() == wellposed::ops::Arity::Loss;
-        let mut input_room: Vec<Vec<f64>> = inputs.iter().map(|x| room(x.len())).collect();
+        let wanted: Vec<bool> = (node.inputs.iter())
+            .map(|source| match source {
+                wellposed::graph::Source::Feed(feed) => graph.feeds[*feed].differentiable(),
+                wellposed::graph::Source::Node(_) => true,
+            })
+            .collect();
+        let mut input_room: Vec<Vec<f64>> =
+            inputs.iter().zip(&wanted).map(|(x, wanted)| room(if *wanted { x.len() } else { 0 })).collect();
         let mut param_room: Vec<Vec<f64>> = params.iter().map(|x| room(x.len())).collect();
         {
             let mut inputs_grad: Vec<Option<ViewMut<'_, f64>>> = input_room
                 .iter_mut()
-                .enumerate()
-                .map(|(i, room)| (!(targets && i == 1)).then(|| ViewMut::new(room)))
+                .zip(&wanted)
+                .map(|(room, wanted)| wanted.then(|| ViewMut::new(room)))
                 .collect();
             let mut params_grad: Vec<Option<ViewMut<'_, f64>>> =
                 param_room.iter_mut().map(|room| Some(ViewMut::new(room))).collect();

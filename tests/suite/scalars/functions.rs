@@ -42,12 +42,15 @@ fn step(x: Double, below: f64, above: f64) -> Double {
     Double::plain(if x.hi > 0.0 { above } else { below })
 }
 
-/// Bounds: for exp, exp_m1, ln, ln_1p, sin, cos and tanh those that the C library states for x86-64 (1, 1, 1, 1, 1, 1 and 2; its manual, "Known
-/// maximum errors in math functions"), doubled because other platforms bring their own library; sqrt is rounded correctly by
-/// IEEE 754. erf and erfc are Sun's code everywhere, whose approximations are good to 2^-57 and whose products e^(-z^2) e^(...) / x
-/// round four times: the C library states 1 and 5 for it. sigmoid and softplus add up what they are made of: relative
-/// errors of two units of 2^-52 for each exponential or logarithm and half a unit for each other operation; a unit in the last
-/// place may be half of 2^-52.
+/// Bounds: for ln, sin and cos the unit that the C library states for x86-64 (its manual, "Known maximum errors in math functions"),
+/// doubled because other platforms bring their own library; sqrt is rounded correctly by IEEE 754. The others are the product's own.
+/// Their polynomials add less than 0.1 units, so that the bounds count roundings. exp: half a unit for 1 + p and less than half for
+/// p < 1/2; half a unit more where the result is subnormal. exp_m1: p errs by 0.8 of its units, which may be twice those of
+/// 2^k - 1 + 2^k p, and that is rounded. tanh: the error 0.6 of e^r - 1, at most doubled by where the binades of argument and result
+/// begin, and the division. ln_1p: half a unit for the last sum and less than half for all terms of second order. erf: as ln_1p near
+/// 0, where the smaller term may begin a binade; beyond 1 half a unit and 4 of erfc, which is 1/5 of it. erfc: the polynomial, 1 + 2x,
+/// the division, the product and p together at the end of a binade 5 units; 1 - erf for x < 3/4 is off by less. sigmoid and softplus
+/// add up what they are made of: the exponential, a sum and a quotient, or ln_1p and a sum.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "exp",
@@ -58,7 +61,7 @@ pub const FUNCTIONS: &[Function] = &[
         domain: EVERYWHERE,
         steep: (-745.0, 709.7),
         switches: &[HALF, THRICE, 708.4, 709.782_712_893_384, 745.13, 1.0],
-        bound: 2.0,
+        bound: 1.5,
     },
     Function {
         name: "exp_m1",
@@ -68,7 +71,7 @@ pub const FUNCTIONS: &[Function] = &[
         limit: Some(|x| step(x, -1.0, f64::INFINITY)),
         domain: EVERYWHERE,
         steep: (-90.0, 709.7),
-        switches: &[HALF, THRICE, 36.74, 38.8, 56.0 * LN_2, 80.0, 709.782_712_893_384],
+        switches: &[HALF, THRICE, 36.74, 38.8, 44.0, 56.0 * LN_2, 80.0, 709.782_712_893_384],
         bound: 2.0,
     },
     Function {
@@ -91,7 +94,7 @@ pub const FUNCTIONS: &[Function] = &[
         domain: (-1.0, f64::INFINITY),
         steep: (-1.0, 1000.0),
         switches: &[0.29, 0.41, 0.414_213_562_373_095_05, 0.292_893_218_813_452_5, 1.0],
-        bound: 2.0,
+        bound: 1.0,
     },
     Function {
         name: "sqrt",
@@ -112,8 +115,8 @@ pub const FUNCTIONS: &[Function] = &[
         limit: Some(|x| step(x, -1.0, 1.0)),
         domain: EVERYWHERE,
         steep: (-60.0, 60.0),
-        switches: &[0.5 * HALF, 0.5 * THRICE, 1.0, 22.0, 26.5, 40.0],
-        bound: 4.0,
+        switches: &[0.5 * HALF, 0.5 * THRICE, 1.0, 19.0, 22.0, 26.5, 40.0],
+        bound: 2.0,
     },
     Function {
         name: "sin",
@@ -145,8 +148,8 @@ pub const FUNCTIONS: &[Function] = &[
         limit: Some(|x| step(x, -1.0, 1.0)),
         domain: EVERYWHERE,
         steep: (-9.5, 9.5),
-        switches: &[0.75, 0.84375, 1.25, 2.857_142_857_142_857, 3.0, 6.0, 9.139, 28.0],
-        bound: 1.0,
+        switches: &[0.75, 0.84375, 1.0, 1.25, 2.857_142_857_142_857, 3.0, 6.0, 9.139, 28.0],
+        bound: 1.5,
     },
     Function {
         name: "erfc",
@@ -156,7 +159,7 @@ pub const FUNCTIONS: &[Function] = &[
         limit: Some(|x| step(x, 2.0, 0.0)),
         domain: EVERYWHERE,
         steep: (-9.5, 27.3),
-        switches: &[0.25, 0.75, 0.84375, 1.25, 2.857_142_857_142_857, 3.0, 6.0, 9.139, 26.5, 28.0],
+        switches: &[0.25, 0.75, 0.84375, 1.25, 2.75, 2.857_142_857_142_857, 3.0, 6.0, 9.139, 26.5, 28.0],
         bound: 5.0,
     },
     Function {
@@ -168,7 +171,7 @@ pub const FUNCTIONS: &[Function] = &[
         domain: EVERYWHERE,
         steep: (-745.0, 745.0),
         switches: &[0.0, 709.0, 745.0],
-        bound: 6.0,
+        bound: 3.0,
     },
     Function {
         name: "softplus",
@@ -179,7 +182,7 @@ pub const FUNCTIONS: &[Function] = &[
         domain: EVERYWHERE,
         steep: (-745.0, 745.0),
         switches: &[0.0, 36.7, 709.0, 745.0],
-        bound: 8.0,
+        bound: 3.0,
     },
     Function {
         name: "abs",

@@ -27,9 +27,9 @@ struct Place<'c> {
 }
 
 impl Place<'_> {
-    /// Feeds, then parameters; a target has no derivative.
+    /// Feeds, then parameters; targets and tokens have no derivative.
     fn tensors(&self) -> impl Iterator<Item = (&Vec<f64>, bool)> {
-        let free = self.case.graph.feeds.iter().map(|(_, feed)| !feed.target);
+        let free = self.case.graph.feeds.iter().map(|(_, feed)| feed.differentiable());
         self.values.feeds.iter().zip(free).chain(self.values.params.iter().map(|param| (param, true)))
     }
 
@@ -228,7 +228,7 @@ fn operators_agree_on_every_scalar_far_out() {
         let mut values = Values::random(case, 2, 3);
         for (values, (_, feed)) in values.feeds.iter_mut().zip(case.graph.feeds.iter()) {
             match feed.kind {
-                _ if feed.target => {}
+                _ if !feed.differentiable() => {}
                 FeedKind::Unit => values.iter_mut().for_each(|x| *x = x.powi(30)),
                 _ => values.iter_mut().for_each(|x| *x *= 30.0),
             }
@@ -253,7 +253,7 @@ fn decisions_are_replayed_across_kinks() {
         let place = |values| Place { case: &case, batch: 3, settings, values };
         let here = place(near_kinks(&case, 3, &kinks));
         let mut there = here.values.clone();
-        let free = case.graph.feeds.iter().map(|(_, feed)| !feed.target);
+        let free = case.graph.feeds.iter().map(|(_, feed)| feed.differentiable());
         for (feed, _) in there.feeds.iter_mut().zip(free).filter(|(_, free)| *free) {
             // Half a unit to the left, which is beyond the kink for those that stood at it or right beside it.
             feed.iter_mut().for_each(|x| *x -= 0.5);

@@ -330,7 +330,8 @@ fn same_lanes(name: &str, lanes: &[f64], dual: impl Fn(usize) -> Vec<f64>) {
 
 fn apply<S: Scalar>(f: impl Fn(S, S) -> S, x: &[f64], y: &[f64]) -> Vec<f64> {
     let mut out = vec![0.0; x.len()];
-    S::zip(View::new(x), View::new(y), &mut ViewMut::new(&mut out), f);
+    let [x, y] = [x, y].map(View::new);
+    S::zip(x, y, y, &mut ViewMut::new(&mut out), |x, y, _| f(x, y));
     out
 }
 

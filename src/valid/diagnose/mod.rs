@@ -3,7 +3,10 @@
 //! Contract: each pattern says exactly which numbers it would give, and is named only if the gradient is those numbers up to the tolerance.
 //! The narrow patterns come first; a free factor, which fits more, comes last.
 
+mod places;
+
 use crate::text::number;
+use places::{lost, rearranged};
 
 /// A wrong gradient with everything that it can be compared with.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,7 @@ pub fn diagnose(case: &Case<'_>) -> Option<String> {
 
 /// The first pattern that fits.
 fn named(case: &Case<'_>) -> Option<String> {
-    let patterns = [factor, penalty, rearranged, local, elsewhere, added, offset, multiple, rounded];
+    let patterns = [factor, penalty, rearranged, lost, elsewhere, added, offset, multiple, rounded];
     patterns.into_iter().find_map(|pattern| pattern(case))
 }
 
@@ -108,118 +111,6 @@ fn penalty(case: &Case<'_>) -> Option<String> {
         let with: Vec<f64> = truth.iter().zip(penalty).map(|(g, p)| g + c * p).collect();
         case.is(&with).then(|| format!("the penalty term is {word}: for l2 that is lambda * theta"))
     })
-}
-
-/// The same numbers in other places.
-fn rearranged(case: &Case<'_>) -> Option<String> {
-    let Case { given, truth, name, dims, .. } = *case;
-    if let [rows, columns] = *dims
-        && rows > 1
-        && columns > 1
-    {
-        // Read as [columns, rows] and, where they are the same, as a square matrix.
-        let transposed: Vec<f64> =
-            (0..truth.len()).map(|at| truth[(at % rows) * columns + at / rows]).collect();
-        if case.is(&transposed) {
-            return Some("it is transposed: weights are [out, in]".to_owned());
-        }
-    }
-    if dims.len() > 2 {
-        let size: usize = dims[2..].iter().product();
-        let flipped: Vec<f64> = truth.chunks(size).flat_map(|kernel| kernel.iter().rev().copied()).collect();
-        if case.is(&flipped) {
-            return Some(
-                "its kernels are flipped: the gradient is that of a convolution, the layer is a correlation"
-                    .to_owned(),
-            );
-        }
-        let (out, inputs) = (dims[0], dims[1]);
-        let swapped: Vec<f64> = (0..truth.len())
-            .map(|at| {
-                let (kernel, tap) = (at / size, at % size);
-                truth[((kernel % out) * inputs + kernel / out) * size + tap]
-            })
-            .collect();
-        if out > 1 && inputs > 1 && case.is(&swapped) {
-            return Some("its output and input channels are exchanged".to_owned());
-        }
-    }
-    if truth.len() < 3 {
-        return None;
-    }
-    let mut inner = 1;
-    for (axis, &length) in dims.iter().enumerate().rev() {
-        for by in [1, length.saturating_sub(1)].into_iter().filter(|_| length > 2) {
-            let rolled = |i: usize| {
-                let at = i / inner % length;
-                truth[i - at * inner + (at + by) % length * inner]
-            };
-            if case.is(&(0..truth.len()).map(rolled).collect::<Vec<f64>>()) {
-                return Some(format!("it is shifted by one along axis {axis}"));
-            }
-        }
-        inner *= length;
-    }
-    let sorted = |x: &[f64]| {
-        let mut sorted = x.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted
-    };
-    let ordered = Case { given: &sorted(given), ..*case };
-    let same = ordered.is(&sorted(truth)) && !case.is(truth);
-    same.then(|| exchanged(case).unwrap_or_else(|| format!("it has the numbers of {name} in another order")))
-}
-
-/// Two rows in each other's place.
-fn exchanged(case: &Case<'_>) -> Option<String> {
-    let Case { given, truth, dims, .. } = *case;
-    let width = truth.len() / dims.first()?.max(&1);
-    let wrong = |row: &usize| {
-        let range = row * width..(row + 1) * width;
-        given[range.clone()] != truth[range.clone()]
-            && !Case { given: &given[range.clone()], ..*case }.is(&truth[range])
-    };
-    let rows: Vec<usize> = (0..*dims.first()?).filter(wrong).collect();
-    let [a, b] = *rows.as_slice() else { return None };
-    let what = if dims.len() > 1 { "rows" } else { "components" };
-    Some(format!("its {what} {a} and {b} are exchanged"))
-}
-
-/// Wrong in one component, one row or one column alone.
-fn local(case: &Case<'_>) -> Option<String> {
-    let Case { given, truth, dims, tolerance, .. } = *case;
-    let size = dot(truth, truth).sqrt();
-    let wrong: Vec<usize> =
-        (0..truth.len()).filter(|&i| (given[i] - truth[i]).abs() > tolerance * size).collect();
-    let (first, count) = (*wrong.first()?, truth.len());
-    if count < 2 {
-        return None;
-    }
-    let zero = wrong.iter().all(|&i| given[i] == 0.0);
-    if wrong.len() == 1 {
-        let index = crate::valid::unravel(first, dims);
-        let (is, be) = (number(given[first]), number(truth[first]));
-        return Some(format!("one component alone is wrong, {index:?}: {is} in place of {be}"));
-    }
-    let end = if zero { "is lost: it is zero" } else { "alone is wrong" };
-    let place = |at: usize, length: usize| match at {
-        0 => "first".to_owned(),
-        _ if at + 1 == length => "last".to_owned(),
-        _ => format!("[{at}]"),
-    };
-    let said = |place: String, what: &str| match place.strip_prefix('[') {
-        Some(_) => format!("the {what} {place} {end}"),
-        None => format!("the {place} {what} {end}"),
-    };
-    let (&rows, &columns) = (dims.first()?, dims.last()?);
-    let width = count / rows;
-    if rows > 1 && width > 1 && wrong.iter().all(|&i| i / width == first / width) {
-        return Some(said(place(first / width, rows), "row"));
-    }
-    if dims.len() > 1 && columns > 1 && wrong.iter().all(|&i| i % columns == first % columns) {
-        return Some(said(place(first % columns, columns), "column"));
-    }
-    None
 }
 
 /// What a mistake elsewhere in the net makes of it.
@@ -299,15 +190,31 @@ fn multiple(case: &Case<'_>) -> Option<String> {
     Some(format!("it is {} times {name}: {why}", number(c)))
 }
 
-/// Noise of the size of single precision in a gradient that is known better.
+/// An error of the size of single precision in a gradient that is known better.
 fn rounded(case: &Case<'_>) -> Option<String> {
-    let Case { given, truth, tolerance, .. } = *case;
+    let Case { given, truth, tolerance, penalty, .. } = *case;
     let off: f64 = given.iter().zip(truth).map(|(a, b)| (a - b).powi(2)).sum();
-    let relative = (off / dot(truth, truth)).sqrt();
+    // Beside the part from the data: a penalty has no part in a sum over samples.
+    let data: Vec<f64> = truth.iter().enumerate().map(|(i, g)| g - penalty.get(i).unwrap_or(&0.0)).collect();
+    let relative = (off / dot(&data, &data)).sqrt();
     // 2^-24 is 6e-8; sums of single precision lose a digit or two more.
-    let fits = tolerance < 1e-8 && given.len() > 1 && (3e-9..3e-6).contains(&relative);
-    fits.then(|| {
-        format!("it is off by {} of its size, like noise: a sum in single precision", number(relative))
+    if tolerance >= 1e-8 || given.len() < 2 || !(3e-9..3e-6).contains(&relative) {
+        return None;
+    }
+    let relative = number(relative);
+    #[expect(clippy::cast_possible_truncation, reason = "whether nothing is lost by it")]
+    let single = |(i, &g): (usize, &f64)| {
+        let data = g - penalty.get(i).unwrap_or(&0.0);
+        (f64::from(data as f32) - data).abs() <= 4.0 * f64::EPSILON * g.abs()
+    };
+    Some(if given.iter().enumerate().all(single) {
+        format!(
+            "it is off by {relative} of its size, and every component is a number of f32: a sum in single precision"
+        )
+    } else {
+        format!(
+            "it is off by {relative} of its size: a sum in single precision, or a small constant (an epsilon, n for n - 1) that differs"
+        )
     })
 }
 
