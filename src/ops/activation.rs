@@ -80,12 +80,14 @@ impl<A: Activation> Op for A {
             );
         }
         // A replayed decision is rarely another one than would be taken here: only where a step has crossed a kink.
-        let live = tape.is_live();
-        let mut here = |i| {
-            let piece = self.piece(x.at(i).primal());
-            tape.choose(i, || piece) == piece
-        };
-        if live || (0..x.len()).fold(true, |all, i| here(i) && all) {
+        let mut same = true;
+        if !tape.is_live() {
+            for i in 0..x.len() {
+                let here = self.piece(x.at(i).primal());
+                same &= tape.choose(i, || here) == here;
+            }
+        }
+        if same {
             S::map(
                 x,
                 &mut output,

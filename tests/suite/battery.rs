@@ -91,15 +91,15 @@ fn many(jobs: &[(PathBuf, u64, Duration)]) -> Tally {
 
 const FOREVER: Duration = Duration::from_secs(u64::MAX);
 
-/// A thousand base seeds: 200 of each of the five quickstart specs, and of every spec of `specs/good` and `specs/deep` as many as three seconds allow, at
-/// least one and at most 200.
+/// A thousand base seeds: 200 of each of the five quickstart specs, and of every spec of `specs/deep`, `specs/good` and `specs/bench` as many as three seconds
+/// allow, at least one and at most 200.
 #[test]
 #[ignore = "about twenty minutes: `cargo test --release --locked --test suite thousand -- --ignored --nocapture`"]
 fn thousand() {
     let quick = specs("specs/quickstart");
     let each = 1000u64.div_ceil(quick.len() as u64);
     let mut jobs: Vec<_> = quick.into_iter().map(|path| (path, each, FOREVER)).collect();
-    let corpus = specs("specs/deep").into_iter().chain(specs("specs/good"));
+    let corpus = ["specs/deep", "specs/good", "specs/bench"].into_iter().flat_map(specs);
     jobs.extend(corpus.map(|path| (path, each, Duration::from_secs(3))));
     let tally = many(&jobs);
     println!("| law | PASS | INCONCLUSIVE | SKIPPED | FAIL |\n| --- | --- | --- | --- | --- |");

@@ -59,8 +59,7 @@ fn tensor_lines(check: &gradcheck::Report, look: Look) -> Vec<String> {
         "a single component is always rejected, and was when it was planted; error: |g - d| / (|g| + |d|) against differences".to_owned(),
     ];
     for tensor in &check.tensors {
-        let worst = tensor.worst.as_ref().filter(|_| !tensor.verdict.is_pass());
-        let worst = worst.map_or(String::new(), |worst| {
+        let worst = tensor.worst.as_ref().map_or(String::new(), |worst| {
             let index: Vec<String> = worst.index.iter().map(ToString::to_string).collect();
             format!("  worst [{}]: {:.6e} against {:.6e}", index.join(","), worst.gradient, worst.numeric)
         });

@@ -61,11 +61,11 @@
 //! $ wellposed gradcheck examples/against/model.nn --against 'python3 examples/against/numpy_model.py'
 //!   ...
 //!   against your program in f64: step 1e-5 along 3 random directions of each tensor
-//!   fc1.weight    PASS      ours 1.611e-16  your loss 6.39e-12  bound 2.015e-10
-//!   fc1.bias      PASS      ours 2.121e-16  your loss 1.683e-11 bound 4.14e-10
-//!   fc2.weight    PASS      ours 1.117e-16  your loss 5.842e-12 bound 2.39e-10
-//!   fc2.bias      PASS      ours 8.843e-16  your loss 2.318e-11 bound 1.354e-9
-//!   grad_input/x  PASS      ours 1.667e-16
+//!   fc1.weight    PASS      ours 1.632e-16  your loss 7.158e-12 bound 2.042e-10
+//!   fc1.bias      PASS      ours 2.866e-16  your loss 2.135e-11 bound 4.254e-10
+//!   fc2.weight    PASS      ours 1.678e-16  your loss 2.896e-12 bound 2.376e-10
+//!   fc2.bias      PASS      ours 9.648e-16  your loss 9.775e-11 bound 1.294e-9
+//!   grad_input/x  PASS      ours 1.825e-16  your loss 1.247e-11 bound 2.095e-10
 //!   seed 0 (train mode): your loss 1.35 agrees, ours 1.35
 //!   seed 1 (eval mode): your loss 1.192 agrees, ours 1.192
 //!   seed 0 after 20 steps (train mode): your loss 1.258 agrees, ours 1.258

@@ -2,6 +2,8 @@
 //!
 //! Contract: the declared model is tested as without a family; the models that were drawn add failures and nothing else. What
 //! fails is shrunk first in the values of the parameters, then in the case.
+//!
+//! A law on a distribution fails a sound model with a small probability; a sound family it fails that often for each model that is drawn.
 
 use super::{ALL, Case, Fault, Lab, Law, Options, Replay, Report, Test, Verdict, run_with, test};
 use crate::valid::structure::{Drawn, Family, Structure, TRIALS, shrink};

@@ -6,7 +6,7 @@
 //! | the penalty missing, halved, where there is none | `l2_forgotten`, `l2_half`, `l2_on_bias` |
 //! | transposed, flipped, shifted, channels | `dense_gW_transposed`, `dense_gx_no_transpose`, `conv_no_flip`, `group_idx_shift`, `rows_swapped` |
 //! | the mean or variance term | `bn_missing_mean_term`, `bn_missing_var_term`, `bn_stats_const`, `ln_missing_mean_term`, `gn_missing_var_term`, `softmax_diag_only` |
-//! | a sum that is none: first slice, mean, overwritten | `bias_missing_sum`, `bias_mean`, `bcast_take_first`, `bcast_mean`, `conv_bias_no_spatial`, [`Scattered`] |
+//! | a sum that is none: first slice, mean, overwritten | `bias_missing_sum`, `bias_mean`, `bcast_take_first`, `bcast_mean`, `conv_bias_no_spatial`, `embed_overwrite`, `embed_mean`, [`Scattered`] |
 //! | border, last row or column, tail, edge of a tile | `conv_pad_off1`, `conv_border_lost`, `block_edge_col`, `tail_row_dropped`, [`Tiled`] |
 //! | the decision: wrong branch, place of the branch, mask, index | `leaky_slope`, `leaky_as_relu`, `elu_uses_y`, `relu_mask_shift`, `huber_no_clip`, `dropout_mask_ignored`, [`Unmasked`], `maxpool_spread`, `maxpool_idx_off1` |
 //! | single precision | `f32_accum`, and a small constant that looks like it: `bn_eps_dropped` |
@@ -49,6 +49,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("avgpool_no_div", "input gradient: it is not divided by the 4 elements of its window"),
     ("attn_scale_missing", "input 1 gradient: the scale 1/sqrt(3) of the scores is missing"),
     ("residual_skip_dropped", "input 2 gradient: it is zero: the way is cut, or never written"),
+    ("tied_weight_once", "`t.weight`: it is zero"),
     ("fanout_overwrite", "input gradient: it is zero: the way is cut, or never written"),
     ("l2_forgotten", "`a.weight`: the penalty term is missing"),
     ("l2_half", "`a.weight`: the penalty term is halved"),
@@ -188,6 +189,23 @@ fn an_overwritten_scatter_is_named_by_its_duplicates() {
     let [one] = found.as_slice() else { panic!("{found:?}") };
     assert!(one.contains("elements are read in several places, and of these the last alone counts"), "{one}");
     assert!(one.ends_with("each overwrites the one before, `=` in place of `+=`"), "{one}");
+}
+
+/// The rows of a table that several tokens look up.
+#[test]
+fn rows_of_a_table_that_are_looked_up_twice_are_named() {
+    for (name, sentence) in [
+        (
+            "embed_overwrite",
+            "of these the last alone counts: each overwrites the one before, `=` in place of `+=`",
+        ),
+        ("embed_mean", "a mean over them in place of a sum"),
+    ] {
+        let mutant = MUTANTS.iter().find(|mutant| mutant.name == name).expect("a mutant of this name");
+        let found = said(&nets::net(mutant.net), mutant);
+        let [one] = found.as_slice() else { panic!("{name}: {found:?}") };
+        assert!(one.starts_with("`e.weight`: ") && one.ends_with(sentence), "{name}: {one}");
+    }
 }
 
 const WIDE: &str = "spec 1

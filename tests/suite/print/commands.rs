@@ -117,7 +117,7 @@ net {
 }
 
 train {
-  loss cross_entropy(o, y)
+  loss cross_entropy(o, y, label_smoothing=0)
   l2   1e-4 on weights
   sgd(lr=0.1, momentum=0)
 }
