@@ -227,8 +227,9 @@ fn an_embedding_and_a_head_share_a_table() {
     let compiled = compiled(text, Notation::Dsl);
     let shown = graph::print(&compiled.graph);
     assert!(shown.contains("head: linear(out=7) [B,5,7] params 7  tied tok.weight"), "{shown}");
-    let (_, head) = runnable(&compiled).nodes.iter().next_back().expect("a node");
-    let spec = &compiled.graph.specs(head)[0];
+    let graph = runnable(&compiled);
+    let (_, head) = graph.nodes.iter().next_back().expect("a node");
+    let spec = &graph.specs(head)[0];
     assert_eq!((spec.fan_in, spec.fan_out, spec.statistics().1), (6, 7, 0.4 * 0.4));
     assert_eq!(checked(&compiled, None, &Registry).verdict, Verdict::Pass);
     for dropped in ["tok", "head"] {
