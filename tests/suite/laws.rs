@@ -11,6 +11,8 @@ use wellposed::optim;
 use wellposed::pipeline::compile;
 use wellposed::scalar::Scalar;
 use wellposed::tensor::{Mode, ViewMut};
+use wellposed::valid::chains::{Behind, Chain, Column, Scaling};
+use wellposed::valid::properties::predicted_scale::{inputs, judge};
 use wellposed::valid::properties::{
     ALL, Fault, Options, Overall, Ran, Report, Run, Subject, Verdict, run_one, run_with,
 };
