@@ -218,9 +218,9 @@ fn blame(
     for tensor in tensors {
         for fault in faults.iter().filter(|fault| fault.tensors.contains(&tensor.name)) {
             tensor.verdict = tensor.verdict.max(fault.kind.verdict());
-            let mut own =
-                fault.slips.iter().filter(|slip| tensor.name.ends_with(&format!(".{}", slip.operand)));
-            tensor.diagnosis = own.next().map(|slip| slip.why.clone());
+            if let Some(why) = fault.slip_of(&graph, &tensor.name) {
+                tensor.diagnosis = Some(why.to_owned());
+            }
         }
     }
     faults
