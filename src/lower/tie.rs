@@ -6,7 +6,8 @@
 //! line of `fc2`.
 //!
 //! Which layers can share goes by the shape of their `weight`, not by the operator: `conv_transpose2d(1, kernel=3, tie=conv1)` on the output
-//! side of an autoencoder is the transpose of `conv1`, both weights being `[out, in, 3, 3]` of `conv1`. A tie to a layer that is tied
+//! side of an autoencoder is the transpose of `conv1`, both weights being `[out, in, 3, 3]` of `conv1`, and `linear(vocab, tie=tok)` reads out
+//! tokens with the table `[vocab, dim]` of the embedding `tok`. A tie to a layer that is tied
 //! itself means the weight of the layer that owns it.
 //!
 //! The tensor exists once: in the count of parameters, in `l2`, in files of weights (under the name of its owner), and in the
@@ -34,7 +35,7 @@ const SHARED: &str = "weight";
 
 /// Whether a tensor is one that layers can share.
 fn is_shared(spec: &ParamSpec) -> bool {
-    spec.name == SHARED && spec.role == Role::Kernel
+    spec.name == SHARED && matches!(spec.role, Role::Kernel | Role::Table)
 }
 
 impl Lowering<'_> {

@@ -219,6 +219,27 @@ fn a_convolution_and_its_transpose_share_a_kernel_drawn_with_the_owners_fans() {
     assert_eq!(own.statistics().1, 2.0 / 18.0);
 }
 
+/// The head of a language model reads out tokens with the table that they came in by: `[vocab, dim]` is `[out, in]`.
+#[test]
+fn an_embedding_and_a_head_share_a_table() {
+    let text = "spec 1\nmodel m\ninput ids: int[B, 5]\nnet {\n  tok: embedding(7, 6, init=normal(0.4))\n  h: linear(6, init=lecun_normal)\n     gelu\n  \
+                head: linear(7, tie=tok)\n}\n";
+    let compiled = compiled(text, Notation::Dsl);
+    let shown = graph::print(&compiled.graph);
+    assert!(shown.contains("head: linear(out=7) [B,5,7] params 7  tied tok.weight"), "{shown}");
+    let graph = runnable(&compiled);
+    let (_, head) = graph.nodes.iter().next_back().expect("a node");
+    let spec = &graph.specs(head)[0];
+    assert_eq!((spec.fan_in, spec.fan_out, spec.statistics().1), (6, 7, 0.4 * 0.4));
+    assert_eq!(checked(&compiled, None, &Registry).verdict, Verdict::Pass);
+    for dropped in ["tok", "head"] {
+        let report = checked(&compiled, None, &Once(dropped));
+        let failed: Vec<&str> =
+            report.tensors.iter().filter(|t| t.verdict == Verdict::Fail).map(|t| t.name.as_str()).collect();
+        assert_eq!(failed, ["tok.weight"], "{report:#?}");
+    }
+}
+
 /// d/dw f(w, w, w) is the sum of the derivatives by the three arguments. Each of the two gradients is a sum of the same products in another
 /// order, at most 5 rows of them, so that they differ by at most 10 u of the sum of magnitudes; 1e-14 of the largest is ten times that.
 #[test]
