@@ -366,7 +366,9 @@ fn a_dropped_use_is_found_by_every_way_and_named() {
             );
             let tensor = report.tensors.iter().find(|t| t.name == "a.weight").expect("a tensor");
             assert!(tensor.error > 1e-3, "the differences see it: {}", tensor.error);
-            let wanted = format!("its part from `{dropped}`: it is zero");
+            let wanted = format!(
+                "the use of `a.weight` in `{dropped}` is missing: a shared weight adds up all of its uses"
+            );
             assert!(
                 tensor.diagnosis.as_ref().is_some_and(|why| why.contains(&wanted)),
                 "{:?}",

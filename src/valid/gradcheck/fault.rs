@@ -159,6 +159,15 @@ impl Fault {
         }
     }
 
+    /// What was done to a tensor that this node alone uses: what holds for one use of several does not hold for the tensor.
+    pub(super) fn slip_of(&self, graph: &Graph, tensor: &str) -> Option<&str> {
+        let uses =
+            |node: &Node| node.params.iter().filter(|param| graph.params[**param].path == tensor).count();
+        let shared = graph.nodes.iter().map(|(_, node)| uses(node)).sum::<usize>() > 1;
+        let own = |slip: &&Slip| !shared && tensor == format!("{}.{}", self.node, slip.operand);
+        self.slips.iter().find(own).map(|slip| slip.why.as_str())
+    }
+
     /// What is wrong, without the numbers.
     fn said(&self) -> String {
         let Self { kind, node, op, operands, .. } = self;
@@ -224,8 +233,11 @@ impl Fault {
                 diagnostic = diagnostic.note("looks like", format!("`{}`: {why}", tensor.name));
             }
         }
-        // What was done to inputs no tensor shows.
-        for Slip { operand, why } in self.slips.iter().filter(|slip| slip.operand.starts_with("input")) {
+        // What was done to inputs, and to one of several uses of a tensor, no tensor shows.
+        for Slip { operand, why } in self.slips.iter().filter(|slip| {
+            let tensor = format!("{}.{}", self.node, slip.operand);
+            self.slip_of(graph, &tensor).is_none()
+        }) {
             diagnostic = diagnostic.note("looks like", format!("{operand} gradient: {why}"));
         }
         placed(diagnostic, owner)

@@ -215,16 +215,12 @@ fn blame(
     });
     let faults: Vec<Fault> = named.chain(impure).collect();
     // A tensor whose own contribution is wrong fails, however small the error is next to its gradient.
-    for (tensor, uses) in tensors.iter_mut().zip(graph.uses()) {
+    for tensor in tensors {
         for fault in faults.iter().filter(|fault| fault.tensors.contains(&tensor.name)) {
             tensor.verdict = tensor.verdict.max(fault.kind.verdict());
-            let mut own =
-                fault.slips.iter().filter(|slip| tensor.name.ends_with(&format!(".{}", slip.operand)));
-            // Of a tensor that several nodes share, a rule gives a part.
-            tensor.diagnosis = own.next().map(|slip| match uses.len() {
-                1 => slip.why.clone(),
-                _ => format!("its part from `{}`: {}", fault.node, slip.why),
-            });
+            if let Some(why) = fault.slip_of(&graph, &tensor.name) {
+                tensor.diagnosis = Some(why.to_owned());
+            }
         }
     }
     faults
