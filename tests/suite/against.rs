@@ -49,7 +49,7 @@ net {
 train { loss cross_entropy(out, y) }
 ";
 
-type Tensors = BTreeMap<String, Stored>;
+pub type Tensors = BTreeMap<String, Stored>;
 /// What is done to an answer.
 type Change = fn(&mut Tensors);
 
@@ -59,7 +59,12 @@ fn truth(text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Tensors> {
 }
 
 /// The same with other reverse rules, and with draws of a seed in training that is `off` that of the forward run.
-fn by_rules(text: &str, files: &BTreeMap<String, Vec<u8>>, reverse: &impl Reverse, off: u64) -> Vec<Tensors> {
+pub fn by_rules(
+    text: &str,
+    files: &BTreeMap<String, Vec<u8>>,
+    reverse: &impl Reverse,
+    off: u64,
+) -> Vec<Tensors> {
     let compiled = compiled(text, Notation::Dsl);
     let graph = Runnable::new(&compiled.graph).expect("a complete graph");
     let manifest: Value = serde_json::from_slice(&files["request.json"]).expect("JSON");
@@ -158,7 +163,7 @@ fn checked_in(
 }
 
 /// What is found of a program that computes, or does not compute, the model of a spec.
-fn asked(
+pub fn asked(
     text: &str,
     foreign: Arc<dyn Foreign>,
     precision: Precision,

@@ -1,5 +1,6 @@
 //! Layers that share a weight: what the tensor is, where it is drawn, and that every part of the program counts it once.
 
+use crate::against::{asked, by_rules};
 use crate::support::compiled;
 use wellposed::diag::suppress::Notation;
 use wellposed::diag::{Diagnostic, Severity};
@@ -11,6 +12,7 @@ use wellposed::pipeline::{Compiled, Stages};
 use wellposed::scalar::Scalar;
 use wellposed::tensor::{Mode, Tensor, ViewMut};
 use wellposed::valid::Samples;
+use wellposed::valid::against::{self, Foreign, Precision, Request};
 use wellposed::valid::gradcheck::{Method, Options, Report, Verdict, check};
 use wellposed::valid::properties::{Fault, Subject, Verdict as Outcome, predicted_scale};
 use wellposed::valid::scale::{mean_and_variance, measure};
@@ -373,6 +375,37 @@ fn a_dropped_use_is_found_by_every_way_and_named() {
                 tensor.diagnosis
             );
         }
+    }
+}
+
+/// A program of the user's own whose reverse pass forgets one use.
+#[derive(Debug)]
+struct Program(&'static str);
+
+impl Foreign for Program {
+    fn answer(&self, request: &Request) -> Result<Vec<Option<Vec<u8>>>, against::Fault> {
+        let files = request.files.iter().cloned().collect();
+        let answers = by_rules(&spec(NET, TRAIN), &files, &Once(self.0), 0);
+        Ok(answers.iter().map(|tensors| Some(write(tensors))).collect())
+    }
+}
+
+#[test]
+fn a_use_that_a_program_forgets_is_named() {
+    for dropped in ["none", "a", "b", "c"] {
+        let (report, _, _) = asked(&spec(NET, TRAIN), std::sync::Arc::new(Program(dropped)), Precision::F64);
+        let report = report.expect("a report");
+        let wrong: Vec<_> = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Fail).collect();
+        if dropped == "none" {
+            assert!(wrong.is_empty(), "{wrong:?}");
+            continue;
+        }
+        let [tensor] = wrong.as_slice() else { panic!("{wrong:?}") };
+        let said = tensor.diagnosis.as_deref().unwrap_or_default();
+        let wanted = format!(
+            "the use of `a.weight` in `{dropped}` is missing: a shared weight adds up all of its uses"
+        );
+        assert!(tensor.name == "a.weight" && said.contains(&wanted), "{said}");
     }
 }
 
