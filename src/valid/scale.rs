@@ -72,8 +72,11 @@ impl Slack {
         for (handle, node) in graph.nodes.iter() {
             let i = handle.index();
             forward[i] = inputs(node).into_iter().map(|input| forward[input]).fold(0.0, f64::max);
-            if own[i].is_infinite() || in_step(graph, signal, node) || meetings.value[i] {
+            let moving = in_step(graph, signal, node);
+            if own[i].is_infinite() || moving > IN_STEP || meetings.value[i] {
                 forward[i] = f64::INFINITY;
+            } else {
+                forward[i] += 2.0 * moving;
             }
         }
         let mut energy = vec![0.0f64; own.len()];
@@ -100,20 +103,24 @@ impl Slack {
     }
 }
 
-/// Whether more than a tenth of a layer's second moment is one number for all units that changes from input to input, as behind weights with
-/// a mean: over inputs, ln q then scatters like that of one unit, of which the theory of wide layers says nothing.
-fn in_step(graph: &Graph, signal: &Signal, node: &Node) -> bool {
-    let Some(spec) = kernel(graph, node) else { return false };
+/// The share of a layer's second moment beyond which [`in_step`] leaves nothing to compare.
+const IN_STEP: f64 = 0.1;
+
+/// The share of a layer's second moment that is one number for all units and changes from input to input, as behind weights with a mean. Over
+/// inputs, ln q then scatters like that of one unit, of which the theory of wide layers says nothing: a small share r of q = (m + e)^2 with
+/// E e^2 = r m^2 has the variance 4 r of ln q, so that its mean lies 2 r below.
+fn in_step(graph: &Graph, signal: &Signal, node: &Node) -> f64 {
+    let Some(spec) = kernel(graph, node) else { return 0.0 };
     let (mean, variance) = spec.statistics();
     let Some(x) = node.inputs.first().and_then(|source| signal.of(*source)).filter(|_| mean != 0.0) else {
-        return false;
+        return 0.0;
     };
     let (square, centre) = (x.square(), x.mean());
     #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
     let fan_in = spec.fan_in as f64;
     let moving = mean * mean * fan_in * (square - centre * centre).max(0.0);
     let rest = fan_in * variance * square + mean * mean * (fan_in * centre).powi(2);
-    moving > 0.1 * (moving + rest)
+    if moving > 0.0 { moving / (moving + rest) } else { 0.0 }
 }
 
 fn mixes(graph: &Graph, mode: Mode) -> bool {
