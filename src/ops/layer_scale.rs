@@ -8,7 +8,7 @@
 //! It takes the value and its factors in one operator, and so differs from `mul`, whose factors are both values of the net and of one
 //! shape: nothing is broadcast, and the analysis knows that the factor is the same for every sample and place.
 //!
-//! E y^2 = E gamma^2 E x^2 forward, and the gradient's energy takes the same factor on the way back; that by gamma[c] is the sum of g x over
+//! E y^2 = E gamma^2 E x^2 forward, and the gradient's energy takes the same factor on the way back; that by `gamma[c]` is the sum of g x over
 //! samples and places. All factors zero switch a branch off until the first step has moved them; behind a layer of zeros they
 //! would stay there.
 //!

@@ -27,7 +27,7 @@
 //! with probability 0.99, at width 1000 one that is off by 15 %. A wrong fan, a sampler with a mean, or an orthogonal matrix from raw QR
 //! under a deep stack is far larger. The report says how large the error of one layer's variance must be to be seen with probability 0.99, for the
 //! layer where that is least and for the one where it is most; it moves ln q of that layer by as much as ln of the variance. Scales at
-//! which a factor of 4 would not be seen are left out.
+//! which a factor of 4 would not be seen can fail and do not count for a PASS; if there are no others, the test is INCONCLUSIVE.
 
 use super::{Fault, Overall, Subject, Verdict};
 use crate::exec::Weights;
@@ -150,14 +150,6 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
     }
     #[expect(clippy::cast_precision_loss, reason = "counts of nodes are far below 2^53")]
     let t = student::quantile(TRUST + cases.saturating_sub(1), 0.5 * ALARM / total as f64);
-    let compared = comparisons.len();
-    comparisons.retain(|comparison| bound(t, &comparison.expected, comparison.sample).seen() <= COARSE);
-    left_out += compared - comparisons.len();
-    let total = comparisons.len() + zeros;
-    if total == 0 {
-        let detail = format!("a factor of 4 would be seen in none of {}", plural(left_out, "scale"));
-        return Overall { verdict: Verdict::Inconclusive, cases, detail };
-    }
     let mut worst = (0.0f64, String::new());
     for comparison in &comparisons {
         let Comparison { name, power, predicted, expected, sample, layer: _ } = comparison;
@@ -181,6 +173,15 @@ pub fn judge(subject: Subject<'_>, feeds: &[Tensor], scales: &Scales) -> Overall
                 format!("; closest to its bound: {name} {}, predicted {}", shown(mean), shown(*predicted)),
             );
         }
+    }
+    // A scale outside of its bound fails whatever else could be seen of it; that one lies within says something only where enough is seen.
+    let all = comparisons.len();
+    comparisons.retain(|comparison| bound(t, &comparison.expected, comparison.sample).seen() <= COARSE);
+    left_out += all - comparisons.len();
+    let total = comparisons.len() + zeros;
+    if total == 0 {
+        let detail = format!("a factor of 4 would be seen in none of {}", plural(left_out, "scale"));
+        return Overall { verdict: Verdict::Inconclusive, cases, detail };
     }
     let rest = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
     Overall {
