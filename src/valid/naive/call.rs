@@ -58,13 +58,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// An axis that counts the batch as axis 0, or from the end, as an index into the axes of a sample.
-    pub fn axis(&self, axis: i64, sample: &[usize]) -> usize {
-        let rank = i64::try_from(sample.len()).unwrap_or(i64::MAX) + 1;
-        let axis = if axis < 0 { axis + rank } else { axis };
-        usize::try_from(axis - 1).unwrap_or_else(|_| unreachable!("internal: axes were checked"))
-    }
-
     /// The first input.
     pub fn x(&self) -> &'a [Double] {
         self.inputs[0]
@@ -83,6 +76,13 @@ pub fn argument(node: &Node, name: &str) -> Option<String> {
             _ => None,
         }
     })
+}
+
+/// An axis that counts the batch as axis 0, or from the end, as an index into the axes of a sample.
+pub(super) fn place_of(axis: i64, sample: &[usize]) -> usize {
+    let rank = i64::try_from(sample.len()).unwrap_or(i64::MAX) + 1;
+    let axis = if axis < 0 { axis + rank } else { axis };
+    usize::try_from(axis - 1).unwrap_or_else(|_| unreachable!("internal: axes were checked"))
 }
 
 /// A constant.

@@ -1,6 +1,6 @@
 //! Sums over features and positions: products, softmax, attention.
 
-use super::call::{Call, at, batched, count, indices, larger, real, sum};
+use super::call::{Call, at, batched, count, indices, larger, place_of, real, sum};
 use crate::scalar::{Double, Scalar};
 
 /// `y[o] = sum_i w[o, i] x[i] + b[o]` over the last axis.
@@ -35,7 +35,7 @@ pub(super) fn log_shares(of: &[Double]) -> Vec<Double> {
 
 /// A function of the elements along an axis.
 fn along(call: &Call<'_>, f: impl Fn(&[Double]) -> Vec<Double>) -> Vec<Double> {
-    let axis = call.axis(call.list("axis")[0], call.shape) + 1;
+    let axis = place_of(call.list("axis")[0], call.shape) + 1;
     let sizes = batched(call.batch, call.shape);
     let one = |index: Vec<usize>| {
         let line = |i: usize| {

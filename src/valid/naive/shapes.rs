@@ -1,6 +1,6 @@
 //! What moves elements and does not change them.
 
-use super::call::{Call, at, batched, indices};
+use super::call::{Call, at, batched, indices, place_of};
 use crate::scalar::{Double, Scalar};
 
 /// Row-major order knows no axes.
@@ -14,7 +14,7 @@ fn from(call: &Call<'_>, place: impl Fn(&[usize]) -> Double) -> Vec<Double> {
 }
 
 pub(super) fn concat(call: &Call<'_>) -> Vec<Double> {
-    let axis = call.axis(call.list("axis")[0], call.shape) + 1;
+    let axis = place_of(call.list("axis")[0], call.shape) + 1;
     from(call, |index| {
         let mut index = index.to_vec();
         for (input, sample) in call.inputs.iter().zip(&call.shapes) {
@@ -57,7 +57,7 @@ pub(super) fn position_embedding(call: &Call<'_>) -> Vec<Double> {
 }
 
 pub(super) fn slice(call: &Call<'_>) -> Vec<Double> {
-    let axis = call.axis(call.list("axis")[0], call.shape) + 1;
+    let axis = place_of(call.list("axis")[0], call.shape) + 1;
     let sizes = batched(call.batch, call.shapes[0]);
     let start = call.list("start")[0];
     let length = i64::try_from(sizes[axis]).unwrap_or(i64::MAX);
@@ -71,8 +71,7 @@ pub(super) fn slice(call: &Call<'_>) -> Vec<Double> {
 
 pub(super) fn transpose(call: &Call<'_>) -> Vec<Double> {
     let sizes = batched(call.batch, call.shapes[0]);
-    let axes: Vec<usize> =
-        call.list("axes").into_iter().map(|axis| call.axis(axis, call.shape) + 1).collect();
+    let axes: Vec<usize> = call.list("axes").into_iter().map(|axis| place_of(axis, call.shape) + 1).collect();
     from(call, |index| {
         let mut was = index.to_vec();
         for (to, axis) in axes.iter().enumerate() {
