@@ -90,7 +90,7 @@ fn another_argument_gives_other_numbers() {
             let case = crate::ops::table::Case { graph, node, classes: 2 };
             let mut values = Values::random(&case, 2, 5);
             // The same numbers for weights of other shapes.
-            values.params.iter_mut().flatten().enumerate().for_each(|(i, w)| *w = (1.0 + i as f64).sin());
+            values.params.iter_mut().flatten().zip(0u32..).for_each(|(w, i)| *w = (1.0 + f64::from(i)).sin());
             let graph = Runnable::new(&case.graph).expect("the spec is whole");
             let settings = Settings { mode: Mode::Eval, seed: 5, penalties: false };
             both(graph, node, &values, 2, settings)
