@@ -256,6 +256,8 @@ pub fn clean(seed: u64) -> String {
     let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 0x4D);
     let tokens = seed >= TOKENS;
     let maps = dice.below(2) == 1 && !tokens;
+    // Shared weights and factors have dice of their own: a seed that gets none keeps the net that it had without them.
+    let mut added = Dice(seed ^ 0x7135);
     let mut net = String::new();
     let looked_up = tokens && seed % 2 == 1;
     let mut layers = Vec::new();
@@ -270,7 +272,7 @@ pub fn clean(seed: u64) -> String {
         let width = 4;
         // Layers of one shape share the weight of the first of them, once in a while.
         let tied = match (maps, layers.last()) {
-            (false, Some(first)) if dice.below(4) == 0 => Some(*first),
+            (false, Some(first)) if added.below(4) == 0 => Some(*first),
             _ => None,
         };
         let layer = match (maps, dice.below(4)) {
@@ -297,11 +299,11 @@ pub fn clean(seed: u64) -> String {
                 _ => {}
             }
         }
-        match dice.below(9) {
-            8 => line(format!(
-                "s{i}: layer_scale({})",
-                dice.one(&["constant(1e-4)", "normal(1, 0.5)", "zeros"])
-            )),
+        if added.below(9) == 0 {
+            let factors = added.one(&["constant(1e-4)", "normal(1, 0.5)", "zeros"]);
+            line(format!("s{i}: layer_scale({factors})"));
+        }
+        match dice.below(8) {
             0 => line("batch_norm".to_owned()),
             1 => line("layer_norm".to_owned()),
             2 => line("group_norm(2)".to_owned()),
