@@ -182,7 +182,7 @@ fn no_clean_net_raises_an_alarm() {
     {
         println!("{specs} clean specs, {points} points, {tied} with exact ties: 0 FAIL");
     }
-    assert!(specs >= 1500 && tied >= 500, "{specs} specs, {tied} with ties");
+    assert!(specs >= 1400 && tied >= 500, "{specs} specs, {tied} with ties");
 }
 
 #[test]
