@@ -21,7 +21,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use wellposed::data::Statistics;
+use wellposed::data;
 use wellposed::exec::Registry;
 use wellposed::graph::Runnable;
 use wellposed::pipeline::compile;
@@ -52,7 +52,8 @@ impl Loader for Disk {
 fn one_point(path: &str, batch: usize, components: Option<usize>) -> f64 {
     let compiled = compile(Path::new(path), &Disk).unwrap_or_else(|found| panic!("{found:?}"));
     let graph = Runnable::new(&compiled.graph).unwrap_or_else(|| panic!("{path} is whole"));
-    let samples = match Samples::load(&compiled.graph, &Statistics::default(), batch, &Disk) {
+    let fitted = compiled.graph.data.as_ref().map(|plan| data::fit(plan, &Disk).0).unwrap_or_default();
+    let samples = match Samples::load(&compiled.graph, &fitted, batch, &Disk) {
         Ok(samples) => samples.unwrap_or_else(|| Samples::draw(&compiled.graph, batch, 0)),
         Err(found) => panic!("{found:?}"),
     };
