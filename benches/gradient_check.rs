@@ -27,7 +27,7 @@ use wellposed::graph::Runnable;
 use wellposed::pipeline::compile;
 use wellposed::source::Loader;
 use wellposed::valid::Samples;
-use wellposed::valid::gradcheck::{Options, Verdict, check};
+use wellposed::valid::gradcheck::{Options, check};
 
 /// Specs, rows in the batch, and how many times faster than the peer they are to be.
 const MODELS: [(&str, usize, Option<f64>); 6] = [
@@ -61,7 +61,8 @@ fn one_point(path: &str, batch: usize, components: Option<usize>) -> f64 {
         Options { seeds: vec![0], steps: 0, scales: Vec::new(), batch, components, ..Options::default() };
     cpu_seconds(|| {
         let report = check(graph, &samples, &options, &Registry);
-        assert!(matches!(report.verdict, Verdict::Pass | Verdict::PassZero | Verdict::KinkOk), "{report:#?}");
+        // The bias of the keys has no derivative, which is VACUOUS.
+        assert!(!report.verdict.is_bad(), "{report:#?}");
         assert!(components.is_some() || report.method == "every component", "{}", report.method);
     })
 }
